@@ -1,0 +1,84 @@
+// A loaded BPF program.
+import CBCC
+import Glibc
+
+/// A program that the verifier has accepted.
+public final class Program: Sendable {
+  public let name: String
+  /// What libbcc printed while it loaded the program.
+  public let log: String
+  let descriptor: Descriptor
+
+  init(name: String, log: String, descriptor: Descriptor) {
+    self.name = name
+    self.log = log
+    self.descriptor = descriptor
+  }
+
+  /// What the kernel knows about a program.
+  public struct Info: Sendable {
+    /// The kernel's id of the program.
+    public let id: UInt32
+    public let name: String
+    /// Instructions after the verifier's rewriting, 8 bytes each.
+    public let instructionCount: Int
+    /// Instructions the verifier walked through on all paths; its limit is 1,000,000.
+    public let verifiedInstructionCount: Int
+  }
+
+  /// Asks the kernel.
+  public func info() throws(BCCError) -> Info {
+    try Program.info(of: descriptor)
+  }
+
+  /// Asks the kernel about any loaded program by its id; `nil` where there is none.
+  public static func info(ofProgram id: UInt32) -> Info? {
+    let number = bpf_prog_get_fd_by_id(id)
+    guard number >= 0 else { return nil }
+    return try? info(of: Descriptor(owning: number))
+  }
+
+  private static func info(of descriptor: Descriptor) throws(BCCError) -> Info {
+    var info = bpf_prog_info()
+    var length = UInt32(MemoryLayout<bpf_prog_info>.size)
+    guard bpf_obj_get_info_by_fd(descriptor.number, &info, &length) == 0 else {
+      throw .system(operation: "look at a BPF program", errno: errno)
+    }
+    let name = withUnsafeBytes(of: info.name) {
+      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    return Info(
+      id: info.id, name: name, instructionCount: Int(info.xlated_prog_len) / 8,
+      verifiedInstructionCount: Int(info.verified_insns))
+  }
+
+  /// The verdict of an XDP program and the frame it left, from one run by BPF_PROG_TEST_RUN.
+  public struct TestResult: Equatable, Sendable {
+    /// `enum xdp_action`.
+    public let verdict: UInt32
+    public let frame: [UInt8]
+  }
+
+  /// Runs the program once on a frame, without any interface. The kernel takes frames of 14 bytes
+  /// and more.
+  public func testRun(frame: [UInt8]) throws(BCCError) -> TestResult {
+    var output = [UInt8](repeating: 0, count: frame.count + 256)
+    var options = bpf_test_run_opts()
+    options.sz = MemoryLayout<bpf_test_run_opts>.size
+    options.repeat = 1
+    let number = frame.withUnsafeBytes { input in
+      output.withUnsafeMutableBytes { output in
+        options.data_in = input.baseAddress
+        options.data_size_in = UInt32(input.count)
+        options.data_out = output.baseAddress
+        options.data_size_out = UInt32(output.count)
+        return bpf_prog_test_run_opts(descriptor.number, &options)
+      }
+    }
+    guard number == 0 else {
+      throw .system(operation: "test-run the BPF program", errno: errno)
+    }
+    return TestResult(
+      verdict: options.retval, frame: Array(output.prefix(Int(options.data_size_out))))
+  }
+}

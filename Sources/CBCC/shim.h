@@ -1,0 +1,44 @@
+// libbcc's C API and the few calls of libbpf that libbcc has no counterpart for (links, batches).
+#pragma once
+
+#include <bcc/bcc_common.h>
+#include <bcc/bcc_version.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+#include <linux/memfd.h>
+#include <malloc.h>
+
+// From bcc/libbpf.h, which cannot stand beside bpf/bpf.h in one translation unit everywhere.
+int bcc_func_load(void *program, int prog_type, const char *name, const struct bpf_insn *insns,
+                  int prog_len, const char *license, unsigned kern_version, int log_level,
+                  char *log_buf, unsigned log_buf_size, const char *dev_name, int attach_type);
+void *bpf_new_ringbuf(int map_fd, int (*sample_cb)(void *ctx, void *data, size_t size), void *ctx);
+void bpf_free_ringbuf(struct ring_buffer *rb);
+int bpf_consume_ringbuf(struct ring_buffer *rb);
+
+// Hidden from Swift by glibc's feature macros.
+int dup3(int oldfd, int newfd, int flags);
+int memfd_create(const char *name, unsigned int flags);
+
+// tracefs on a mount that is attached nowhere: nothing is left behind, and it is there in network
+// namespaces too, whose /sys hides the system's. A descriptor, or -1 and errno.
+#include <linux/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+long syscall(long number, ...);
+
+static inline int open_tracefs(void)
+{
+	int mount, context = (int)syscall(SYS_fsopen, "tracefs", FSOPEN_CLOEXEC);
+
+	if (context < 0)
+		return -1;
+	if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		mount = -1;
+	else
+		mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0);
+	close(context);
+	return mount;
+}

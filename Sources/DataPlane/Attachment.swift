@@ -1,0 +1,109 @@
+// Puts the program on an interface, and never another's aside unless told to.
+import BCC
+import Glibc
+import LoadBalancing
+
+/// A program on an interface, for as long as this is owned.
+public struct Attachment: Sendable {
+  public let link: Link
+  public let interface: String
+  /// The kernel's number of the interface.
+  public let interfaceIndex: UInt32
+  public let mode: XDPMode
+  /// The program that had to go, if `--replace` was given and one was there.
+  public let replaced: String?
+
+  /// Attaches a program, natively where the driver can and `mode` lets it, else generically.
+  public init(_ program: Program, to interface: String, mode: AttachMode, replace: Bool)
+    throws(DataPlaneError)
+  {
+    let index = try Attachment.index(of: interface)
+    do throws(BCCError) {
+      var replaced: String?
+      if let other = try XDPAttachment.current(interfaceIndex: index) {
+        let name = Attachment.describe(other)
+        guard replace else { throw BCCError.system(operation: name, errno: EBUSY) }
+        try other.detach(interfaceIndex: index)
+        replaced = name
+      }
+      let (link, actual) = try Attachment.attach(program, index, mode)
+      self.link = link
+      self.mode = actual
+      self.replaced = replaced
+    } catch {
+      throw Attachment.wording(error, interface: interface, index: index, mode: mode)
+    }
+    self.interface = interface
+    interfaceIndex = index
+  }
+
+  /// A link that was kept, of a program that is still attached.
+  public init(keeping link: Link, interface: String, interfaceIndex: UInt32)
+    throws(DataPlaneError)
+  {
+    self.link = link
+    self.interface = interface
+    self.interfaceIndex = interfaceIndex
+    do {
+      mode = try XDPAttachment.current(interfaceIndex: interfaceIndex)?.mode ?? .native
+    } catch {
+      throw .wording(error)
+    }
+    replaced = nil
+  }
+
+  /// The number of an interface by its name.
+  public static func index(of interface: String) throws(DataPlaneError) -> UInt32 {
+    let index = if_nametoindex(interface)
+    guard index != 0 else { throw .noSuchInterface(interface) }
+    return index
+  }
+
+  private static func attach(_ program: Program, _ index: UInt32, _ mode: AttachMode)
+    throws(BCCError) -> (Link, XDPMode)
+  {
+    switch mode {
+    case .native: return (try Link(program: program, interfaceIndex: index, mode: .native), .native)
+    case .generic:
+      return (try Link(program: program, interfaceIndex: index, mode: .generic), .generic)
+    case .auto:
+      do throws(BCCError) {
+        return (try Link(program: program, interfaceIndex: index, mode: .native), .native)
+      } catch {
+        guard lacksNative.contains(error.errno ?? 0) else { throw error }
+        return (try Link(program: program, interfaceIndex: index, mode: .generic), .generic)
+      }
+    }
+  }
+
+  /// What drivers answer that have no native mode, or not with the interface's present settings.
+  private static let lacksNative: Set<Int32> = [EOPNOTSUPP, EINVAL, ERANGE, ENOMEM, EMSGSIZE]
+
+  private static func describe(_ attachment: XDPAttachment) -> String {
+    guard let info = Program.info(ofProgram: attachment.programID) else {
+      return "program id \(attachment.programID)"
+    }
+    let own = info.name == "ulb" ? "another ulb" : "'\(info.name)'"
+    return "\(own) (program id \(info.id), \(attachment.mode.rawValue) mode)"
+  }
+
+  private static func wording(
+    _ error: BCCError, interface: String, index: UInt32, mode: AttachMode
+  ) -> DataPlaneError {
+    guard let number = error.errno, case .system(let operation, _) = error else {
+      return .wording(error)
+    }
+    switch number {
+    case EBUSY, EEXIST:
+      // A program that came between the question and the attempt is asked for once more.
+      let other = try? XDPAttachment.current(interfaceIndex: index).map(describe)
+      return .interfaceBusy(interface: interface, program: other ?? operation)
+    case ENODEV: return .noSuchInterface(interface)
+    case EPERM: return .notPermitted("attach the XDP program to \(interface)")
+    default:
+      guard lacksNative.contains(number), mode != .auto else { return .wording(error) }
+      return .unsupportedMode(
+        interface: interface, mode: mode.rawValue, reason: errorText(number))
+    }
+  }
+}

@@ -1,0 +1,189 @@
+// The packet path as the daemon sees it: compiled, loaded, filled, and kept up to date.
+import BCC
+import CLayout
+import LoadBalancing
+
+/// A loaded XDP program with its tables. Attached to nothing yet: see ``Attachment``.
+public final class DataPlane {
+  /// What the program was rendered from.
+  public private(set) var configuration: Configuration
+  public private(set) var program: Program
+  public private(set) var tables: Tables
+  private var servers: ServerTable
+  private var ringBuffer: RingBuffer
+  private var lost: Table
+  private var lostBefore: UInt64 = 0
+
+  private var tracePipe: TracePipe?
+  /// Why the program's trace points cannot be read; `nil` where they can or there are none.
+  public private(set) var missingTrace: String?
+
+  /// What libbcc printed while it compiled and loaded: the dumps that `-d` asks for, and warnings.
+  public private(set) var compilerOutput: String
+
+  /// Renders, compiles, loads and fills the tables with the configuration's real servers.
+  public convenience init(_ configuration: Configuration) throws(DataPlaneError) {
+    let parts = try DataPlane.load(configuration, keeping: nil)
+    let capacity = Renderer.slotCount(maxRealServers: configuration.maxRealServers)
+    self.init(configuration, parts, ServerTable(capacity: capacity))
+    try apply(configuration.realServers)
+  }
+
+  private init(_ configuration: Configuration, _ parts: Parts, _ servers: ServerTable) {
+    self.configuration = configuration
+    self.servers = servers
+    (program, tables) = (parts.program, parts.tables)
+    (ringBuffer, lost) = (parts.ringBuffer, parts.lost)
+    compilerOutput = parts.output
+    openTrace()
+  }
+
+  // MARK: Compiling
+
+  /// What one compilation yields.
+  private struct Parts {
+    let program: Program
+    let tables: Tables
+    let ringBuffer: RingBuffer
+    let lost: Table
+    let output: String
+  }
+
+  /// Compiles and loads. With `kept` the program uses those tables, which must fit.
+  private static func load(_ configuration: Configuration, keeping kept: Tables?)
+    throws(DataPlaneError) -> Parts
+  {
+    if let version = LibraryVersion.loaded, version < .oldestSupported {
+      throw .libraryTooOld(version)
+    }
+    // Two banks of twice as many slots are counted in 32 bits.
+    guard configuration.maxRealServers <= 1 << 28 else {
+      throw .outOfMemory(
+        table: "real_servers",
+        advice: "\(configuration.maxRealServers) real servers; lower --max_realservers (-mrs)")
+    }
+    let source = try Renderer.source(
+      for: configuration, createdAssociations: kept == nil ? nil : 1,
+      traceTag: TraceTag.ofThisProcess)
+    let flags = DebugFlags(rawValue: UInt32(configuration.debug))
+    let headers = try KernelHeaderTree(configuration.kernelHeaders)
+    do throws(BCCError) {
+      let module = try Module(
+        source: source, flags: flags, compilerFlags: ["-Wall"] + headers.compilerFlags)
+      if let kept {
+        for (name, table) in kept.all { try module.replaceTable(name, with: table) }
+      }
+      let tables: Tables
+      if let kept { tables = kept } else { tables = try Tables(of: module) }
+      if configuration.distinctPorts.count > Renderer.mostComparedPorts {
+        try fillPorts(try module.table("ports"), configuration.distinctPorts)
+      }
+      let program = try module.loadXDPProgram("ulb", flags: flags)
+      return Parts(
+        program: program, tables: tables, ringBuffer: try RingBuffer(module.table("events")),
+        lost: try module.table("lost_events"), output: module.output + program.log)
+    } catch {
+      throw wording(error, configuration)
+    }
+  }
+
+  private static func fillPorts(_ table: Table, _ ports: [UInt16]) throws(BCCError) {
+    var words: [UInt32: UInt64] = [:]
+    for port in ports { words[UInt32(port) / 64, default: 0] |= 1 << (UInt64(port) % 64) }
+    try table.update(keys: Array(words.keys), leaves: Array(words.values))
+  }
+
+  private static func wording(_ error: BCCError, _ configuration: Configuration) -> DataPlaneError {
+    guard case .tableCreation(let table, let number) = error, outOfMemory.contains(number) else {
+      return .wording(error)
+    }
+    guard table == "associations" else {
+      return .outOfMemory(
+        table: table,
+        advice: "\(configuration.maxRealServers) real servers; lower --max_realservers (-mrs)")
+    }
+    let needed = TableMemory.associations(configuration)
+    return .outOfMemory(
+      table: table,
+      advice: """
+        \(configuration.maxAssociations) associations need about \(needed); free memory, or lower \
+        --max_associations (-ma)
+        """)
+  }
+
+  /// ENOMEM, E2BIG and EINVAL: the last is what the kernel says to sizes beyond 32 bits.
+  private static let outOfMemory: Set<Int32> = [12, 7, 22]
+
+  // MARK: Real servers
+
+  /// Makes `list` the list in service, in one step: no packet sees half of it. Where it fails the
+  /// list before it stays in service.
+  @discardableResult
+  public func apply(_ list: [IPAddress]) throws(DataPlaneError) -> ServerTable.Change {
+    var plan = servers
+    let change = plan.apply(list)
+    do throws(BCCError) {
+      switch configuration.family {
+      case .ipv4: try realServers(IPv4Layout.self).write(plan, replacing: servers)
+      case .ipv6: try realServers(IPv6Layout.self).write(plan, replacing: servers)
+      }
+    } catch {
+      throw .wording(error)
+    }
+    servers = plan
+    configuration.realServers = list
+    return change
+  }
+
+  private func realServers<Layout>(_ layout: Layout.Type) -> RealServerTables<Layout> {
+    RealServerTables(
+      tables: tables, virtualServer: configuration.virtualServer,
+      maxRealServers: Int(configuration.maxRealServers))
+  }
+
+  // MARK: Events
+
+  /// Hands over the events that are there, at most `limit`; never waits.
+  ///
+  /// - Returns: how many there were.
+  @discardableResult
+  public func consumeEvents(limit: Int = .max, _ body: (EventRecord) -> Void) -> Int {
+    let family = configuration.family
+    return ringBuffer.consume(limit: limit) { bytes in
+      if let record = EventRecord(bytes, family: family) { body(record) }
+    }
+  }
+
+  /// Hands over the trace lines of this process' own programs that are there; never waits.
+  public func consumeTraceLines(_ body: (String) -> Void) {
+    tracePipe?.readLines { line in
+      if line.contains(TraceTag.ofThisProcess) { body(line) }
+    }
+  }
+
+  private func openTrace() {
+    (tracePipe, missingTrace) = (nil, nil)
+    guard configuration.debug > 0 else { return }
+    do {
+      tracePipe = try TracePipe()
+    } catch {
+      missingTrace = "\(error)"
+    }
+  }
+
+  /// How many events were lost since the last call, because nobody took them in time.
+  public func lostEvents() throws(DataPlaneError) -> UInt64 {
+    do {
+      let total = try lost.sum(0)
+      defer { lostBefore = total }
+      return total - lostBefore
+    } catch {
+      throw .wording(error)
+    }
+  }
+}
+
+extension Configuration {
+  /// The balanced ports, each once, in order.
+  var distinctPorts: [UInt16] { Set(ports).sorted() }
+}

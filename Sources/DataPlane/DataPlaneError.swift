@@ -1,0 +1,76 @@
+// Why the data plane cannot be had, in an operator's words.
+import BCC
+
+/// A failure to render, compile, load, fill or attach. Its description is one line: what was tried,
+/// why it failed, what to do.
+public enum DataPlaneError: Error, Sendable {
+  /// The embedded template is broken: a bug of the build, not of the operator.
+  case template(String)
+  /// The loaded libbcc is too old.
+  case libraryTooOld(LibraryVersion)
+  /// The kernel headers that were asked for cannot be used.
+  case kernelHeaders(String)
+  /// A table does not fit the memory that the kernel gives it.
+  case outOfMemory(table: String, advice: String)
+  /// The process may not use BPF.
+  case notPermitted(String)
+  /// There is no interface of this name.
+  case noSuchInterface(String)
+  /// Another XDP program is on the interface.
+  case interfaceBusy(interface: String, program: String)
+  /// The interface cannot carry XDP in the mode that was asked for.
+  case unsupportedMode(interface: String, mode: String, reason: String)
+  /// Any other failure of libbcc or the kernel.
+  case bpf(BCCError)
+}
+
+extension DataPlaneError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .template(let reason): "the embedded template cannot be rendered: \(reason)"
+    case .libraryTooOld(let version):
+      """
+      libbcc \(version) is too old: \(LibraryVersion.oldestSupported) or newer is needed; \
+      install a newer libbpfcc
+      """
+    case .kernelHeaders(let reason): reason
+    case .outOfMemory(let table, let advice): "not enough memory for the table \(table): \(advice)"
+    case .notPermitted(let what):
+      """
+      \(what): not permitted; run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and \
+      CAP_PERFMON
+      """
+    case .noSuchInterface(let name):
+      "no such network interface: '\(name)'; see 'ip link' for their names"
+    case .interfaceBusy(let interface, let program):
+      """
+      another XDP program is attached to \(interface): \(program); stop what attached it, \
+      or use --replace to replace it
+      """
+    case .unsupportedMode(let interface, let mode, let reason):
+      "\(interface) cannot run XDP in \(mode) mode: \(reason); use --mode auto"
+    case .bpf(let error):
+      switch error.errno {
+      case .some(let number) where number == Self.tooManyFiles:
+        "\(error); raise the limit of open files (ulimit -n, LimitNOFILE=)"
+      case .some(let number) where number == Self.notImplemented:
+        "\(error); this kernel has no BPF: Linux 5.15 or newer with CONFIG_BPF_SYSCALL is needed"
+      default: "\(error)"
+      }
+    }
+  }
+
+  private static let tooManyFiles: Int32 = 24
+  private static let notImplemented: Int32 = 38
+}
+
+extension DataPlaneError {
+  /// Words a failed BPF call for the operator.
+  static func wording(_ error: BCCError) -> DataPlaneError {
+    if error.errno == 1, case .system(let operation, _) = error { return .notPermitted(operation) }
+    if error.errno == 1, case .tableCreation(let table, _) = error {
+      return .notPermitted("create the BPF table \(table)")
+    }
+    return .bpf(error)
+  }
+}

@@ -1,0 +1,123 @@
+// Domain values to and from the C structs of layout.h. Knows no table.
+import CLayout
+import LoadBalancing
+
+/// The words of an IPv6 address in network byte order, as C lays them out.
+typealias AddressWords = (UInt32, UInt32, UInt32, UInt32)
+
+extension IPAddress {
+  /// In network byte order; of an IPv4 address the first word alone is set.
+  var words: AddressWords {
+    var words: AddressWords = (0, 0, 0, 0)
+    withUnsafeMutableBytes(of: &words) { $0.copyBytes(from: octets) }
+    return words
+  }
+
+  init(words: AddressWords, family: AddressFamily) {
+    self = withUnsafeBytes(of: words) { IPAddress(octets: Array($0.prefix(family.octetCount))) }
+  }
+}
+
+/// An address as the key of a table. IPv4.
+struct AddressKeyV4: BitwiseCopyable {
+  var word: UInt32
+}
+
+/// An address as the key of a table. IPv6.
+struct AddressKeyV6: BitwiseCopyable {
+  var words: AddressWords
+}
+
+/// The structs of one address family.
+protocol FamilyLayout {
+  associatedtype RealServer: BitwiseCopyable
+  associatedtype AddressKey: BitwiseCopyable
+  associatedtype FlowKey: BitwiseCopyable
+
+  static var family: AddressFamily { get }
+
+  /// A slot that was never used.
+  static var unusedRealServer: RealServer { get }
+  static func realServer(_ slot: ServerTable.Slot, virtualServer: IPAddress) -> RealServer
+  /// `nil` for a slot that was never used.
+  static func slot(_ realServer: RealServer) -> ServerTable.Slot?
+  static func checksumDelta(_ realServer: RealServer) -> UInt16
+  static func key(_ address: IPAddress) -> AddressKey
+}
+
+enum IPv4Layout: FamilyLayout {
+  typealias RealServer = real_server_v4
+  typealias AddressKey = AddressKeyV4
+  typealias FlowKey = flow_key_v4
+
+  static var family: AddressFamily { .ipv4 }
+  static var unusedRealServer: real_server_v4 { real_server_v4() }
+
+  static func realServer(_ slot: ServerTable.Slot, virtualServer: IPAddress) -> real_server_v4 {
+    real_server_v4(
+      address: slot.address.words.0, generation: slot.isListed ? slot.generation : 0,
+      last_generation: slot.generation,
+      checksum_delta: Checksum.delta(from: virtualServer, to: slot.address), padding: 0)
+  }
+
+  static func slot(_ server: real_server_v4) -> ServerTable.Slot? {
+    guard server.last_generation != 0 else { return nil }
+    return ServerTable.Slot(
+      address: IPAddress(words: (server.address, 0, 0, 0), family: .ipv4),
+      generation: server.last_generation, isListed: server.generation != 0)
+  }
+
+  static func checksumDelta(_ server: real_server_v4) -> UInt16 { server.checksum_delta }
+  static func key(_ address: IPAddress) -> AddressKeyV4 { AddressKeyV4(word: address.words.0) }
+}
+
+enum IPv6Layout: FamilyLayout {
+  typealias RealServer = real_server_v6
+  typealias AddressKey = AddressKeyV6
+  typealias FlowKey = flow_key_v6
+
+  static var family: AddressFamily { .ipv6 }
+  static var unusedRealServer: real_server_v6 { real_server_v6() }
+
+  static func realServer(_ slot: ServerTable.Slot, virtualServer: IPAddress) -> real_server_v6 {
+    real_server_v6(
+      address: slot.address.words, generation: slot.isListed ? slot.generation : 0,
+      last_generation: slot.generation,
+      checksum_delta: Checksum.delta(from: virtualServer, to: slot.address), padding: (0, 0, 0))
+  }
+
+  static func slot(_ server: real_server_v6) -> ServerTable.Slot? {
+    guard server.last_generation != 0 else { return nil }
+    return ServerTable.Slot(
+      address: IPAddress(words: server.address, family: .ipv6),
+      generation: server.last_generation, isListed: server.generation != 0)
+  }
+
+  static func checksumDelta(_ server: real_server_v6) -> UInt16 { server.checksum_delta }
+  static func key(_ address: IPAddress) -> AddressKeyV6 { AddressKeyV6(words: address.words) }
+}
+
+extension EventRecord {
+  /// A record of the ring buffer; `nil` for one that is no event of ours.
+  init?(_ bytes: UnsafeRawBufferPointer, family: AddressFamily) {
+    guard bytes.count >= MemoryLayout<event_record>.size else { return nil }
+    let record = bytes.loadUnaligned(as: event_record.self)
+    guard let event = Event(rawValue: record.event) else { return nil }
+    let source = EventRecord.octets(record.source_mac)
+    let destination = EventRecord.octets(record.destination_mac)
+    self.init(
+      event: event, sourceMAC: source, destinationMAC: destination,
+      source: IPAddress(words: record.source, family: family),
+      destination: IPAddress(words: record.destination, family: family),
+      sourcePort: UInt16(bigEndian: record.source_port),
+      destinationPort: UInt16(bigEndian: record.destination_port),
+      // What is sent goes back to where it came from.
+      newSourceMAC: destination, newDestinationMAC: source,
+      newSource: IPAddress(words: record.new_source, family: family),
+      newDestination: IPAddress(words: record.new_destination, family: family))
+  }
+
+  private static func octets(_ mac: (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8)) -> [UInt8] {
+    [mac.0, mac.1, mac.2, mac.3, mac.4, mac.5]
+  }
+}

@@ -1,0 +1,111 @@
+// The tables that hold what must live on when a program is exchanged for another.
+import BCC
+import CLayout
+import LoadBalancing
+
+/// The tables of the packet path that outlive the program that was loaded with them.
+public struct Tables: Sendable {
+  /// Client → real server.
+  public let associations: Table
+  let realServers: Table
+  let realServerIDs: Table
+  let rounds: Table
+  let cursor: Table
+  let control: Table
+
+  /// The names by which the template declares them.
+  static let names = [
+    "associations", "real_servers", "real_server_ids", "rounds", "cursor", "control",
+  ]
+
+  /// Those of a module that has just been compiled.
+  init(of module: Module) throws(BCCError) {
+    associations = try module.table("associations")
+    realServers = try module.table("real_servers")
+    realServerIDs = try module.table("real_server_ids")
+    rounds = try module.table("rounds")
+    cursor = try module.table("cursor")
+    control = try module.table("control")
+  }
+
+  /// Each with its name.
+  public var all: [(name: String, table: Table)] {
+    Array(
+      zip(Tables.names, [associations, realServers, realServerIDs, rounds, cursor, control]))
+  }
+}
+
+/// Writes and reads the real servers of one family: two banks, of which one is in force.
+struct RealServerTables<Layout: FamilyLayout> {
+  let tables: Tables
+  let virtualServer: IPAddress
+  let maxRealServers: Int
+
+  private var slotCount: Int { Renderer.slotCount(maxRealServers: UInt32(maxRealServers)) }
+
+  /// The bank in force.
+  func currentBank() throws(BCCError) -> UInt32 {
+    try tables.control.lookup(UInt32(0), as: control.self)?.bank ?? 0
+  }
+
+  /// Puts a plan in force in one step. Until then no packet sees any of it, and where it fails
+  /// nothing has changed for them.
+  func write(_ plan: ServerTable, replacing old: ServerTable) throws(BCCError) {
+    try writeIDs(plan, replacing: old)
+    let bank = 1 - (try currentBank())
+    let slots = plan.slots.map {
+      $0.map { Layout.realServer($0, virtualServer: virtualServer) } ?? Layout.unusedRealServer
+    }
+    // Slots are used from the first on: what was never used is zero already.
+    let used = (plan.slots.lastIndex { $0 != nil } ?? -1) + 1
+    let first = bank * UInt32(slotCount)
+    try tables.realServers.update(
+      keys: (0..<UInt32(used)).map { first + $0 }, leaves: Array(slots.prefix(used)))
+    let start = bank * UInt32(1 + maxRealServers)
+    let round = [UInt32(plan.round.count)] + plan.round
+    try tables.rounds.update(
+      keys: round.indices.map { start + UInt32($0) }, leaves: round)
+    // Only one byte of this differs from what is there, so that it is one store.
+    try tables.control.update(UInt32(0), control(bank: bank))
+  }
+
+  /// An address may stand here that is not listed: the slot itself tells the packet path.
+  private func writeIDs(_ plan: ServerTable, replacing old: ServerTable) throws(BCCError) {
+    var keys: [Layout.AddressKey] = []
+    var ids: [UInt32] = []
+    for (id, (slot, previous)) in zip(plan.slots, old.slots).enumerated() {
+      guard slot?.address != previous?.address else { continue }
+      if let previous, plan.slot(of: previous.address) == nil {
+        try tables.realServerIDs.remove(Layout.key(previous.address))
+      }
+      if let slot {
+        keys.append(Layout.key(slot.address))
+        ids.append(UInt32(id))
+      }
+    }
+    try tables.realServerIDs.update(keys: keys, leaves: ids)
+  }
+
+  /// The plan that is in force, and whether it was made for this virtual server.
+  func read() throws(BCCError) -> (plan: ServerTable, isOfVirtualServer: Bool) {
+    let bank = try currentBank()
+    var slots: [ServerTable.Slot?] = []
+    var isOfVirtualServer = true
+    for id in 0..<UInt32(slotCount) {
+      let entry = try tables.realServers.lookup(
+        bank * UInt32(slotCount) + id, as: Layout.RealServer.self)
+      guard let entry, let slot = Layout.slot(entry) else { break }
+      slots.append(slot)
+      if Layout.checksumDelta(entry) != Checksum.delta(from: virtualServer, to: slot.address) {
+        isOfVirtualServer = false
+      }
+    }
+    let start = bank * UInt32(1 + maxRealServers)
+    let length = try tables.rounds.lookup(start, as: UInt32.self) ?? 0
+    var round: [UInt32] = []
+    for index in 0..<min(length, UInt32(maxRealServers)) {
+      if let id = try tables.rounds.lookup(start + 1 + index, as: UInt32.self) { round.append(id) }
+    }
+    return (ServerTable(capacity: slotCount, slots: slots, round: round), isOfVirtualServer)
+  }
+}

@@ -1,0 +1,74 @@
+// The command line of ulb: ulb.py's options, and those beyond it. Opens no file itself.
+
+/// Why a file cannot be read: an errno value and its text (`No such file or directory`).
+public struct FileError: Error, Sendable, Hashable {
+  public let code: Int32
+  public let reason: String
+
+  public init(code: Int32, reason: String) {
+    self.code = code
+    self.reason = reason
+  }
+}
+
+/// A command line that cannot be carried out.
+public enum UsageError: Error, Sendable, Hashable {
+  /// Words that do not form a command line: status 2, after the usage.
+  case usage(message: String, usage: String)
+  /// Values that cannot be used: status 1.
+  case configuration(message: String)
+
+  /// The exit status.
+  public var status: Int32 {
+    switch self {
+    case .usage: 2
+    case .configuration: 1
+    }
+  }
+
+  /// One line with what is wrong.
+  public var message: String {
+    switch self {
+    case .usage(let message, _), .configuration(let message): message
+    }
+  }
+
+  /// What goes to standard error, with the newline at its end.
+  public var text: String {
+    switch self {
+    case .usage(let message, let usage): "\(usage)\(ulbName): error: \(message)\n"
+    case .configuration(let message): "\(ulbName): error: \(message)\n"
+    }
+  }
+}
+
+private let ulbName = "ulb"
+
+/// What the operator asks for. Of a configuration, `effective` is what is in force at start.
+public enum CommandLineRequest: Sendable, Equatable {
+  case run(Configuration)
+  /// Print the configuration and exit.
+  case check(Configuration)
+  /// Print the rendered source and exit.
+  case render(Configuration)
+  /// Print this text and exit.
+  case help(String)
+  /// Print this text and exit.
+  case version(String)
+
+  /// The version as `--version` prints it.
+  public static let version = "1.0.0"
+
+  /// Reads a command line as ulb.py does.
+  ///
+  /// - Parameters:
+  ///   - arguments: the words after the program's name.
+  ///   - readFile: reads a whole file; called for every occurrence of `-cfg`, in their order.
+  public static func parse(
+    _ arguments: [String], readFile: (String) -> Result<[UInt8], FileError>
+  ) throws(UsageError) -> CommandLineRequest {
+    try withoutActuallyEscaping(readFile) { readFile throws(UsageError) in
+      try CommandLineGrammar(readFile: readFile).parse(arguments)
+    }
+  }
+}

@@ -1,0 +1,348 @@
+// The options one by one: spelling, values, default, help. Knows no rule of how words are told
+// apart; that is the argument parser's.
+
+struct CommandLineGrammar {
+  /// What the options leave behind.
+  struct Values {
+    enum Action { case run, check, render }
+
+    var action = Action.run
+    var interface = ""
+    var virtualServer = IPAddress.unspecified(.ipv4)
+    var realServers: [IPAddress] = []
+    var configFile: (name: String, bytes: [UInt8])?
+    /// Any integer; out of range is found later than a usage error.
+    var ports: [PythonText.Integer] = []
+    var debug = 0
+    var logLevel = LogLevel.error
+    var maxPorts: UInt32 = 16
+    var maxRealServers: UInt32 = 32
+    var maxAssociations: UInt32 = 1_048_576
+    var mode = AttachMode.auto
+    var replace = false
+    var logFormat = LogFormat.text
+    var kernelHeaders = KernelHeaders.own
+    var stateFile: String?
+    var stateInterval = 60
+    var interfaceWait = 5
+  }
+
+  typealias Parser = ArgumentParser<Values>
+  typealias Option = Parser.Option
+  typealias ValueError = Parser.ValueError
+
+  let readFile: (String) -> Result<[UInt8], FileError>
+
+  func parse(_ arguments: [String]) throws(UsageError) -> CommandLineRequest {
+    let parser = parser
+    var values = Values()
+    do throws(Parser.Interruption) {
+      try parser.parse(arguments, into: &values)
+    } catch {
+      switch error {
+      case .failure(let message): throw .usage(message: message, usage: parser.usage)
+      case .stopped("--version"): return .version("ulb \(CommandLineRequest.version)\n")
+      case .stopped: return .help(parser.help)
+      }
+    }
+    let configuration = try configuration(values)
+    return switch values.action {
+    case .run: .run(configuration)
+    case .check: .check(configuration)
+    case .render: .render(configuration)
+    }
+  }
+
+  /// Reads the config file's content and checks that everything fits together.
+  private func configuration(_ values: Values) throws(UsageError) -> Configuration {
+    var configuration = Configuration(
+      interface: values.interface, virtualServer: values.virtualServer,
+      realServers: values.realServers, configFile: values.configFile?.name, ports: [],
+      debug: values.debug, logLevel: values.logLevel, maxPorts: values.maxPorts,
+      maxRealServers: values.maxRealServers, maxAssociations: values.maxAssociations,
+      mode: values.mode, replace: values.replace, logFormat: values.logFormat,
+      kernelHeaders: values.kernelHeaders, stateFile: values.stateFile,
+      stateInterval: values.stateInterval, interfaceWait: values.interfaceWait)
+    if let (name, bytes) = values.configFile {
+      do throws(ConfigFileError) {
+        let file = try ConfigFile.parse(bytes, fileName: name)
+        configuration.realServers = file.realServers
+        configuration.liveSettings = try LiveSettings(file)
+      } catch {
+        throw .configuration(message: "Unable to load config \(name) file : \(error)")
+      }
+    }
+    do throws(ConfigurationError) {
+      try configuration.validate(ports: values.ports)
+      configuration.ports = values.ports.compactMap { $0.value.flatMap { UInt16(exactly: $0) } }
+      try configuration.validate()
+    } catch {
+      throw .configuration(message: "Inconsistent configuration: \(error.message)")
+    }
+    return configuration
+  }
+}
+
+// MARK: - The options
+
+extension CommandLineGrammar {
+  var parser: Parser {
+    Parser(
+      program: "ulb",
+      positional: Parser.Positional(
+        name: "ifnet", help: ["network interface to load balance (e.g. eth0)"],
+        store: { values, word in values.interface = word }),
+      options: originalOptions + furtherOptions,
+      groups: [
+        Parser.Group(members: ["-rs", "-cfg"], isRequired: true),
+        Parser.Group(members: ["--check", "--render"], isRequired: false),
+      ],
+      extraHeading: "options beyond ulb.py's, to be spelled in full")
+  }
+
+  /// The options of ulb.py, which can be abbreviated.
+  private var originalOptions: [Option] {
+    let readFile = readFile
+    let levels = LogLevel.allCases.map { $0.name }
+    return [
+      Option(
+        spellings: ["-h", "--help"], arity: .none, help: ["show this help message and exit"],
+        stops: true),
+      Option(
+        spellings: ["-vs", "--virtual_server"], placeholder: "VIRTUAL_SERVER",
+        help: ["<Required> Virtual server address (e.g. 10.40.0.1)"], isRequired: true,
+        store: { values, words throws(ValueError) in
+          values.virtualServer = try Self.address(words[0])
+        }),
+      Option(
+        spellings: ["-rs", "--real_server"], arity: .oneOrMore, placeholder: "REAL_SERVER",
+        help: ["<Required> Real server address(es) (e.g. 10.40.0.2 10.40.0.3)"],
+        store: { values, words throws(ValueError) in
+          values.realServers = try words.map(Self.address)
+        }),
+      Option(
+        spellings: ["-cfg", "--config_file"], placeholder: "CONFIG_FILE",
+        help: [
+          "<Required> a path to a file containing real server address(es).",
+          "File will be polled each second for modification and configuration",
+          "updated dynamically. A file content example :",
+          "",
+          "[Real Servers]",
+          "10.0.0.4",
+          "10.0.0.2",
+          "10.0.0.6",
+          "",
+          "An optional section [ulb] sets loglevel, debug and port of the running",
+          "daemon, over the command line's :",
+          "",
+          "[ulb]",
+          "loglevel = DEBUG",
+          "port = 5683 5684",
+          "",
+        ],
+        store: { values, words throws(ValueError) in
+          values.configFile = (words[0], try Self.content(words[0], readFile))
+        }),
+      Option(
+        spellings: ["-p", "--port"], arity: .oneOrMore, placeholder: "PORT",
+        help: ["<Required> UDP port(s) to load balance"], isRequired: true,
+        store: { values, words throws(ValueError) in
+          values.ports = try words.map(Self.integer)
+        }),
+      Option(
+        spellings: ["-d", "--debug"], placeholder: "{0,1,2,3,4}",
+        help: ["Use to set bpf verbosity, 0 is minimal. (default: 0)"],
+        store: { values, words throws(ValueError) in
+          let number = try Self.integer(words[0])
+          guard let flags = number.value, (0...4).contains(flags) else {
+            throw ValueError(
+              message: "invalid choice: \(number.text) (choose from 0, 1, 2, 3, 4)")
+          }
+          values.debug = flags
+        }),
+      Option(
+        spellings: ["-l", "--loglevel"], placeholder: "{\(levels.joined(separator: ","))}",
+        help: ["Use to set logging verbosity. (default: ERROR)"],
+        store: { values, words throws(ValueError) in
+          values.logLevel = try Self.choice(words[0], LogLevel.allCases) { $0.name }
+        }),
+      Option(
+        spellings: ["-mp", "--max_ports"], placeholder: "MAX_PORTS",
+        help: ["Set the maximum number of port to load balance. (default: 16)"],
+        store: { values, words throws(ValueError) in
+          values.maxPorts = try Self.maximum(words[0])
+        }),
+      Option(
+        spellings: ["-mrs", "--max_realservers"], placeholder: "MAX_REALSERVERS",
+        help: ["Set the maximum number of real servers. (default: 32)"],
+        store: { values, words throws(ValueError) in
+          values.maxRealServers = try Self.maximum(words[0])
+        }),
+      Option(
+        spellings: ["-ma", "--max_associations"], placeholder: "MAX_ASSOCIATIONS",
+        help: [
+          "Set the maximum number of associations. (default: 1048576)",
+          "This defined the maximum number of foreign peers supported at the same time.",
+        ],
+        store: { values, words throws(ValueError) in
+          values.maxAssociations = try Self.maximum(words[0])
+        }),
+    ]
+  }
+
+  /// The options of ulb alone. Spelled in full, so that they take no abbreviation from ulb.py's.
+  private var furtherOptions: [Option] {
+    let formats = LogFormat.allCases.map { $0.rawValue }.joined(separator: ",")
+    let modes = AttachMode.allCases.map { $0.rawValue }.joined(separator: ",")
+    return [
+      Option(
+        spellings: ["--check"], arity: .none,
+        help: [
+          "Check the command line and the config file, print the configuration",
+          "as one JSON object and exit.",
+        ],
+        isAbbreviable: false, store: { values, _ in values.action = .check }),
+      Option(
+        spellings: ["--render"], arity: .none,
+        help: ["Print the C source of the XDP program for this configuration and exit."],
+        isAbbreviable: false, store: { values, _ in values.action = .render }),
+      Option(
+        spellings: ["--version"], arity: .none, help: ["Print the version and exit."],
+        isAbbreviable: false, stops: true),
+      Option(
+        spellings: ["--mode"], placeholder: "{\(modes)}",
+        help: [
+          "Attach in the driver (native), in the kernel's stack (generic), or native",
+          "where the driver has it, else generic (auto). (default: auto)",
+        ],
+        isAbbreviable: false,
+        store: { values, words throws(ValueError) in
+          values.mode = try Self.choice(words[0], AttachMode.allCases) { $0.rawValue }
+        }),
+      Option(
+        spellings: ["--replace"], arity: .none,
+        help: [
+          "Take the place of another XDP program on the interface.",
+          "(default: leave it there and exit)",
+        ],
+        isAbbreviable: false, store: { values, _ in values.replace = true }),
+      Option(
+        spellings: ["--log_format"], placeholder: "{\(formats)}",
+        help: ["Log ulb.py's lines, or one JSON object a line. (default: text)"],
+        isAbbreviable: false,
+        store: { values, words throws(ValueError) in
+          values.logFormat = try Self.choice(words[0], LogFormat.allCases) { $0.rawValue }
+        }),
+      Option(
+        spellings: ["--kernel_headers"], placeholder: "DIR|system",
+        help: [
+          "Compile against the kernel headers in a directory, or against those of the",
+          "running kernel's package (system). (default: those that ulb carries)",
+        ],
+        isAbbreviable: false,
+        store: { values, words throws(ValueError) in
+          if words[0].isEmpty {
+            throw ValueError(message: "expected a directory or the word system")
+          }
+          values.kernelHeaders = words[0] == "system" ? .system : .directory(words[0])
+        }),
+      Option(
+        spellings: ["--state"], placeholder: "FILE",
+        help: [
+          "Keep the associations in a file: saved at stop and at intervals, loaded at",
+          "start. (default: none)",
+        ],
+        isAbbreviable: false,
+        store: { values, words throws(ValueError) in
+          if words[0].isEmpty { throw ValueError(message: "expected the path of a file") }
+          values.stateFile = words[0]
+        }),
+      Option(
+        spellings: ["--state_interval"], placeholder: "SECONDS",
+        help: ["Seconds between two saves, 1 to 86400. (default: 60)"],
+        isAbbreviable: false,
+        store: { values, words throws(ValueError) in
+          values.stateInterval = try Self.seconds(words[0], 1...86400)
+        }),
+      Option(
+        spellings: ["--interface_wait"], placeholder: "SECONDS",
+        help: [
+          "Seconds to wait for an interface that went away to come back before ulb",
+          "ends, 0 to 86400. (default: 5)",
+        ],
+        isAbbreviable: false,
+        store: { values, words throws(ValueError) in
+          values.interfaceWait = try Self.seconds(words[0], 0...86400)
+        }),
+    ]
+  }
+}
+
+// MARK: - Values
+
+extension CommandLineGrammar {
+  private static func address(_ word: String) throws(ValueError) -> IPAddress {
+    guard let address = IPAddress(word) else {
+      throw ValueError(
+        message: "Invalid IP address '\(word)' : \(PythonText.quoted(word)) "
+          + "does not appear to be an IPv4 or IPv6 address")
+    }
+    return address
+  }
+
+  private static func integer(_ word: String) throws(ValueError) -> PythonText.Integer {
+    guard let integer = PythonText.integer(word) else {
+      throw ValueError(message: "invalid int value: \(PythonText.quoted(word))")
+    }
+    return integer
+  }
+
+  /// Digits alone, at most what a table's size can be.
+  private static func maximum(_ word: String) throws(ValueError) -> UInt32 {
+    guard !word.isEmpty,
+      word.unicodeScalars.allSatisfy({ PythonText.decimalDigit($0) != nil }),
+      let number = PythonText.integer(word)
+    else { throw ValueError(message: "\(word) is not a valid positive int") }
+    guard let maximum = number.value.flatMap({ UInt32(exactly: $0) }) else {
+      throw ValueError(
+        message: "\(word) is not a valid positive int, max value is \(UInt32.max)")
+    }
+    return maximum
+  }
+
+  private static func seconds(
+    _ word: String, _ range: ClosedRange<Int>
+  ) throws(ValueError) -> Int {
+    let number = try integer(word)
+    guard let seconds = number.value, range.contains(seconds) else {
+      throw ValueError(
+        message: "\(number.text) is not a number of seconds from \(range.lowerBound) "
+          + "to \(range.upperBound)")
+    }
+    return seconds
+  }
+
+  private static func choice<Choice>(
+    _ word: String, _ choices: [Choice], _ name: (Choice) -> String
+  ) throws(ValueError) -> Choice {
+    guard let choice = choices.first(where: { name($0) == word }) else {
+      let names = choices.map { "'\(name($0))'" }.joined(separator: ", ")
+      throw ValueError(
+        message: "invalid choice: \(PythonText.quoted(word)) (choose from \(names))")
+    }
+    return choice
+  }
+
+  private static func content(
+    _ name: String, _ readFile: (String) -> Result<[UInt8], FileError>
+  ) throws(ValueError) -> [UInt8] {
+    switch readFile(name) {
+    case .success(let bytes):
+      return bytes
+    case .failure(let error):
+      throw ValueError(
+        message: "can't open '\(name)': [Errno \(error.code)] \(error.reason): "
+          + PythonText.quoted(name))
+    }
+  }
+}

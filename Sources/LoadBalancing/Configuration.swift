@@ -1,0 +1,167 @@
+// Everything an operator can set, and the rules for what fits together.
+// Knows neither where it was read nor who applies it.
+
+/// How the program is attached to the interface.
+public enum AttachMode: String, Sendable, CaseIterable {
+  /// Native where the driver has it, else generic.
+  case auto
+  /// In the driver (XDP_FLAGS_DRV_MODE).
+  case native
+  /// In the kernel's stack, for drivers without XDP (XDP_FLAGS_SKB_MODE).
+  case generic
+}
+
+/// How a line of the log looks.
+public enum LogFormat: String, Sendable, CaseIterable {
+  /// ulb.py's lines.
+  case text
+  /// One JSON object a line.
+  case json
+}
+
+/// The kernel headers that libbcc compiles against.
+public enum KernelHeaders: Sendable, Hashable {
+  /// The small tree that ulb carries.
+  case own
+  /// Those of the running kernel's package, found by libbcc.
+  case system
+  /// Those in a directory.
+  case directory(String)
+}
+
+/// Values that do not fit together. `message` is one line with the value and the mend.
+public struct ConfigurationError: Error, Sendable, Hashable, CustomStringConvertible {
+  public let message: String
+  public var description: String { message }
+
+  public init(message: String) { self.message = message }
+}
+
+/// A configuration of the daemon: the command line and the content of the config file.
+public struct Configuration: Sendable, Equatable {
+  /// Name of the network interface (`eth0`).
+  public var interface: String
+  /// The address that clients send to. Its family is that of everything else.
+  public var virtualServer: IPAddress
+  /// The list as the operator wrote it: an address that stands there twice gets two turns.
+  public var realServers: [IPAddress]
+  /// Path of the config file as given, if the real servers come from one.
+  public var configFile: String?
+  /// Balanced UDP ports in host order, as the operator wrote them.
+  public var ports: [UInt16]
+  /// libbcc's debug flag word, 0…4.
+  public var debug: Int
+  public var logLevel: LogLevel
+  public var maxPorts: UInt32
+  public var maxRealServers: UInt32
+  public var maxAssociations: UInt32
+  public var mode: AttachMode
+  /// Take the interface over from another XDP program.
+  public var replace: Bool
+  public var logFormat: LogFormat
+  public var kernelHeaders: KernelHeaders
+  /// Where the associations are saved, `nil` for nowhere.
+  public var stateFile: String?
+  /// Seconds between two saves, 1…86400.
+  public var stateInterval: Int
+  /// Seconds to wait for an interface that went away to come back, 0…86400.
+  public var interfaceWait: Int
+  /// What the config file's section [ulb] sets over the values above.
+  public var liveSettings: LiveSettings
+
+  public init(
+    interface: String, virtualServer: IPAddress, realServers: [IPAddress],
+    configFile: String? = nil, ports: [UInt16], debug: Int = 0, logLevel: LogLevel = .error,
+    maxPorts: UInt32 = 16, maxRealServers: UInt32 = 32, maxAssociations: UInt32 = 1_048_576,
+    mode: AttachMode = .auto, replace: Bool = false, logFormat: LogFormat = .text,
+    kernelHeaders: KernelHeaders = .own, stateFile: String? = nil, stateInterval: Int = 60,
+    interfaceWait: Int = 5, liveSettings: LiveSettings = LiveSettings()
+  ) {
+    self.interface = interface
+    self.virtualServer = virtualServer
+    self.realServers = realServers
+    self.configFile = configFile
+    self.ports = ports
+    self.debug = debug
+    self.logLevel = logLevel
+    self.maxPorts = maxPorts
+    self.maxRealServers = maxRealServers
+    self.maxAssociations = maxAssociations
+    self.mode = mode
+    self.replace = replace
+    self.logFormat = logFormat
+    self.kernelHeaders = kernelHeaders
+    self.stateFile = stateFile
+    self.stateInterval = stateInterval
+    self.interfaceWait = interfaceWait
+    self.liveSettings = liveSettings
+  }
+
+  /// The family of the virtual server.
+  public var family: AddressFamily { virtualServer.family }
+
+  /// The configuration with ``liveSettings`` put in: what the program is rendered from. It keeps
+  /// ``liveSettings``, so that asking twice changes nothing.
+  public var effective: Configuration {
+    var result = self
+    if let ports = liveSettings.ports { result.ports = ports }
+    if let debug = liveSettings.debug { result.debug = debug }
+    if let logLevel = liveSettings.logLevel { result.logLevel = logLevel }
+    return result
+  }
+
+  /// Checks what no single value shows: the counts against the maxima, the families, the ports.
+  /// Does so with the command line's own values and with ``effective``.
+  public func validate() throws(ConfigurationError) {
+    try validate(ports: ports.map { PythonText.Integer(text: String($0)) })
+    if let ports = liveSettings.ports {
+      try validate(ports: ports.map { PythonText.Integer(text: String($0)) })
+    }
+  }
+
+  /// The same for ports that may be beyond a port number's range.
+  func validate(ports: [PythonText.Integer]) throws(ConfigurationError) {
+    if ports.count > maxPorts {
+      throw ConfigurationError(
+        message: "too many ports, \(ports.count) ports configured, \(maxPorts) maximum allowed. "
+          + "See option -mp.")
+    }
+    if realServers.count > maxRealServers {
+      throw ConfigurationError(
+        message: "too many real servers, \(realServers.count) real servers configured, "
+          + "\(maxRealServers) maximum allowed. See option -mrs.")
+    }
+    if let stranger = realServers.first(where: { $0.family != family }) {
+      throw ConfigurationError(
+        message: "Real server ip \(stranger) seems to be \(stranger.family) address. "
+          + "\(family) is expected, as the virtual server is \(virtualServer). "
+          + "See options -vs and \(configFile == nil ? "-rs" : "-cfg").")
+    }
+    if let port = ports.first(where: { !(1...65535).contains($0.value ?? 0) }) {
+      throw ConfigurationError(
+        message: "port out of range, \(port.text) is not in 1 to 65535. See option -p.")
+    }
+    let maxima = [("-mp", maxPorts), ("-mrs", maxRealServers), ("-ma", maxAssociations)]
+    if let (option, _) = maxima.first(where: { $0.1 == 0 }) {
+      throw ConfigurationError(
+        message: "a maximum must be at least 1, 0 given. See option \(option).")
+    }
+  }
+
+  /// One JSON object on one line with what ``effective`` sets of ulb.py's options.
+  public func json() -> String {
+    let effective = effective
+    return JSON.object([
+      ("ifnet", JSON.quoted(interface)),
+      ("virtual_server", JSON.quoted(virtualServer.description)),
+      ("real_servers", JSON.array(realServers.map { JSON.quoted($0.description) })),
+      ("config_file", configFile.map { JSON.quoted($0) } ?? "null"),
+      ("ports", JSON.array(effective.ports.map { String($0) })),
+      ("debug", String(effective.debug)),
+      ("loglevel", JSON.quoted(effective.logLevel.name)),
+      ("max_ports", String(maxPorts)),
+      ("max_realservers", String(maxRealServers)),
+      ("max_associations", String(maxAssociations)),
+    ])
+  }
+}

@@ -1,0 +1,140 @@
+// What can happen to a packet: the rows of the packet table with their level and text.
+// Knows nothing of how the kernel reports it.
+
+/// What the packet path decided on a frame. The raw value is the code that the program writes
+/// into an event.
+public enum Event: UInt32, CaseIterable, Sendable {
+  case invalidEthernetSize = 1
+  case notIPv4
+  case notIPv6
+  case invalidIPSize
+  case tooSmallIPHeader
+  case notUDP
+  case tooBigIPHeader
+  case fragmentedIPPacket
+  case lifetimeExpired
+  case invalidUDPSize
+  case noVirtualServer
+  case ingressNotHandledPort
+  case ingressCannotCreateAssociation
+  case ingressNewNAT
+  case ingressReusedNAT
+  case egressNotHandledPort
+  /// A server-initiated association that cannot be created; the packet is dropped.
+  case egressCannotCreateAssociation
+  case egressNewNAT
+  case egressReusedNAT
+  case egressNotAuthorized
+  case unhandledTraffic
+
+  /// Which way the packet went, as far as the program found out.
+  public enum Direction: Sendable {
+    /// Client to virtual server.
+    case ingress
+    /// Real server to client.
+    case egress
+    case neither
+  }
+
+  /// Which addresses an event carries.
+  public enum Kind: Sendable {
+    /// The frame has no address of the family.
+    case withoutAddresses
+    /// The packet stays as it came in.
+    case unchanged
+    /// The packet was rewritten: the event has the addresses before and after.
+    case translated
+  }
+
+  /// The name in the C program and in JSON.
+  public var name: String { row.name }
+  /// An event below the configured level is not compiled in.
+  public var level: LogLevel { row.level }
+  /// What the log says. The translations get their second half from ``message``.
+  public var text: String { row.text }
+  public var direction: Direction { row.direction }
+  public var kind: Kind { row.kind }
+
+  /// ``text``, and for a translation also whether the association is new.
+  public var message: String {
+    switch self {
+    case .ingressNewNAT, .egressNewNAT: "\(text) (NEW ASSOCIATION)"
+    case .ingressReusedNAT, .egressReusedNAT: "\(text) (REUSED ASSOCIATION)"
+    default: text
+    }
+  }
+
+  private struct Row {
+    let name: String
+    let level: LogLevel
+    let text: String
+    var direction = Direction.neither
+    var kind = Kind.unchanged
+  }
+
+  private var row: Row {
+    switch self {
+    case .invalidEthernetSize:
+      Row(
+        name: "INVALID_ETH_SIZE", level: .warning, text: "Invalid size for ethernet packet",
+        kind: .withoutAddresses)
+    case .notIPv4:
+      Row(name: "NOT_IP_V4", level: .trace, text: "Not IPv4 packet", kind: .withoutAddresses)
+    case .notIPv6:
+      Row(name: "NOT_IP_V6", level: .trace, text: "Not IPv6 packet", kind: .withoutAddresses)
+    case .invalidIPSize:
+      Row(name: "INVALID_IP_SIZE", level: .warning, text: "Invalid size for IP packet")
+    case .tooSmallIPHeader:
+      Row(name: "TOO_SMALL_IP_HEADER", level: .warning, text: "Too small IP header")
+    case .notUDP:
+      Row(name: "NOT_UDP", level: .trace, text: "Not UDP packet")
+    case .tooBigIPHeader:
+      Row(name: "TOO_BIG_IP_HEADER", level: .info, text: "Too big IP header")
+    case .fragmentedIPPacket:
+      Row(name: "FRAGMENTED_IP_PACKET", level: .info, text: "Fragmented IP packet")
+    case .lifetimeExpired:
+      Row(name: "LIFETIME_EXPIRED", level: .warning, text: "TTL or hoplimit expired")
+    case .invalidUDPSize:
+      Row(name: "INVALID_UDP_SIZE", level: .warning, text: "Invalid size for UDP packet")
+    case .noVirtualServer:
+      Row(name: "NO_VIRTUAL_SERVER", level: .error, text: "No virtual server configured")
+    case .ingressNotHandledPort:
+      Row(
+        name: "INGRESS_NOT_HANDLED_PORT", level: .trace, text: "Unhandled port",
+        direction: .ingress)
+    case .ingressCannotCreateAssociation:
+      Row(
+        name: "INGRESS_CANNOT_CREATE_ASSO", level: .error, text: "Unable to create association",
+        direction: .ingress)
+    case .ingressNewNAT:
+      Row(
+        name: "INGRESS_NEW_NAT", level: .debug, text: "Destination NAT", direction: .ingress,
+        kind: .translated)
+    case .ingressReusedNAT:
+      Row(
+        name: "INGRESS_REUSED_NAT", level: .debug, text: "Destination NAT", direction: .ingress,
+        kind: .translated)
+    case .egressNotHandledPort:
+      Row(
+        name: "EGRESS_NOT_HANDLED_PORT", level: .trace, text: "Unhandled port", direction: .egress)
+    case .egressCannotCreateAssociation:
+      Row(
+        name: "EGRESS_CANNOT_CREATE_ASSO", level: .error, text: "Unable to create association",
+        direction: .egress)
+    case .egressNewNAT:
+      Row(
+        name: "EGRESS_NEW_NAT", level: .debug, text: "Source NAT", direction: .egress,
+        kind: .translated)
+    case .egressReusedNAT:
+      Row(
+        name: "EGRESS_REUSED_NAT", level: .debug, text: "Source NAT", direction: .egress,
+        kind: .translated)
+    case .egressNotAuthorized:
+      Row(
+        name: "EGRESS_NOT_AUTHORIZED", level: .info, text: "Not associated real server",
+        direction: .egress)
+    case .unhandledTraffic:
+      Row(name: "UNHANDLED_TRAFFIC", level: .trace, text: "Unhandled traffic")
+    }
+  }
+}

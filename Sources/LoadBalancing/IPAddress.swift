@@ -1,0 +1,221 @@
+// IP addresses as text and as octets, the way Python's ipaddress module reads and prints them.
+// Knows no sockets and resolves no names.
+
+/// The two address families; a director serves the one of its virtual server.
+public enum AddressFamily: Sendable, Hashable, CaseIterable, CustomStringConvertible {
+  case ipv4
+  case ipv6
+
+  /// `ipv4` or `ipv6`, as messages spell it.
+  public var description: String {
+    switch self {
+    case .ipv4: "ipv4"
+    case .ipv6: "ipv6"
+    }
+  }
+
+  /// Octets of an address on the wire: 4 or 16.
+  public var octetCount: Int {
+    switch self {
+    case .ipv4: 4
+    case .ipv6: 16
+    }
+  }
+}
+
+/// An IPv4 or IPv6 address. A zone (`%eth0`) is read and dropped.
+public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
+  public let family: AddressFamily
+  /// The first eight octets of an IPv6 address as a number; 0 for IPv4.
+  private let high: UInt64
+  /// The last eight octets of an IPv6 address as a number, or the four of an IPv4 address.
+  private let low: UInt64
+
+  private init(family: AddressFamily, high: UInt64, low: UInt64) {
+    self.family = family
+    self.high = high
+    self.low = low
+  }
+
+  /// Reads the textual forms that Python's `ipaddress.ip_address` accepts: dotted decimal without
+  /// leading zeros, and RFC 4291 section 2.2 with an optional zone (RFC 4007). No blanks, no
+  /// brackets, no prefix length. `nil` for everything else.
+  public init?(_ text: String) {
+    var text = text
+    let parsed = text.withUTF8 { Self.parse($0) }
+    guard let parsed else { return nil }
+    self = parsed
+  }
+
+  /// Reads the same forms from UTF-8.
+  init?(utf8 bytes: ArraySlice<UInt8>) {
+    guard let parsed = bytes.withUnsafeBufferPointer({ Self.parse($0) }) else { return nil }
+    self = parsed
+  }
+
+  /// An address of 4 octets (IPv4) or 16 (IPv6) in network order.
+  ///
+  /// - Precondition: no other count.
+  public init(octets: [UInt8]) {
+    precondition(octets.count == 4 || octets.count == 16, "an address has 4 or 16 octets")
+    let head = octets.dropLast(8)
+    self.init(
+      family: octets.count == 4 ? .ipv4 : .ipv6,
+      high: head.reduce(0) { $0 << 8 | UInt64($1) },
+      low: octets.suffix(8).reduce(0) { $0 << 8 | UInt64($1) })
+  }
+
+  /// `0.0.0.0` or `::`.
+  public static func unspecified(_ family: AddressFamily) -> IPAddress {
+    IPAddress(family: family, high: 0, low: 0)
+  }
+
+  /// The 4 or 16 octets in network order.
+  public var octets: [UInt8] {
+    switch family {
+    case .ipv4:
+      (0..<4).map { UInt8(truncatingIfNeeded: low >> (24 - 8 * $0)) }
+    case .ipv6:
+      (0..<8).map { UInt8(truncatingIfNeeded: high >> (56 - 8 * $0)) }
+        + (0..<8).map { UInt8(truncatingIfNeeded: low >> (56 - 8 * $0)) }
+    }
+  }
+
+  /// True for `0.0.0.0` and `::`.
+  public var isUnspecified: Bool { high == 0 && low == 0 }
+
+  /// Dotted decimal, or RFC 5952 without its section 5: IPv4-mapped addresses stay hexadecimal.
+  public var description: String {
+    switch family {
+    case .ipv4:
+      octets.map { String($0) }.joined(separator: ".")
+    case .ipv6:
+      compressed
+    }
+  }
+
+  private var compressed: String {
+    let groups = (0..<8).map { index in
+      let half = index < 4 ? high : low
+      return UInt16(truncatingIfNeeded: half >> (48 - 16 * UInt64(index & 3)))
+    }
+    // The first of the longest runs of at least two zero groups (RFC 5952 sections 4.2.2, 4.2.3).
+    var best = 0..<0
+    var start = 0
+    while start < 8 {
+      var end = start
+      while end < 8 && groups[end] == 0 { end += 1 }
+      if end - start > best.count { best = start..<end }
+      start = end + 1
+    }
+    func hexadecimal(_ part: ArraySlice<UInt16>) -> String {
+      part.map { String($0, radix: 16) }.joined(separator: ":")
+    }
+    guard best.count > 1 else { return hexadecimal(groups[...]) }
+    return hexadecimal(groups[..<best.lowerBound]) + "::" + hexadecimal(groups[best.upperBound...])
+  }
+}
+
+// MARK: - Reading
+
+extension IPAddress {
+  private typealias Bytes = UnsafeBufferPointer<UInt8>
+
+  private static func parse(_ bytes: Bytes) -> IPAddress? {
+    if let value = ipv4(bytes, 0..<bytes.count) {
+      return IPAddress(family: .ipv4, high: 0, low: UInt64(value))
+    }
+    return ipv6(bytes)
+  }
+
+  /// Four decimal numbers of at most three digits, 0…255, without leading zeros.
+  private static func ipv4(_ bytes: Bytes, _ range: Range<Int>) -> UInt32? {
+    var result: UInt32 = 0
+    var octet: UInt32 = 0
+    var digits = 0
+    var dots = 0
+    for index in range {
+      let byte = bytes[index]
+      switch byte {
+      case UInt8(ascii: "0")...UInt8(ascii: "9"):
+        // A leading zero could mean octal: refused, as inet_pton does.
+        if digits == 3 || (digits > 0 && octet == 0) { return nil }
+        octet = octet * 10 + UInt32(byte - UInt8(ascii: "0"))
+        digits += 1
+      case UInt8(ascii: "."):
+        guard digits > 0, octet <= 255, dots < 3 else { return nil }
+        result = result << 8 | octet
+        (octet, digits, dots) = (0, 0, dots + 1)
+      default:
+        return nil
+      }
+    }
+    guard dots == 3, digits > 0, octet <= 255 else { return nil }
+    return result << 8 | octet
+  }
+
+  private static func ipv6(_ bytes: Bytes) -> IPAddress? {
+    var end = bytes.count
+    if let percent = bytes.firstIndex(of: UInt8(ascii: "%")) {
+      let zone = bytes[(percent + 1)...]
+      if zone.isEmpty || zone.contains(UInt8(ascii: "%")) { return nil }
+      if zone.contains(UInt8(ascii: "/")) { return nil }
+      end = percent
+    }
+    // The groups before and after "::"; `gap` is where it stands.
+    var groups = [UInt16]()
+    groups.reserveCapacity(8)
+    var gap: Int?
+    var index = 0
+    if end >= 2, bytes[0] == UInt8(ascii: ":"), bytes[1] == UInt8(ascii: ":") {
+      gap = 0
+      index = 2
+    }
+    while index < end {
+      if groups.count == 8 { return nil }
+      var value: UInt32 = 0
+      let start = index
+      while index < end, let digit = hexadecimalDigit(bytes[index]) {
+        value = value << 4 | UInt32(digit)
+        index += 1
+        if index - start > 4 { return nil }
+      }
+      if index < end, bytes[index] == UInt8(ascii: ".") {
+        guard groups.count <= 6, let last = ipv4(bytes, start..<end) else { return nil }
+        groups.append(UInt16(truncatingIfNeeded: last >> 16))
+        groups.append(UInt16(truncatingIfNeeded: last))
+        index = end
+        break
+      }
+      if index == start { return nil }
+      groups.append(UInt16(value))
+      if index == end { break }
+      guard bytes[index] == UInt8(ascii: ":") else { return nil }
+      index += 1
+      if index == end { return nil }
+      if bytes[index] == UInt8(ascii: ":") {
+        if gap != nil { return nil }
+        gap = groups.count
+        index += 1
+      }
+    }
+    if let gap {
+      guard groups.count < 8 else { return nil }
+      groups.insert(contentsOf: repeatElement(0, count: 8 - groups.count), at: gap)
+    }
+    guard groups.count == 8 else { return nil }
+    return IPAddress(
+      family: .ipv6,
+      high: groups[..<4].reduce(0) { $0 << 16 | UInt64($1) },
+      low: groups[4...].reduce(0) { $0 << 16 | UInt64($1) })
+  }
+
+  private static func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,168 @@
+// Which slot of the data plane's table holds which real server. A plan only: writes no table.
+
+/// The slots of the real servers and the order of their turns.
+///
+/// An address keeps its slot and its generation as long as it is listed. One that leaves keeps
+/// both until the slot is needed for another address: if it comes back before that, its
+/// associations come back to life. A slot that changes its address gets another generation, which
+/// ends the associations of the old one. With a capacity of twice the longest list, no change
+/// reuses a slot that was listed before it.
+public struct ServerTable: Sendable, Equatable {
+  /// A slot that was used once.
+  public struct Slot: Sendable, Hashable {
+    public var address: IPAddress
+    /// Never 0, so that a table entry of zeros is never valid.
+    public var generation: UInt32
+    /// False for an address that left the list and may come back.
+    public var isListed: Bool
+
+    public init(address: IPAddress, generation: UInt32, isListed: Bool) {
+      self.address = address
+      self.generation = generation
+      self.isListed = isListed
+    }
+  }
+
+  /// What a new list changed, each address once, in the order of the list it was in.
+  public struct Change: Sendable, Equatable {
+    public var added: [IPAddress] = []
+    public var removed: [IPAddress] = []
+    public var kept: [IPAddress] = []
+    /// Addresses that no slot was left for. Empty if a list has no more distinct addresses than
+    /// the table has slots.
+    public var refused: [IPAddress] = []
+
+    /// True if no address came or went; the order may have changed.
+    public var isEmpty: Bool { added.isEmpty && removed.isEmpty && refused.isEmpty }
+  }
+
+  /// The index is the id that associations hold; `nil` for a slot that was never used.
+  public private(set) var slots: [Slot?]
+  /// Slot ids in the order of the list, an address that is listed twice twice.
+  public private(set) var round: [UInt32]
+  private var ids: [IPAddress: UInt32] = [:]
+  /// Slots whose address is not listed, the one that left first in front.
+  private var retired: [UInt32]
+  /// The first of the slots that were never used.
+  private var unused: [UInt32]
+
+  /// An empty table.
+  ///
+  /// - Parameter capacity: count of slots, at least the longest list; twice that for changes that
+  ///   reuse no slot of the list before.
+  public init(capacity: Int) {
+    self.init(capacity: capacity, slots: [])
+  }
+
+  /// A table as another process left it. Which of the addresses left first is unknown then: they
+  /// are taken to have left in the order of their ids.
+  ///
+  /// - Parameters:
+  ///   - slots: at most `capacity`; further ones are dropped. A generation of 0 counts as 1.
+  ///   - round: slot ids; those that are not listed are dropped.
+  public init(capacity: Int, slots: [Slot?], round: [UInt32] = []) {
+    var all = Array(slots.prefix(max(0, capacity)))
+    all += repeatElement(nil, count: max(0, capacity) - all.count)
+    retired = []
+    unused = []
+    ids.reserveCapacity(all.count)
+    for index in all.indices {
+      let id = UInt32(index)
+      guard var slot = all[index] else {
+        unused.append(id)
+        continue
+      }
+      if slot.generation == 0 { slot.generation = 1 }
+      // One slot an address: a listed one counts, else the first.
+      if let other = ids[slot.address] {
+        if slot.isListed, all[Int(other)]?.isListed == false {
+          ids[slot.address] = id
+        } else {
+          slot.isListed = false
+        }
+      } else {
+        ids[slot.address] = id
+      }
+      all[index] = slot
+      if !slot.isListed { retired.append(id) }
+    }
+    unused.reverse()
+    self.slots = all
+    self.round = round.filter { Int($0) < all.count && all[Int($0)]?.isListed == true }
+  }
+
+  /// The slot of an address, listed or not; `nil` if it has none.
+  public func slot(of address: IPAddress) -> UInt32? { ids[address] }
+
+  /// Makes `list` the list in service. Takes time proportional to the list and the capacity.
+  public mutating func apply(_ list: [IPAddress]) -> Change {
+    var change = Change()
+    let before = listedIDs()
+    var isWanted = [Bool](repeating: false, count: slots.count)
+    var newcomers = [IPAddress]()
+    var known = Set<IPAddress>()
+    for address in list {
+      guard let id = ids[address].map({ Int($0) }), let slot = slots[id] else {
+        if known.insert(address).inserted { newcomers.append(address) }
+        continue
+      }
+      if isWanted[id] { continue }
+      isWanted[id] = true
+      if slot.isListed {
+        change.kept.append(address)
+      } else {
+        slots[id]?.isListed = true
+        change.added.append(address)
+      }
+    }
+
+    retired.removeAll { isWanted[Int($0)] }
+    for id in before where !isWanted[Int(id)] {
+      guard let slot = slots[Int(id)] else { continue }
+      slots[Int(id)]?.isListed = false
+      retired.append(id)
+      change.removed.append(slot.address)
+    }
+
+    // Slots never used first, then those whose address is gone for longest.
+    var oldest = 0
+    for address in newcomers {
+      let id: UInt32
+      var generation: UInt32 = 1
+      if let fresh = unused.popLast() {
+        id = fresh
+      } else if oldest < retired.count {
+        id = retired[oldest]
+        oldest += 1
+        if let old = slots[Int(id)] {
+          generation = old.generation == .max ? 1 : old.generation + 1
+          if ids[old.address] == id { ids[old.address] = nil }
+        }
+      } else {
+        change.refused.append(address)
+        continue
+      }
+      slots[Int(id)] = Slot(address: address, generation: generation, isListed: true)
+      ids[address] = id
+      change.added.append(address)
+    }
+    retired.removeFirst(oldest)
+    round = list.compactMap { ids[$0] }
+    return change
+  }
+
+  /// Ids of the listed slots: those of the round in its order, then those that have no turn, as
+  /// in a table restored without its round. Each once.
+  private func listedIDs() -> [UInt32] {
+    var isSeen = [Bool](repeating: false, count: slots.count)
+    var result = [UInt32]()
+    for id in round where !isSeen[Int(id)] {
+      isSeen[Int(id)] = true
+      result.append(id)
+    }
+    for index in slots.indices where !isSeen[index] && slots[index]?.isListed == true {
+      result.append(UInt32(index))
+    }
+    return result
+  }
+}

@@ -1,0 +1,216 @@
+// The main loop: signals, the config file, events, the interface, the watchdog. One thread.
+import DataPlane
+import Glibc
+import LoadBalancing
+
+/// The running load balancer.
+final class Daemon {
+  private var configuration: Configuration
+  private let log: Log
+  private let signals: Signals
+  private let serviceManager: ServiceManager
+  private let clock = ContinuousClock()
+  private let dataPlane: DataPlane
+  private var attachment: Attachment?
+  private var watcher: ConfigFileWatcher?
+  private var isReloading = false
+  private var interfaceLostAt: ContinuousClock.Instant?
+  private var lastCount: ContinuousClock.Instant
+  private var lastWatchdog: ContinuousClock.Instant
+  private var droppedBefore: UInt64 = 0
+
+  /// How often events are taken and the interface is looked at.
+  private static let tick = Duration.milliseconds(100)
+  /// The most events that are taken before the loop looks at everything else.
+  private static let eventsAtOnce = 20_000
+
+  /// Compiles, loads, fills and attaches. Nothing is left behind where it fails.
+  init(
+    _ configuration: Configuration, configFileState: FileFingerprint?, signals: Signals, log: Log
+  ) throws(DataPlaneError) {
+    self.configuration = configuration
+    self.signals = signals
+    self.log = log
+    serviceManager = ServiceManager(log: log)
+    // A name that does not exist is said before anything is compiled.
+    _ = try Attachment.index(of: configuration.interface)
+    dataPlane = try DataPlane(configuration.effective)
+    StandardError.write(dataPlane.compilerOutput)
+    if let reason = dataPlane.missingTrace {
+      log.warning("trace points are not copied to this log: \(reason)")
+    }
+    lastCount = clock.now
+    lastWatchdog = clock.now
+    if let path = configuration.configFile {
+      watcher = ConfigFileWatcher(path: path, known: configFileState, now: clock.now)
+    }
+    attachment = try attach()
+  }
+
+  /// Runs until it is told to stop or cannot go on.
+  ///
+  /// - Returns: the exit status.
+  func run() -> Int32 {
+    log.notice(Picture.draw(configuration))
+    serviceManager.ready(status)
+    var status: Int32?
+    while status == nil {
+      let isBusy = takeEvents()
+      log.flush()
+      status = handleSignals(within: isBusy ? .zero : Daemon.tick) ?? watchInterface()
+      lookAtConfigFile()
+      tellWatchdog()
+    }
+    serviceManager.stopping()
+    takeEvents()
+    countLostEvents()
+    attachment = nil
+    log.notice("... ulb stopped.")
+    log.drain()
+    return status ?? 0
+  }
+
+  private var status: String {
+    let mode = attachment?.mode.rawValue ?? "no"
+    return "\(configuration.realServers.count) real server(s) behind "
+      + "\(configuration.virtualServer), \(configuration.interface) in \(mode) mode"
+  }
+
+  private func attach() throws(DataPlaneError) -> Attachment {
+    let attachment = try Attachment(
+      dataPlane.program, to: configuration.interface, mode: configuration.mode,
+      replace: configuration.replace)
+    if let replaced = attachment.replaced {
+      log.notice("Replaced on \(configuration.interface): \(replaced)")
+    }
+    log.notice("XDP program attached to \(configuration.interface) in \(attachment.mode) mode.")
+    return attachment
+  }
+
+  // MARK: Events
+
+  /// - Returns: whether there may be more at once.
+  @discardableResult
+  private func takeEvents() -> Bool {
+    let count = dataPlane.consumeEvents(limit: Daemon.eventsAtOnce) { log.event($0) }
+    dataPlane.consumeTraceLines { log.notice($0) }
+    if clock.now - lastCount >= .seconds(1) {
+      lastCount = clock.now
+      countLostEvents()
+    }
+    return count == Daemon.eventsAtOnce
+  }
+
+  private func countLostEvents() {
+    let lost = (try? dataPlane.lostEvents()) ?? 0
+    let dropped = log.droppedEvents - droppedBefore
+    droppedBefore = log.droppedEvents
+    if lost + dropped > 0 {
+      log.warning(
+        "\(lost + dropped) events lost: they came faster than they could be read and written")
+    }
+  }
+
+  // MARK: Signals
+
+  private func handleSignals(within time: Duration) -> Int32? {
+    var time = time
+    while let signal = signals.next(within: time) {
+      time = .zero
+      switch signal {
+      case SIGHUP:
+        serviceManager.reloading()
+        isReloading = true
+        if watcher == nil { finishReload("no config file to read again") }
+        watcher?.lookNow(clock.now)
+      default:
+        let name = signal == SIGTERM ? "SIGTERM" : "SIGINT"
+        log.notice("\nStopping by signal \(name)(\(signal))...")
+        return 0
+      }
+    }
+    return nil
+  }
+
+  private func finishReload(_ message: String?) {
+    if let message { log.notice(message) }
+    guard isReloading else { return }
+    isReloading = false
+    serviceManager.ready(status)
+  }
+
+  private func tellWatchdog() {
+    guard let interval = serviceManager.watchdogInterval, clock.now - lastWatchdog >= interval
+    else { return }
+    lastWatchdog = clock.now
+    serviceManager.watchdog()
+  }
+
+  // MARK: The config file
+
+  private func lookAtConfigFile() {
+    switch watcher?.look(clock.now) {
+    case nil, .nothing: return
+    case .failure(let error):
+      keepOldServers("\(configuration.configFile ?? ""): \(error.reason)")
+    case .content(let bytes):
+      do {
+        try apply(bytes)
+      } catch {
+        keepOldServers("\(error)")
+      }
+    }
+  }
+
+  private func keepOldServers(_ reason: String) {
+    log.error(
+      """
+      Unable to load config file \(reason); the present \(configuration.realServers.count) real \
+      server(s) stay in service
+      """)
+    finishReload(nil)
+  }
+
+  private func apply(_ bytes: [UInt8]) throws {
+    let file = try ConfigFile.parse(bytes, fileName: configuration.configFile ?? "")
+    var next = configuration
+    next.realServers = file.realServers
+    next.liveSettings = try LiveSettings(file)
+    try next.validate()
+    if next.realServers != configuration.realServers {
+      let change = try dataPlane.apply(next.realServers)
+      log.notice(
+        "New config applied: \(next.realServers.count) real server(s); \(Picture.describe(change))."
+      )
+      serviceManager.status(status)
+    }
+    configuration = next
+    finishReload(nil)
+  }
+
+  // MARK: The interface
+
+  private func watchInterface() -> Int32? {
+    if let attachment {
+      guard (try? attachment.link.interfaceIndex()) == 0 else { return nil }
+      self.attachment = nil
+      interfaceLostAt = clock.now
+      let isThere = (try? Attachment.index(of: configuration.interface)) != nil
+      log.error(
+        isThere
+          ? "the XDP program was removed from \(configuration.interface), or it was replaced"
+          : "the interface \(configuration.interface) is gone")
+    }
+    guard let lostAt = interfaceLostAt else { return nil }
+    do throws(DataPlaneError) {
+      attachment = try attach()
+      interfaceLostAt = nil
+      serviceManager.status(status)
+      return nil
+    } catch {
+      guard clock.now - lostAt >= .seconds(configuration.interfaceWait) else { return nil }
+      StandardError.write(failure: "\(error)")
+      return 1
+    }
+  }
+}

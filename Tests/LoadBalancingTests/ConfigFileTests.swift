@@ -1,0 +1,149 @@
+// The config file's grammar against configparser's, the section [ulb], and the messages.
+
+import Testing
+
+@testable import LoadBalancing
+
+@Suite struct ConfigFileTests {
+  static func parse(_ text: String) throws(ConfigFileError) -> ConfigFile {
+    try ConfigFile.parse(Array(text.utf8), fileName: "FILE")
+  }
+
+  static func error(_ bytes: [UInt8]) -> ConfigFileError? {
+    do throws(ConfigFileError) {
+      let file = try ConfigFile.parse(bytes, fileName: "FILE")
+      _ = try LiveSettings(file)
+      Issue.record("accepted")
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  static func error(_ text: String) -> ConfigFileError? { error(Array(text.utf8)) }
+
+  @Test func allVectorsAreThere() {
+    #expect(ConfigFileVector.all.count == 48)
+  }
+
+  @Test(arguments: ConfigFileVector.all)
+  func vector(_ vector: ConfigFileVector) {
+    do throws(ConfigFileError) {
+      let file = try Self.parse(vector.text)
+      #expect(vector.refused == nil)
+      #expect(file.realServers.map { $0.description } == vector.realServers)
+    } catch {
+      #expect(vector.refused != nil)
+      #expect(!error.description.contains("\n"))
+      #expect(error.description.hasPrefix("FILE"))
+      // What ulb.py says of addresses and of missing things is said here too.
+      if let refused = vector.refused,
+        refused.contains("does not appear") || refused.contains("empty")
+      {
+        #expect(error.reason.contains(refused))
+      }
+    }
+  }
+
+  @Test(arguments: [
+    ("10.0.0.4\n", 1, "'10.0.0.4' stands before any section"),
+    ("[Real Servers]\n10.0.0.4\n  10.0.0.5\n", 3, "'10.0.0.5' is indented deeper"),
+    ("[Real Servers]\n= x\n", 2, "has nothing before the ="),
+    ("[Real Servers]\n1.1.1.1\n[Real Servers]\n", 3, "section [Real Servers] already exists"),
+    ("[Real Servers]\n1.1.1.1\n\n1.1.1.1\n", 4, "'1.1.1.1' stands in its section already"),
+    ("[A]\nx\n[Real Servers]\r\n1.1.1.1\r2.2.2\n", 5, "'2.2.2' does not appear to be"),
+    ("\u{feff}[Real Servers]\n1.1.1.1\n", 1, "'\\ufeff[Real Servers]' stands before"),
+  ])
+  func namesTheLine(_ text: String, _ line: Int, _ reason: String) {
+    let error = Self.error(text)
+    #expect(error?.line == line)
+    #expect(error?.reason.contains(reason) == true, "\(String(describing: error))")
+    #expect(error?.description.hasPrefix("FILE, line \(line): ") == true)
+  }
+
+  @Test func notUTF8() {
+    let error = Self.error(Array("[Real Servers]\n1.1.1.1\n# caf".utf8) + [0xe9, 0x0a])
+    #expect(error?.line == 3)
+    #expect(error?.reason.contains("UTF-8") == true)
+  }
+
+  @Test func longLinesAreCutInMessages() {
+    let error = Self.error(String(repeating: "x", count: 1_000_000))
+    #expect((error?.description.utf8.count ?? .max) < 300)
+  }
+
+  @Test func blanksBeyondASCII() throws {
+    let file = try Self.parse("[Real Servers]\n\u{a0}\u{3000}10.0.0.4\u{2003}\n\u{85}\u{1f}\n")
+    #expect(file.realServers.map { $0.description } == ["10.0.0.4"])
+  }
+
+  @Test func lettersAreComparedByOctets() throws {
+    // Composed and decomposed: two keys in Python. Case: one key.
+    let file = try Self.parse("[Real Servers]\n1.1.1.1\n[o]\n\u{e9}\ne\u{301}\n")
+    #expect(file.realServers.count == 1)
+    #expect(Self.error("[Real Servers]\n1.1.1.1\n[o]\n\u{e9}\n\u{c9}\n")?.line == 5)
+  }
+
+  @Test func defaultSectionMayComeTwice() throws {
+    let file = try Self.parse("[DEFAULT]\n1.1.1.1\n[Real Servers]\n2.2.2.2\n[DEFAULT]\n3.3.3.3\n")
+    #expect(file.realServers.map { $0.description } == ["2.2.2.2", "1.1.1.1", "3.3.3.3"])
+  }
+
+  @Test func settings() throws {
+    let file = try Self.parse(
+      """
+      [ulb]
+      LogLevel = DEBUG
+      # remark
+      port = 5683,5684
+
+        5685
+      debug
+      [Real Servers]
+      1.1.1.1 = remark
+      """)
+    #expect(file.settings == ["loglevel": "DEBUG", "port": "5683,5684\n5685", "debug": nil])
+  }
+
+  @Test func liveSettings() throws {
+    func settings(_ text: String) throws -> LiveSettings {
+      try LiveSettings(Self.parse("[Real Servers]\n1.1.1.1\n\(text)"))
+    }
+    #expect(try settings("") == LiveSettings())
+    #expect(try settings("[ulb]\n") == LiveSettings())
+    #expect(
+      try settings("[ulb]\nloglevel = DEBUG\ndebug = 4\nport = 5683 5684,53\n  54\n")
+        == LiveSettings(logLevel: .debug, debug: 4, ports: [5683, 5684, 53, 54]))
+    #expect(try settings("[ulb]\nport =\n 1\n 2\n") == LiveSettings(ports: [1, 2]))
+  }
+
+  @Test(arguments: [
+    ("loglevel = debug", "loglevel = 'debug': no such level; use one of CRITICAL, "),
+    ("loglevel", "loglevel: no such level"),
+    ("debug = 5", "debug = '5': no such verbosity; use a number from 0 to 4"),
+    ("debug = -1", "debug = '-1': no such verbosity"),
+    ("port = 0", "port = '0': no port number; write one or more numbers from 1 to 65535"),
+    ("port = 53 65536", "port = '65536': no port number"),
+    ("port = 53;54", "port = '53;54': no port number"),
+    ("port = ,", "port = ',': no port; write"),
+    ("port", "port: no port; write"),
+    ("ports = 1", "'ports': no such setting; use loglevel, debug or port"),
+  ])
+  func wrongLiveSettings(_ line: String, _ reason: String) {
+    let error = Self.error("[Real Servers]\n1.1.1.1\n[ulb]\n\(line)\n")
+    #expect(error?.line == 4)
+    #expect(error?.reason.hasPrefix("[ulb] \(reason)") == true, "\(String(describing: error))")
+  }
+
+  @Test func theFirstWrongSettingIsNamed() {
+    let error = Self.error("[Real Servers]\n1.1.1.1\n[ulb]\ndebug = 9\nx\nport = 0\n")
+    #expect(error?.line == 4)
+  }
+
+  @Test func longLists() throws {
+    let addresses = (0..<100_000).map { "10.\($0 >> 16).\($0 >> 8 & 255).\($0 & 255)" }
+    let file = try Self.parse("[Real Servers]\n" + addresses.joined(separator: "\n"))
+    #expect(file.realServers.count == 100_000)
+    #expect(file.realServers.last?.description == addresses.last)
+  }
+}

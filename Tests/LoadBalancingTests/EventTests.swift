@@ -1,0 +1,202 @@
+// Events, their lines in ulb.py's form, and JSON.
+
+import Foundation
+import Testing
+
+@testable import LoadBalancing
+
+@Suite struct EventTests {
+  static func record(_ event: Event, _ family: AddressFamily = .ipv4) throws -> EventRecord {
+    let addresses =
+      family == .ipv4
+      ? ["10.188.7.5", "10.40.0.1", "10.40.0.2"]
+      : ["2001:db8::5", "2001:db8::1", "2001:db8::2"]
+    let client = try #require(IPAddress(addresses[0]))
+    let virtual = try #require(IPAddress(addresses[1]))
+    let real = try #require(IPAddress(addresses[2]))
+    let (gateway, director): ([UInt8], [UInt8]) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0xAB, 0, 0xFF])
+    let isEgress = event.direction == .egress
+    return EventRecord(
+      event: event, sourceMAC: gateway, destinationMAC: director,
+      source: isEgress ? real : client, destination: isEgress ? client : virtual,
+      sourcePort: isEgress ? 5683 : 40000, destinationPort: isEgress ? 40000 : 5683,
+      newSourceMAC: director, newDestinationMAC: gateway,
+      newSource: isEgress ? virtual : client, newDestination: isEgress ? client : real)
+  }
+
+  @Test func codesAreThoseOfTheTable() {
+    #expect(Event.allCases.map { $0.rawValue } == Array(1...21))
+    #expect(
+      Event.allCases.map { "\($0.name) \($0.level.name)" } == [
+        "INVALID_ETH_SIZE WARNING", "NOT_IP_V4 TRACE", "NOT_IP_V6 TRACE",
+        "INVALID_IP_SIZE WARNING", "TOO_SMALL_IP_HEADER WARNING", "NOT_UDP TRACE",
+        "TOO_BIG_IP_HEADER INFO", "FRAGMENTED_IP_PACKET INFO", "LIFETIME_EXPIRED WARNING",
+        "INVALID_UDP_SIZE WARNING", "NO_VIRTUAL_SERVER ERROR", "INGRESS_NOT_HANDLED_PORT TRACE",
+        "INGRESS_CANNOT_CREATE_ASSO ERROR", "INGRESS_NEW_NAT DEBUG", "INGRESS_REUSED_NAT DEBUG",
+        "EGRESS_NOT_HANDLED_PORT TRACE", "EGRESS_CANNOT_CREATE_ASSO ERROR",
+        "EGRESS_NEW_NAT DEBUG", "EGRESS_REUSED_NAT DEBUG", "EGRESS_NOT_AUTHORIZED INFO",
+        "UNHANDLED_TRAFFIC TRACE",
+      ])
+  }
+
+  @Test func directionAndKindFollowTheName() {
+    for event in Event.allCases {
+      #expect((event.direction == .ingress) == event.name.hasPrefix("INGRESS_"))
+      #expect((event.direction == .egress) == event.name.hasPrefix("EGRESS_"))
+      #expect((event.kind == .translated) == event.name.hasSuffix("_NAT"))
+    }
+    #expect(
+      Event.allCases.filter { $0.kind == .withoutAddresses }
+        == [.invalidEthernetSize, .notIPv4, .notIPv6])
+  }
+
+  @Test func levels() {
+    #expect(LogLevel.allCases.map { $0.rawValue } == [50, 40, 30, 20, 10, 5])
+    #expect(LogLevel.trace < .debug && LogLevel.error < .critical)
+    for level in LogLevel.allCases { #expect(LogLevel(name: level.name) == level) }
+    #expect(LogLevel(name: "debug") == nil)
+  }
+
+  // The lines were written out by hand: 33 columns for "02:00:00:00:00:01/10.188.7.5" (28).
+  @Test(arguments: [
+    (
+      Event.ingressNewNAT,
+      "     02:00:00:00:00:01/10.188.7.5 ─┐  02:00:00:ab:00:ff/10.40.0.1       Destination NAT\n"
+        + "                                   └> 02:00:00:00:00:01/10.40.0.2       (NEW ASSOCIATION)"
+    ),
+    (
+      .ingressReusedNAT,
+      "     02:00:00:00:00:01/10.188.7.5 ─┐  02:00:00:ab:00:ff/10.40.0.1       Destination NAT\n"
+        + "                                   └> 02:00:00:00:00:01/10.40.0.2       (REUSED ASSOCIATION)"
+    ),
+    (
+      .egressNewNAT,
+      "                                    ┌ 02:00:00:00:00:01/10.40.0.2       Source NAT\n"
+        + "     02:00:00:00:00:01/10.188.7.5 <─┘ 02:00:00:ab:00:ff/10.40.0.1       (NEW ASSOCIATION)"
+    ),
+    (
+      .egressReusedNAT,
+      "                                    ┌ 02:00:00:00:00:01/10.40.0.2       Source NAT\n"
+        + "     02:00:00:00:00:01/10.188.7.5 <─┘ 02:00:00:ab:00:ff/10.40.0.1       (REUSED ASSOCIATION)"
+    ),
+    (
+      .ingressNotHandledPort,
+      "     02:00:00:00:00:01/10.188.7.5 ──> 02:00:00:ab:00:ff/10.40.0.1       Unhandled port"
+    ),
+    (
+      .egressNotAuthorized,
+      "     02:00:00:ab:00:ff/10.188.7.5 <── 02:00:00:00:00:01/10.40.0.2       "
+        + "Not associated real server"
+    ),
+    (
+      .notUDP,
+      "     02:00:00:00:00:01/10.188.7.5 <─> 02:00:00:ab:00:ff/10.40.0.1       Not UDP packet"
+    ),
+    (
+      .notIPv4,
+      "                                  <->                                   Not IPv4 packet"
+    ),
+  ])
+  func linesOfIPv4(_ event: Event, _ line: String) throws {
+    #expect(try Self.record(event).line(family: .ipv4) == line)
+  }
+
+  @Test(arguments: [
+    (
+      Event.ingressNewNAT,
+      "                            02:00:00:00:00:01/2001:db8::5 ─┐  "
+        + "02:00:00:ab:00:ff/2001:db8::1                             Destination NAT\n"
+        + "                                                           └> "
+        + "02:00:00:00:00:01/2001:db8::2                             (NEW ASSOCIATION)"
+    ),
+    (
+      .egressReusedNAT,
+      "                                                            ┌ "
+        + "02:00:00:00:00:01/2001:db8::2                             Source NAT\n"
+        + "                            02:00:00:00:00:01/2001:db8::5 <─┘ "
+        + "02:00:00:ab:00:ff/2001:db8::1                             (REUSED ASSOCIATION)"
+    ),
+    (
+      .unhandledTraffic,
+      "                            02:00:00:00:00:01/2001:db8::5 <─> "
+        + "02:00:00:ab:00:ff/2001:db8::1                             Unhandled traffic"
+    ),
+    (
+      .notIPv6,
+      "                                                          <-> "
+        + "                                                          Not IPv6 packet"
+    ),
+  ])
+  func linesOfIPv6(_ event: Event, _ line: String) throws {
+    #expect(try Self.record(event, .ipv6).line(family: .ipv6) == line)
+  }
+
+  @Test func everyLineSaysItsText() throws {
+    for event in Event.allCases {
+      for family in AddressFamily.allCases {
+        #expect(try Self.record(event, family).line(family: family).contains(event.text))
+      }
+    }
+  }
+
+  @Test func jsonOfATranslation() throws {
+    let json = try Self.record(.ingressNewNAT).json(
+      time: Timestamp(seconds: 1_700_000_000, nanoseconds: 7_999_999))
+    #expect(
+      json == """
+        {"time":"2023-11-14T22:13:20.007Z","level":"DEBUG","event":"INGRESS_NEW_NAT",\
+        "message":"Destination NAT (NEW ASSOCIATION)","source":"10.188.7.5","source_port":40000,\
+        "source_mac":"02:00:00:00:00:01","destination":"10.40.0.1","destination_port":5683,\
+        "destination_mac":"02:00:00:ab:00:ff","new_source":"10.188.7.5",\
+        "new_destination":"10.40.0.2"}
+        """)
+  }
+
+  @Test func jsonIsOneObjectOnOneLine() throws {
+    for event in Event.allCases {
+      var record = try Self.record(event)
+      record.sourcePort = 0
+      let json = record.json(time: Timestamp(seconds: 0))
+      #expect(!json.contains("\n"))
+      let object = try #require(
+        try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
+      #expect(object["event"] as? String == event.name)
+      #expect(object["level"] as? String == event.level.name)
+      #expect(object["time"] as? String == "1970-01-01T00:00:00.000Z")
+      #expect((object["source"] != nil) == (event.kind != .withoutAddresses))
+      #expect((object["new_source"] != nil) == (event.kind == .translated))
+      #expect(object["source_port"] == nil)
+    }
+  }
+}
+
+@Suite struct JSONTests {
+  @Test func escapes() {
+    #expect(JSON.quoted("") == "\"\"")
+    #expect(JSON.quoted("a\"b\\c\n\r\t") == "\"a\\\"b\\\\c\\n\\r\\t\"")
+    #expect(JSON.quoted("\u{0}\u{1b}\u{7f}\u{2028}") == "\"\\u0000\\u001b\\u007f\\u2028\"")
+    #expect(JSON.quoted("é─😀/") == "\"é─😀/\"")
+  }
+
+  @Test func readsBackAsWritten() throws {
+    let text = String(String.UnicodeScalarView((0..<0x300).compactMap { Unicode.Scalar($0) }))
+    let data = Data("[\(JSON.quoted(text))]".utf8)
+    #expect(try JSONDecoder().decode([String].self, from: data) == [text])
+  }
+
+  @Test func logLine() {
+    #expect(
+      LogLine.json(
+        time: Timestamp(seconds: 86399, nanoseconds: 999_999_999), level: .info, message: "a\nb")
+        == #"{"time":"1970-01-01T23:59:59.999Z","level":"INFO","message":"a\nb"}"#)
+  }
+
+  @Test(arguments: [
+    (951_782_400, "2000-02-29T00:00:00.000Z"), (951_868_800, "2000-03-01T00:00:00.000Z"),
+    (1_735_689_599, "2024-12-31T23:59:59.000Z"), (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+    (-1, "1969-12-31T23:59:59.000Z"), (-62_135_596_800, "0001-01-01T00:00:00.000Z"),
+  ])
+  func dates(_ seconds: Int64, _ text: String) {
+    #expect(Timestamp(seconds: seconds).description == text)
+  }
+}

@@ -1,0 +1,185 @@
+// The planning of slots: what stays, what comes back, what is reused.
+
+import Testing
+
+@testable import LoadBalancing
+
+@Suite struct ServerTableTests {
+  static func addresses(_ numbers: some Sequence<Int>) -> [IPAddress] {
+    numbers.map { IPAddress(octets: [10, 0, UInt8($0 >> 8), UInt8($0 & 255)]) }
+  }
+
+  @Test func listOrderIsTheRound() {
+    var table = ServerTable(capacity: 8)
+    let list = Self.addresses([3, 1, 3, 2])
+    let change = table.apply(list)
+    #expect(change.added == Self.addresses([3, 1, 2]))
+    #expect(change.removed.isEmpty && change.kept.isEmpty && change.refused.isEmpty)
+    #expect(table.round == [0, 1, 0, 2])
+    #expect(table.slots.count == 8)
+    #expect(
+      table.slots[1]
+        == ServerTable.Slot(address: list[1], generation: 1, isListed: true))
+    #expect(table.slots[3] == nil)
+  }
+
+  @Test func anUnchangedListChangesNothing() {
+    var table = ServerTable(capacity: 8)
+    _ = table.apply(Self.addresses([1, 2]))
+    let before = table
+    let change = table.apply(Self.addresses([1, 2]))
+    #expect(change.isEmpty)
+    #expect(change.kept == Self.addresses([1, 2]))
+    #expect(table == before)
+    #expect(table.apply(Self.addresses([2, 1])).isEmpty)
+    #expect(table.round == [1, 0])
+  }
+
+  @Test func comesBackWithSlotAndGeneration() {
+    var table = ServerTable(capacity: 4)
+    _ = table.apply(Self.addresses([1, 2]))
+    let slot = table.slots[0]
+    #expect(table.apply(Self.addresses([2])).removed == Self.addresses([1]))
+    #expect(table.slots[0]?.isListed == false)
+    #expect(table.round == [1])
+    #expect(table.slot(of: Self.addresses([1])[0]) == 0)
+    #expect(table.apply(Self.addresses([2, 1])).added == Self.addresses([1]))
+    #expect(table.slots[0] == slot)
+  }
+
+  @Test func reusesTheOldestFirstWithAnotherGeneration() {
+    var table = ServerTable(capacity: 3)
+    _ = table.apply(Self.addresses([1, 2, 3]))
+    _ = table.apply(Self.addresses([1, 3]))
+    _ = table.apply(Self.addresses([3]))
+    _ = table.apply(Self.addresses([3, 4]))
+    #expect(table.slots[1]?.address == Self.addresses([4])[0])
+    #expect(table.slots[1]?.generation == 2)
+    #expect(table.slot(of: Self.addresses([2])[0]) == nil)
+    // 2 is a stranger now: it gets the slot of 1.
+    _ = table.apply(Self.addresses([3, 4, 2]))
+    #expect(table.slots[0]?.address == Self.addresses([2])[0])
+    #expect(table.slots[0]?.generation == 2)
+    #expect(table.round == [2, 1, 0])
+  }
+
+  @Test func generationIsNeverZero() {
+    let old = Self.addresses([1])[0]
+    var table = ServerTable(
+      capacity: 1,
+      slots: [ServerTable.Slot(address: old, generation: .max, isListed: false)])
+    _ = table.apply(Self.addresses([2]))
+    #expect(table.slots[0]?.generation == 1)
+    let zero = ServerTable(
+      capacity: 1, slots: [ServerTable.Slot(address: old, generation: 0, isListed: true)])
+    #expect(zero.slots[0]?.generation == 1)
+  }
+
+  @Test func fullReplacementReusesNoSlotOfTheListBefore() {
+    let longest = 64
+    var table = ServerTable(capacity: 2 * longest)
+    for turn in 0..<10 {
+      let before = Set(table.round)
+      let change = table.apply(Self.addresses((turn * longest)..<((turn + 1) * longest)))
+      #expect(change.refused.isEmpty)
+      #expect(change.added.count == longest)
+      #expect(Set(table.round).count == longest)
+      #expect(before.isDisjoint(with: table.round))
+    }
+  }
+
+  @Test func moreAddressesThanSlots() {
+    var table = ServerTable(capacity: 2)
+    let change = table.apply(Self.addresses([1, 2, 3]))
+    #expect(change.refused == Self.addresses([3]))
+    #expect(table.round == [0, 1])
+    #expect(ServerTable(capacity: 0).slots.isEmpty)
+  }
+
+  @Test func emptyList() {
+    var table = ServerTable(capacity: 2)
+    _ = table.apply(Self.addresses([1]))
+    #expect(table.apply([]).removed == Self.addresses([1]))
+    #expect(table.round.isEmpty)
+  }
+
+  @Test func restored() {
+    let list = Self.addresses([1, 2, 3, 1])
+    var slots: [ServerTable.Slot?] = list.map {
+      ServerTable.Slot(address: $0, generation: 7, isListed: true)
+    }
+    slots[1]?.isListed = false
+    slots.insert(nil, at: 0)
+    var table = ServerTable(capacity: 6, slots: slots, round: [3, 1, 2, 9])
+    // Not 2 (retired), not 9 (no slot); the second slot of address 1 is retired.
+    #expect(table.round == [3, 1])
+    #expect(table.slots.count == 6)
+    #expect(table.slot(of: list[0]) == 1)
+    #expect(table.slots[4]?.isListed == false)
+    let change = table.apply(Self.addresses([2, 1, 8, 9, 10]))
+    #expect(change.kept == [list[0]])
+    #expect(change.added == Self.addresses([2, 8, 9, 10]))
+    #expect(change.removed == [list[2]])
+    // Never used first, then the retired one.
+    #expect(table.round == [2, 1, 0, 5, 4])
+    #expect(table.slots[2]?.generation == 7)
+    #expect(table.slots[4]?.generation == 8)
+    #expect(table.slot(of: list[0]) == 1)
+  }
+
+  @Test func restoredWithoutItsRound() {
+    let list = Self.addresses([1, 2])
+    var table = ServerTable(
+      capacity: 4,
+      slots: list.map { ServerTable.Slot(address: $0, generation: 3, isListed: true) })
+    #expect(table.apply([list[1]]).removed == [list[0]])
+    #expect(table.slots[0]?.isListed == false)
+  }
+
+  @Test(arguments: [1, 2, 3, 4, 5])
+  func randomLists(_ seed: UInt64) {
+    var generator = Linear(state: seed)
+    let longest = 12
+    var table = ServerTable(capacity: 2 * longest)
+    var lastListed: [IPAddress] = []
+    for _ in 0..<300 {
+      let count = Int.random(in: 0...longest, using: &generator)
+      let list = Self.addresses(
+        (0..<count).map { _ in Int.random(in: 0..<60, using: &generator) })
+      let before = table
+      let change = table.apply(list)
+
+      #expect(table.round.map { table.slots[Int($0)]?.address } == list)
+      #expect(change.refused.isEmpty)
+      #expect(Set(change.kept).union(change.added) == Set(list))
+      #expect(Set(change.kept).union(change.removed) == Set(lastListed))
+      #expect(Set(change.kept).isDisjoint(with: change.added))
+      let held = table.slots.compactMap { $0?.address }
+      #expect(Set(held).count == held.count)
+      #expect(Set(table.slots.compactMap { $0?.isListed == true ? $0?.address : nil }) == Set(list))
+      for (old, new) in zip(before.slots, table.slots) {
+        guard let old, let new else {
+          #expect(old == nil)
+          continue
+        }
+        if old.address == new.address {
+          #expect(old.generation == new.generation)
+        } else {
+          #expect(new.generation == old.generation + 1)
+          #expect(!old.isListed)
+        }
+      }
+      lastListed = list
+    }
+  }
+
+  /// A small, repeatable source of random numbers.
+  struct Linear: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return state ^ (state >> 33)
+    }
+  }
+}

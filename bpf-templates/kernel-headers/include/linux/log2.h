@@ -1,0 +1,2 @@
+/* libbcc includes it; nothing of it is used. */
+#pragma once

@@ -1,0 +1,2 @@
+/* The UAPI header of the system. */
+#include </usr/include/linux/if_packet.h>

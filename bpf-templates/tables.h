@@ -1,0 +1,46 @@
+/* The tables, shared by the packet path and the daemon. Their layouts are in layout.h. */
+#pragma once
+
+#include "settings.h"
+#include "layout.h"
+
+#if IPV6
+#define flow_key    flow_key_v6
+#define real_server real_server_v6
+struct ip_address {
+	__be32 word[4];
+};
+#else
+#define flow_key    flow_key_v4
+#define real_server real_server_v4
+struct ip_address {
+	__be32 word[1];
+};
+#endif
+
+/* Client -> real server. Nothing but its being the least recently used removes an entry. */
+BPF_TABLE("lru_hash", struct flow_key, union association, associations, MAX_ASSOCIATIONS);
+
+/* Two banks of REAL_SERVER_SLOTS slots. */
+BPF_TABLE("array", __u32, struct real_server, real_servers, 2 * REAL_SERVER_SLOTS);
+
+/* Address -> slot. May name a server that is no longer listed: the slot itself tells. */
+BPF_TABLE("hash", struct ip_address, __u32, real_server_ids, REAL_SERVER_SLOTS);
+
+/* Two banks of 1 + MAX_REAL_SERVERS words: the length of the round, then its slots in order. */
+BPF_TABLE("array", __u32, __u32, rounds, 2 * (1 + MAX_REAL_SERVERS));
+
+/* The index in the round that the next new client is given. */
+BPF_TABLE("array", __u32, __u64, cursor, 1);
+
+BPF_TABLE("array", __u32, struct control, control, 1);
+
+#if PORTS_IN_BITMAP
+/* One bit a UDP port, by its number in host byte order. */
+BPF_TABLE("array", __u32, __u64, ports, 1024);
+#endif
+
+BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
+
+/* Events that the ring buffer had no room for. */
+BPF_TABLE("percpu_array", __u32, __u64, lost_events, 1);
