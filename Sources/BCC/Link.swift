@@ -57,6 +57,11 @@ public final class Link: Sendable {
     }
   }
 
+  /// Detaches the program now, whoever else may hold the link.
+  public func release() {
+    _ = bpf_link_detach(descriptor.number)
+  }
+
   /// The interface that the link is on; 0 once that interface is gone or the link was detached.
   public func interfaceIndex() throws(BCCError) -> UInt32 {
     try info().xdp.ifindex

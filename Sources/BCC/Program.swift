@@ -38,6 +38,16 @@ public final class Program: Sendable {
     return try? info(of: Descriptor(owning: number))
   }
 
+  /// The id of the program behind a descriptor that somebody else has kept. Closes the descriptor.
+  public static func id(adopting number: Int32) throws(BCCError) -> UInt32 {
+    try info(of: Descriptor(owning: number)).id
+  }
+
+  /// Lends the descriptor for the time of a call that hands it to somebody else.
+  public func withDescriptor<Result>(_ body: (Int32) throws -> Result) rethrows -> Result {
+    try body(descriptor.number)
+  }
+
   private static func info(of descriptor: Descriptor) throws(BCCError) -> Info {
     var info = bpf_prog_info()
     var length = UInt32(MemoryLayout<bpf_prog_info>.size)

@@ -106,6 +106,24 @@ public final class Table: Sendable {
     if failed { throw .system(operation: "update the BPF table \(name)", errno: errno) }
   }
 
+  /// Sets the leaf of a key that the table does not have yet (BPF_NOEXIST).
+  ///
+  /// - Returns: false where it has the key.
+  @discardableResult
+  public func insert<Key: BitwiseCopyable, Leaf: BitwiseCopyable>(_ key: Key, _ leaf: Leaf)
+    throws(BCCError) -> Bool
+  {
+    try check(key: Key.self, leaf: Leaf.self)
+    let failed = withUnsafePointer(to: key) { key in
+      withUnsafePointer(to: leaf) {
+        bpf_map_update_elem(descriptor.number, key, $0, UInt64(BPF_NOEXIST)) != 0
+      }
+    }
+    if failed, errno == EEXIST { return false }
+    if failed { throw .system(operation: "update the BPF table \(name)", errno: errno) }
+    return true
+  }
+
   /// The sum of a counter over all CPUs, of a per-CPU table with leaves of eight bytes.
   public func sum(_ key: UInt32) throws(BCCError) -> UInt64 {
     try check(key: UInt32.self, leaf: UInt64.self)

@@ -37,18 +37,21 @@ public struct Attachment: Sendable {
     interfaceIndex = index
   }
 
-  /// A link that was kept, of a program that is still attached.
-  public init(keeping link: Link, interface: String, interfaceIndex: UInt32)
-    throws(DataPlaneError)
-  {
+  /// Swaps a program into a link that was kept, in one step; `nil` where the link is not on this
+  /// interface, or not in the mode that was asked for.
+  public init?(
+    takingOver link: Link, interface: String, interfaceIndex: UInt32, mode: AttachMode,
+    program: Program
+  ) {
+    guard (try? link.interfaceIndex()) == interfaceIndex,
+      let current = try? XDPAttachment.current(interfaceIndex: interfaceIndex),
+      mode == .auto || mode.rawValue == current.mode.rawValue,
+      (try? link.update(to: program)) != nil
+    else { return nil }
     self.link = link
     self.interface = interface
     self.interfaceIndex = interfaceIndex
-    do {
-      mode = try XDPAttachment.current(interfaceIndex: interfaceIndex)?.mode ?? .native
-    } catch {
-      throw .wording(error)
-    }
+    self.mode = current.mode
     replaced = nil
   }
 

@@ -9,10 +9,11 @@ public final class DataPlane {
   public private(set) var configuration: Configuration
   public private(set) var program: Program
   public private(set) var tables: Tables
-  private var servers: ServerTable
+  var servers: ServerTable
   private var ringBuffer: RingBuffer
   private var lost: Table
   private var lostBefore: UInt64 = 0
+  private var lostOfFormerPrograms: UInt64 = 0
 
   private var tracePipe: TracePipe?
   /// Why the program's trace points cannot be read; `nil` where they can or there are none.
@@ -21,12 +22,51 @@ public final class DataPlane {
   /// What libbcc printed while it compiled and loaded: the dumps that `-d` asks for, and warnings.
   public private(set) var compilerOutput: String
 
+  /// Tables whose associations were copied into new ones, and their slots: see ``copyLate()``.
+  var former: (tables: Tables, slots: [ServerTable.Slot?])?
+
+  /// What became of the tables that another process has kept.
+  public enum Adoption: Sendable, Equatable {
+    /// There were none, or none that this program knows how to read.
+    case none
+    /// The program uses them.
+    case shared
+    /// Their sizes no longer fit: this many associations were copied into new tables.
+    case copied(Int)
+  }
+
+  /// What became of the tables that another process has kept.
+  public internal(set) var adoption = Adoption.none
+
   /// Renders, compiles, loads and fills the tables with the configuration's real servers.
-  public convenience init(_ configuration: Configuration) throws(DataPlaneError) {
-    let parts = try DataPlane.load(configuration, keeping: nil)
+  ///
+  /// - Parameter kept: tables that another process has kept. Those that fit are used as they are,
+  ///   and what they hold stays in force until ``apply(_:)``; else associations are copied.
+  public convenience init(_ configuration: Configuration, adopting kept: Tables? = nil)
+    throws(DataPlaneError)
+  {
     let capacity = Renderer.slotCount(maxRealServers: configuration.maxRealServers)
-    self.init(configuration, parts, ServerTable(capacity: capacity))
+    guard let kept, kept.family == configuration.family,
+      let (plan, isOfVirtualServer) = try? DataPlane.read(kept, configuration)
+    else {
+      self.init(
+        configuration, try DataPlane.load(configuration, keeping: nil),
+        ServerTable(capacity: capacity))
+      try apply(configuration.realServers)
+      return
+    }
+    if isOfVirtualServer, kept.fit(configuration) {
+      self.init(configuration, try DataPlane.load(configuration, keeping: kept), plan)
+      self.configuration.realServers = plan.round.compactMap { plan.slots[Int($0)]?.address }
+      adoption = .shared
+      return
+    }
+    self.init(
+      configuration, try DataPlane.load(configuration, keeping: nil),
+      ServerTable(capacity: capacity))
     try apply(configuration.realServers)
+    former = (kept, plan.slots)
+    adoption = .copied(try copyFormer(onlyMissing: false))
   }
 
   private init(_ configuration: Configuration, _ parts: Parts, _ servers: ServerTable) {
@@ -36,6 +76,24 @@ public final class DataPlane {
     (ringBuffer, lost) = (parts.ringBuffer, parts.lost)
     compilerOutput = parts.output
     openTrace()
+  }
+
+  /// Renders and compiles anew for other settings of the same tables, beside the program in
+  /// service, and hands the new one to `swap`. Where any of it fails nothing has changed.
+  ///
+  /// - Parameter next: differs in ports, level and debug flags alone.
+  public func respecialise(_ next: Configuration, swap: (Program) throws -> Void) throws {
+    let parts = try DataPlane.load(next, keeping: tables)
+    try swap(parts.program)
+    lostOfFormerPrograms += ((try? lost.sum(0)) ?? 0) - lostBefore
+    lostBefore = 0
+    (program, ringBuffer, lost) = (parts.program, parts.ringBuffer, parts.lost)
+    compilerOutput = parts.output
+    let hadTrace = configuration.debug > 0
+    let realServers = configuration.realServers
+    configuration = next
+    configuration.realServers = realServers
+    if hadTrace != (next.debug > 0) { openTrace() }
   }
 
   // MARK: Compiling
@@ -175,8 +233,8 @@ public final class DataPlane {
   public func lostEvents() throws(DataPlaneError) -> UInt64 {
     do {
       let total = try lost.sum(0)
-      defer { lostBefore = total }
-      return total - lostBefore
+      defer { (lostBefore, lostOfFormerPrograms) = (total, 0) }
+      return total - lostBefore + lostOfFormerPrograms
     } catch {
       throw .wording(error)
     }

@@ -28,6 +28,58 @@ public struct Tables: Sendable {
     control = try module.table("control")
   }
 
+  /// Those that another process has kept, by name; `nil` where one is missing.
+  public init?(kept: [String: Table]) {
+    guard let associations = kept["associations"], let realServers = kept["real_servers"],
+      let realServerIDs = kept["real_server_ids"], let rounds = kept["rounds"],
+      let cursor = kept["cursor"], let control = kept["control"]
+    else { return nil }
+    self.associations = associations
+    self.realServers = realServers
+    self.realServerIDs = realServerIDs
+    self.rounds = rounds
+    self.cursor = cursor
+    self.control = control
+  }
+
+  /// The family that the tables were made for; `nil` for layouts that this program does not know.
+  var family: AddressFamily? {
+    func isLaidOut<Layout: FamilyLayout>(_ layout: Layout.Type) -> Bool {
+      associations.keySize == MemoryLayout<Layout.FlowKey>.size
+        && associations.leafSize == MemoryLayout<association>.size
+        && realServers.leafSize == MemoryLayout<Layout.RealServer>.size
+        && realServerIDs.keySize == MemoryLayout<Layout.AddressKey>.size
+        && realServerIDs.leafSize == 4 && rounds.leafSize == 4 && cursor.leafSize == 8
+        && control.leafSize == MemoryLayout<CLayout.control>.size
+        && [realServers, rounds, cursor, control].allSatisfy { $0.keySize == 4 }
+    }
+    if isLaidOut(IPv4Layout.self) { return .ipv4 }
+    if isLaidOut(IPv6Layout.self) { return .ipv6 }
+    return nil
+  }
+
+  /// The longest list of real servers that the tables were made for.
+  var maxRealServers: Int { rounds.capacity / 2 - 1 }
+
+  /// Whether a program for this configuration would make tables just like these.
+  func fit(_ configuration: Configuration) -> Bool {
+    let slots = Renderer.slotCount(maxRealServers: configuration.maxRealServers)
+    return family == configuration.family
+      && associations.capacity == Int(configuration.maxAssociations)
+      && maxRealServers == Int(configuration.maxRealServers)
+      && realServers.capacity == 2 * slots && realServerIDs.capacity == slots
+      && cursor.capacity == 1 && control.capacity == 1
+  }
+
+  /// The index in the round that the next new client is given.
+  func roundPosition() throws(BCCError) -> UInt32 {
+    UInt32(truncatingIfNeeded: try cursor.lookup(UInt32(0), as: UInt64.self) ?? 0)
+  }
+
+  func setRoundPosition(_ position: UInt32) throws(BCCError) {
+    try cursor.update(UInt32(0), UInt64(position))
+  }
+
   /// Each with its name.
   public var all: [(name: String, table: Table)] {
     Array(

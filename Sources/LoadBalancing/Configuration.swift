@@ -110,6 +110,12 @@ public struct Configuration: Sendable, Equatable {
     return result
   }
 
+  /// Whether another program is to be compiled to go from `other` to this configuration while the
+  /// daemon runs.
+  public func isRendered(differentlyFrom other: Configuration) -> Bool {
+    ports != other.ports || debug != other.debug || logLevel != other.logLevel
+  }
+
   /// Checks what no single value shows: the counts against the maxima, the families, the ports.
   /// Does so with the command line's own values and with ``effective``.
   public func validate() throws(ConfigurationError) {

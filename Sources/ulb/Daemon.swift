@@ -9,10 +9,12 @@ final class Daemon {
   private let log: Log
   private let signals: Signals
   private let serviceManager: ServiceManager
+  private let store: ObjectStore
   private let clock = ContinuousClock()
   private let dataPlane: DataPlane
   private var attachment: Attachment?
   private var watcher: ConfigFileWatcher?
+  private var state: StateKeeper?
   private var isReloading = false
   private var interfaceLostAt: ContinuousClock.Instant?
   private var lastCount: ContinuousClock.Instant
@@ -25,26 +27,36 @@ final class Daemon {
   private static let eventsAtOnce = 20_000
 
   /// Compiles, loads, fills and attaches. Nothing is left behind where it fails.
+  ///
+  /// - Parameter kept: what the process before this one has handed on. Its program stays in service
+  ///   until this one's takes its place in one step.
   init(
-    _ configuration: Configuration, configFileState: FileFingerprint?, signals: Signals, log: Log
+    _ configuration: Configuration, configFileState: FileFingerprint?, kept: KeptObjects,
+    signals: Signals, log: Log
   ) throws(DataPlaneError) {
     self.configuration = configuration
     self.signals = signals
     self.log = log
     serviceManager = ServiceManager(log: log)
+    store = ObjectStore(serviceManager, generation: kept.generation)
+    lastCount = clock.now
+    lastWatchdog = clock.now
     // A name that does not exist is said before anything is compiled.
-    _ = try Attachment.index(of: configuration.interface)
-    dataPlane = try DataPlane(configuration.effective)
+    let interfaceIndex = try Attachment.index(of: configuration.interface)
+    dataPlane = try DataPlane(configuration.effective, adopting: kept.tables)
     StandardError.write(dataPlane.compilerOutput)
     if let reason = dataPlane.missingTrace {
       log.warning("trace points are not copied to this log: \(reason)")
     }
-    lastCount = clock.now
-    lastWatchdog = clock.now
     if let path = configuration.configFile {
       watcher = ConfigFileWatcher(path: path, known: configFileState, now: clock.now)
     }
-    attachment = try attach()
+    restoreAssociations()
+    try attach(kept, interfaceIndex: interfaceIndex)
+    if let path = configuration.stateFile {
+      let interval = Duration.seconds(configuration.stateInterval)
+      state = StateKeeper(path: path, interval: interval, log: log, now: clock.now)
+    }
   }
 
   /// Runs until it is told to stop or cannot go on.
@@ -55,19 +67,63 @@ final class Daemon {
     serviceManager.ready(status)
     var status: Int32?
     while status == nil {
-      let isBusy = takeEvents()
+      let hasEvents = takeEvents()
+      let hasWork = state?.work(dataPlane, now: clock.now) ?? false
       log.flush()
-      status = handleSignals(within: isBusy ? .zero : Daemon.tick) ?? watchInterface()
+      status = handleSignals(within: hasEvents || hasWork ? .zero : Daemon.tick) ?? watchInterface()
       lookAtConfigFile()
+      store.retry()
       tellWatchdog()
     }
     serviceManager.stopping()
+    // Without systemd, which keeps the link, this detaches.
+    attachment = nil
+    state?.saveNow(dataPlane)
     takeEvents()
     countLostEvents()
-    attachment = nil
     log.notice("... ulb stopped.")
     log.drain()
     return status ?? 0
+  }
+
+  // MARK: Start
+
+  /// Associations that systemd kept go before those of the file, which are older.
+  private func restoreAssociations() {
+    switch dataPlane.adoption {
+    case .shared: log.notice("The association table of the process before is taken over.")
+    case .copied(let count): log.notice("\(count) association(s) copied into the new tables.")
+    case .none:
+      guard let path = configuration.stateFile,
+        let outcome = StateLoader.load(path, into: dataPlane)
+      else { return }
+      if outcome.isError { log.error(outcome.message) } else { log.notice(outcome.message) }
+    }
+  }
+
+  /// Swaps the program in where a link was kept, else attaches it.
+  private func attach(_ kept: KeptObjects, interfaceIndex: UInt32) throws(DataPlaneError) {
+    if dataPlane.adoption != .shared { store.keepNew(dataPlane) }
+    if let link = kept.link,
+      let taken = Attachment(
+        takingOver: link, interface: configuration.interface, interfaceIndex: interfaceIndex,
+        mode: configuration.mode, program: dataPlane.program)
+    {
+      attachment = taken
+      log.notice(
+        "XDP program on \(configuration.interface) swapped in one step, in \(taken.mode) mode.")
+    } else {
+      kept.link?.release()
+      attachment = try attach()
+    }
+    if dataPlane.adoption == .shared {
+      if dataPlane.configuration.realServers != configuration.realServers {
+        try dataPlane.apply(configuration.realServers)
+      }
+    } else {
+      try dataPlane.copyLate()
+    }
+    store.forget(kept.staleNames(isReplaced: dataPlane.adoption != .shared))
   }
 
   private var status: String {
@@ -84,6 +140,7 @@ final class Daemon {
       log.notice("Replaced on \(configuration.interface): \(replaced)")
     }
     log.notice("XDP program attached to \(configuration.interface) in \(attachment.mode) mode.")
+    store.keep(attachment)
     return attachment
   }
 
@@ -177,6 +234,11 @@ final class Daemon {
     next.realServers = file.realServers
     next.liveSettings = try LiveSettings(file)
     try next.validate()
+    if next.effective.isRendered(differentlyFrom: configuration.effective) {
+      try dataPlane.respecialise(next.effective) { try attachment?.link.update(to: $0) }
+      StandardError.write(dataPlane.compilerOutput)
+      log.notice("Program compiled anew and swapped in: \(Picture.describe(next.effective)).")
+    }
     if next.realServers != configuration.realServers {
       let change = try dataPlane.apply(next.realServers)
       log.notice(

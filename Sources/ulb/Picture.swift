@@ -30,6 +30,13 @@ enum Picture {
     return lines.joined(separator: "\n")
   }
 
+  /// What of a configuration can change while the daemon runs, in words.
+  static func describe(_ configuration: Configuration) -> String {
+    let ports = configuration.ports.map(String.init).joined(separator: ", ")
+    return "port(s) [\(ports)], log level \(configuration.logLevel.name), "
+      + "debug \(configuration.debug)"
+  }
+
   /// What a new list changes, in words.
   static func describe(_ change: ServerTable.Change) -> String {
     func words(_ what: String, _ addresses: [IPAddress]) -> String? {

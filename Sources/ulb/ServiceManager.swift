@@ -27,7 +27,9 @@ final class ServiceManager {
   func watchdog() { tell { try $0.watchdog() } }
 
   /// Hands a descriptor to systemd's store under a name. Does nothing without systemd.
-  func store(_ descriptor: Int32, name: String) {
+  ///
+  /// - Returns: false where it has to be tried again.
+  func store(_ descriptor: Int32, name: String) -> Bool {
     tell { try $0.store([descriptor], name: name) }
   }
 
@@ -36,14 +38,17 @@ final class ServiceManager {
     tell { try $0.remove(name: name) }
   }
 
-  private func tell(_ message: (Notifier) throws -> Void) {
-    guard let notifier else { return }
+  @discardableResult
+  private func tell(_ message: (Notifier) throws -> Void) -> Bool {
+    guard let notifier else { return true }
     do {
       try message(notifier)
       hasFailed = false
+      return true
     } catch {
       if !hasFailed { log.warning("the service manager does not hear: \(error)") }
       hasFailed = true
+      return false
     }
   }
 }

@@ -2,6 +2,7 @@
 import DataPlane
 import Glibc
 import LoadBalancing
+import Systemd
 
 /// Makes a path that stays right when the working directory changes.
 func absolute(_ path: String) -> String {
@@ -22,7 +23,10 @@ func run(_ requested: Configuration) -> Int32 {
   chdir("/")
   let log = Log(format: configuration.logFormat, family: configuration.family)
   do {
-    return try Daemon(configuration, configFileState: state, signals: Signals(), log: log).run()
+    let daemon = try Daemon(
+      configuration, configFileState: state, kept: KeptObjects(DescriptorStore.take()),
+      signals: Signals(), log: log)
+    return daemon.run()
   } catch {
     log.drain()
     StandardError.write(failure: "\(error)")

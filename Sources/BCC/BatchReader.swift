@@ -1,0 +1,56 @@
+// Reads a hash table from end to end, many entries a system call.
+import CBCC
+import Glibc
+
+/// Walks through a hash table that may change meanwhile: what is there all the time is read once,
+/// what comes or goes may be missed. Reading does not count as use of an LRU table's entries.
+public struct BatchReader<Key: BitwiseCopyable, Leaf: BitwiseCopyable> {
+  private let table: Table
+  private let limit: Int
+  /// Where the kernel goes on: an opaque word of its own.
+  private var position: UInt32?
+  private var isAtEnd = false
+
+  /// - Parameter limit: the most entries of one batch; more than the fullest bucket has.
+  public init(_ table: Table, limit: Int) throws(BCCError) {
+    guard MemoryLayout<Key>.size == table.keySize, MemoryLayout<Leaf>.size == table.leafSize else {
+      throw .layout(
+        table: table.name, expected: MemoryLayout<Key>.size, found: table.keySize)
+    }
+    self.table = table
+    self.limit = limit
+  }
+
+  /// The next entries; `nil` at the end.
+  public mutating func next() throws(BCCError) -> (keys: [Key], leaves: [Leaf])? {
+    guard !isAtEnd else { return nil }
+    var count = UInt32(limit)
+    var number: Int32 = 0
+    var following: UInt32 = 0
+    var leaves: [Leaf] = []
+    let keys = [Key](unsafeUninitializedCapacity: limit) { keys, filled in
+      leaves = [Leaf](unsafeUninitializedCapacity: limit) { leaves, filled in
+        let result =
+          if var position {
+            bpf_map_lookup_batch(
+              table.descriptor.number, &position, &following, keys.baseAddress,
+              leaves.baseAddress, &count, nil)
+          } else {
+            bpf_map_lookup_batch(
+              table.descriptor.number, nil, &following, keys.baseAddress, leaves.baseAddress,
+              &count, nil)
+          }
+        if result != 0 { number = errno }
+        if number != 0, number != ENOENT { count = 0 }
+        filled = Int(count)
+      }
+      filled = Int(count)
+    }
+    guard number == 0 || number == ENOENT else {
+      throw .system(operation: "read the BPF table \(table.name)", errno: number)
+    }
+    position = following
+    isAtEnd = number == ENOENT
+    return (keys, leaves)
+  }
+}

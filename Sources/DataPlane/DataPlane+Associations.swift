@@ -1,0 +1,110 @@
+// The data plane's associations as a whole: read out, restored, copied from tables that were kept.
+import BCC
+import LoadBalancing
+
+extension DataPlane {
+  /// Starts reading all associations.
+  public func readAssociations() throws(DataPlaneError) -> AssociationReader {
+    do {
+      return try DataPlane.reader(of: tables, servers.slots, configuration.family)
+    } catch {
+      throw .wording(error)
+    }
+  }
+
+  /// The index in the list that the next new client is given.
+  public var roundPosition: UInt32 {
+    get throws(DataPlaneError) {
+      do { return try tables.roundPosition() } catch { throw .wording(error) }
+    }
+  }
+
+  /// Puts saved associations into the table, and the round robin where it was.
+  ///
+  /// - Parameters:
+  ///   - records: as ``AssociationReader`` gives them, of the configuration's family.
+  ///   - preamble: what stood before them.
+  /// - Returns: how many were restored, and how many were not as their server is not listed.
+  public func restore(_ records: UnsafeRawBufferPointer, _ preamble: StateFile.Preamble)
+    throws(DataPlaneError) -> (restored: Int, unlisted: Int)
+  {
+    do {
+      try tables.setRoundPosition(preamble.roundPosition)
+      return try write(records, of: preamble.realServers, onlyMissing: false)
+    } catch {
+      throw .wording(error)
+    }
+  }
+
+  /// Copies the associations that clients made with the former program while this one's tables
+  /// were filled. To be called after the swap.
+  public func copyLate() throws(DataPlaneError) {
+    guard former != nil else { return }
+    // Where not all of them fit, a second round would only evict those of the first.
+    if case .copied(let count) = adoption, count < tables.associations.capacity {
+      _ = try copyFormer(onlyMissing: true)
+    }
+    former = nil
+  }
+
+  func copyFormer(onlyMissing: Bool) throws(DataPlaneError) -> Int {
+    guard let former else { return 0 }
+    do throws(BCCError) {
+      if !onlyMissing { try tables.setRoundPosition(former.tables.roundPosition()) }
+      let reader = try DataPlane.reader(of: former.tables, former.slots, configuration.family)
+      var count = 0
+      while let records = try reader.nextBatch() {
+        count += try records.withUnsafeBytes { bytes in
+          Result { () throws(BCCError) in
+            try write(bytes, of: reader.realServers, onlyMissing: onlyMissing).restored
+          }
+        }.get()
+      }
+      return count
+    } catch {
+      throw .wording(error)
+    }
+  }
+
+  private func write(
+    _ records: UnsafeRawBufferPointer, of realServers: [IPAddress], onlyMissing: Bool
+  ) throws(BCCError) -> (restored: Int, unlisted: Int) {
+    func write<Layout>(_ layout: Layout.Type) throws(BCCError) -> (restored: Int, unlisted: Int)
+    where Layout: FamilyLayout {
+      let writer = AssociationWriter(
+        tables.associations, realServers: realServers, plan: servers, layout: layout)
+      return try writer.write(records, onlyMissing: onlyMissing)
+    }
+    switch configuration.family {
+    case .ipv4: return try write(IPv4Layout.self)
+    case .ipv6: return try write(IPv6Layout.self)
+    }
+  }
+
+  private static func reader(
+    of tables: Tables, _ slots: [ServerTable.Slot?], _ family: AddressFamily
+  ) throws(BCCError) -> AssociationReader {
+    switch family {
+    case .ipv4: try AssociationReader(tables.associations, slots: slots, layout: IPv4Layout.self)
+    case .ipv6: try AssociationReader(tables.associations, slots: slots, layout: IPv6Layout.self)
+    }
+  }
+
+  /// The plan that kept tables have in force, and whether for this virtual server.
+  static func read(_ kept: Tables, _ configuration: Configuration) throws(BCCError) -> (
+    plan: ServerTable, isOfVirtualServer: Bool
+  ) {
+    func read<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) -> (
+      plan: ServerTable, isOfVirtualServer: Bool
+    ) {
+      try RealServerTables<Layout>(
+        tables: kept, virtualServer: configuration.virtualServer,
+        maxRealServers: kept.maxRealServers
+      ).read()
+    }
+    switch configuration.family {
+    case .ipv4: return try read(IPv4Layout.self)
+    case .ipv6: return try read(IPv6Layout.self)
+    }
+  }
+}
