@@ -28,7 +28,7 @@ public final class Link: Sendable {
   /// not know the mode, ENODEV where there is no such interface.
   public init(program: Program, interfaceIndex: UInt32, mode: XDPMode) throws(BCCError) {
     var options = bpf_link_create_opts()
-    options.sz = MemoryLayout<bpf_link_create_opts>.size
+    options.sz = optionsSize(through: \bpf_link_create_opts.flags)
     options.flags = mode.flag
     let number = bpf_link_create(
       program.descriptor.number, Int32(bitPattern: interfaceIndex), BPF_XDP, &options)
@@ -96,7 +96,7 @@ public struct XDPAttachment: Sendable {
   /// The program on an interface; `nil` where there is none.
   public static func current(interfaceIndex: UInt32) throws(BCCError) -> XDPAttachment? {
     var options = bpf_xdp_query_opts()
-    options.sz = MemoryLayout<bpf_xdp_query_opts>.size
+    options.sz = optionsSize(through: \bpf_xdp_query_opts.attach_mode)
     let result = bpf_xdp_query(Int32(bitPattern: interfaceIndex), 0, &options)
     guard result == 0 else {
       throw .system(operation: "ask for the interface's XDP program", errno: -result)

@@ -74,7 +74,7 @@ public final class Program: Sendable {
   public func testRun(frame: [UInt8]) throws(BCCError) -> TestResult {
     var output = [UInt8](repeating: 0, count: frame.count + 256)
     var options = bpf_test_run_opts()
-    options.sz = MemoryLayout<bpf_test_run_opts>.size
+    options.sz = optionsSize(through: \bpf_test_run_opts.duration)
     options.repeat = 1
     let number = frame.withUnsafeBytes { input in
       output.withUnsafeMutableBytes { output in
