@@ -14,9 +14,7 @@ func capturingOutput<Result>(_ body: () -> Result) throws(BCCError) -> (
   defer { close(memory) }
   // What waits in stdio's buffers goes where it belongs.
   fflush(nil)
-  let saved: [(original: Int32, copy: Int32)] = [1, 2].map {
-    ($0, fcntl($0, F_DUPFD_CLOEXEC, 3))
-  }
+  let saved = try savedOutputs()
   defer {
     for (original, copy) in saved {
       // A descriptor that was not open is not to be open afterwards.
@@ -24,14 +22,27 @@ func capturingOutput<Result>(_ body: () -> Result) throws(BCCError) -> (
       close(copy)
     }
   }
-  for (original, copy) in saved {
-    guard copy >= 0 || errno == EBADF, dup2(memory, original) == original else {
-      throw .system(operation: "capture libbcc's output", errno: errno)
-    }
+  for (original, _) in saved where dup2(memory, original) != original {
+    throw .system(operation: "capture libbcc's output", errno: errno)
   }
   let result = body()
   fflush(nil)
   return (result, contents(of: memory))
+}
+
+/// Copies of standard output and standard error; -1 for one that is not open.
+private func savedOutputs() throws(BCCError) -> [(original: Int32, copy: Int32)] {
+  var saved: [(original: Int32, copy: Int32)] = []
+  for original: Int32 in [1, 2] {
+    let copy = fcntl(original, F_DUPFD_CLOEXEC, 3)
+    guard copy >= 0 || errno == EBADF else {
+      let number = errno
+      for (_, copy) in saved where copy >= 0 { close(copy) }
+      throw .system(operation: "capture libbcc's output", errno: number)
+    }
+    saved.append((original, copy))
+  }
+  return saved
 }
 
 private func contents(of descriptor: Int32) -> String {

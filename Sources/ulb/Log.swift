@@ -17,7 +17,7 @@ final class Log {
 
   /// Something the operator is told at every level, as ulb.py tells it.
   func notice(_ message: String) {
-    for part in message.split(separator: "\n", omittingEmptySubsequences: false) {
+    for part in message.split(separator: "\n", omittingEmptySubsequences: format == .json) {
       line(.info, String(part), text: String(part))
     }
   }
