@@ -16,7 +16,7 @@ let package = Package(
     // The template's files, embedded in the executable.
     .target(
       name: "BPFTemplates", path: "bpf-templates",
-      exclude: ["layout/module.modulemap", "editor"],
+      exclude: ["compile_flags.txt", "editor", "layout/module.modulemap"],
       sources: ["BPFTemplates.swift"],
       resources: [
         .embedInCode("ulb.c"),

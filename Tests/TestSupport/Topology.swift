@@ -1,0 +1,79 @@
+// The network of scripts/topology, one of its own for each test: client, gateway, director, real servers.
+import Foundation
+import Synchronization
+
+public enum AddressFamily: String, Sendable, CaseIterable, CustomStringConvertible {
+  case ipv4, ipv6
+
+  public var description: String { rawValue }
+}
+
+/// A network that is removed when nobody holds it any more.
+public final class Topology: Sendable {
+  public let client: NetworkNamespace
+  public let gateway: NetworkNamespace
+  public let director: NetworkNamespace
+  public let realServers: [NetworkNamespace]
+  private let prefix: String
+  private let removed = Mutex(false)
+
+  private static let script = Package.path("scripts/topology")
+  private static let count = Atomic<Int>(0)
+
+  /// What tests left behind that did not live to clean up. Their process's id is in the name.
+  private static let removeStaleNetworks: Void = {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: "/run/netns")) ?? []
+    for match in names.compactMap({ $0.wholeMatch(of: /(ulbtest([0-9]+)x[0-9]+)-gw/) }) {
+      if kill(pid_t(match.2)!, 0) < 0 && errno == ESRCH {
+        _ = try? runSuccessfully([script, "down", String(match.1)])
+      }
+    }
+  }()
+
+  public init(realServers count: Int = 3) throws {
+    Self.removeStaleNetworks
+    let number = Self.count.add(1, ordering: .relaxed).newValue
+    prefix = "ulbtest\(getpid())x\(number)"
+    try runSuccessfully([Self.script, "up", String(count), prefix])
+    client = NetworkNamespace(named: prefix + "-client")
+    gateway = NetworkNamespace(named: prefix + "-gw")
+    director = NetworkNamespace(named: prefix + "-lb")
+    let prefix = prefix
+    realServers = (0..<count).map { NetworkNamespace(named: "\(prefix)-srv\($0 + 1)") }
+  }
+
+  deinit { remove() }
+
+  public func remove() {
+    let isFirst = removed.withLock { removed in
+      defer { removed = true }
+      return !removed
+    }
+    if isFirst { _ = try? runSuccessfully([Self.script, "down", prefix]) }
+  }
+
+  /// The director's interface: the one that ulb gets.
+  public var directorInterface: Interface { Interface("lb0", in: director) }
+
+  /// The gateway's end of the director's wire.
+  public var gatewayInterface: Interface { Interface("gwl", in: gateway) }
+
+  public static func clientAddress(_ family: AddressFamily) -> String {
+    family == .ipv4 ? "10.50.0.2" : "fd50::2"
+  }
+
+  /// The director's own address, which is not the virtual server's.
+  public static func directorAddress(_ family: AddressFamily) -> String {
+    family == .ipv4 ? "10.60.0.2" : "fd60::2"
+  }
+
+  /// The virtual server's address, which the director's kernel has too.
+  public static func virtualServer(_ family: AddressFamily) -> String {
+    family == .ipv4 ? "10.60.0.10" : "fd60::10"
+  }
+
+  /// A real server's address; the first has the number 0.
+  public static func realServer(_ number: Int, _ family: AddressFamily) -> String {
+    family == .ipv4 ? "10.70.\(number + 1).2" : "fd70:\(number + 1)::2"
+  }
+}
