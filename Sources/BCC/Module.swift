@@ -55,7 +55,7 @@ public final class Module {
   /// The table that the source declares under this name.
   public func table(_ name: String) throws(BCCError) -> Table {
     let id = bpf_table_id(handle, name)
-    guard id < bpf_num_tables(handle) else { throw .noSuchTable(name) }
+    guard (0..<bpf_num_tables(handle)).contains(id) else { throw .noSuchTable(name) }
     return Table(
       name: name,
       type: UInt32(bitPattern: bpf_table_type_id(handle, id)),
@@ -71,7 +71,7 @@ public final class Module {
   /// the table that the source declares under that name. Layouts must be the same.
   public func replaceTable(_ name: String, with table: Table) throws(BCCError) {
     let id = bpf_table_id(handle, name)
-    guard id < bpf_num_tables(handle) else { throw .noSuchTable(name) }
+    guard (0..<bpf_num_tables(handle)).contains(id) else { throw .noSuchTable(name) }
     guard dup3(table.descriptor.number, bpf_table_fd_id(handle, id), O_CLOEXEC) >= 0 else {
       throw .system(operation: "take over the BPF table \(name)", errno: errno)
     }

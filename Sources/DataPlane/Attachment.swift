@@ -58,8 +58,10 @@ public struct Attachment: Sendable {
   /// The number of an interface by its name.
   public static func index(of interface: String) throws(DataPlaneError) -> UInt32 {
     let index = if_nametoindex(interface)
-    guard index != 0 else { throw .noSuchInterface(interface) }
-    return index
+    guard index == 0 else { return index }
+    let number = errno
+    guard number != ENODEV, number != ENXIO else { throw .noSuchInterface(interface) }
+    throw .wording(.system(operation: "look for the interface \(interface)", errno: number))
   }
 
   private static func attach(_ program: Program, _ index: UInt32, _ mode: AttachMode)

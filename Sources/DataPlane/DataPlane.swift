@@ -5,6 +5,20 @@ import LoadBalancing
 
 /// A loaded XDP program with its tables. Attached to nothing yet: see ``Attachment``.
 public final class DataPlane {
+  /// How long the steps took that led to a program.
+  public struct Times: Sendable {
+    public var render = Duration.zero
+    /// libbcc's work on the source, the creation of the tables included.
+    public var compile = Duration.zero
+    /// The kernel's work: the verifier and its just-in-time compiler.
+    public var load = Duration.zero
+    /// The last list of real servers, from the call of ``DataPlane/apply(_:)`` to its being in force.
+    public var fill = Duration.zero
+  }
+
+  /// How long the steps took that led to the program and the tables in service.
+  public private(set) var times: Times
+
   /// What the program was rendered from.
   public private(set) var configuration: Configuration
   public private(set) var program: Program
@@ -75,6 +89,7 @@ public final class DataPlane {
     (program, tables) = (parts.program, parts.tables)
     (ringBuffer, lost) = (parts.ringBuffer, parts.lost)
     compilerOutput = parts.output
+    times = parts.times
     openTrace()
   }
 
@@ -89,6 +104,9 @@ public final class DataPlane {
     lostBefore = 0
     (program, ringBuffer, lost) = (parts.program, parts.ringBuffer, parts.lost)
     compilerOutput = parts.output
+    let fill = times.fill
+    times = parts.times
+    times.fill = fill
     let hadTrace = configuration.debug > 0
     let realServers = configuration.realServers
     configuration = next
@@ -105,6 +123,7 @@ public final class DataPlane {
     let ringBuffer: RingBuffer
     let lost: Table
     let output: String
+    let times: Times
   }
 
   /// Compiles and loads. With `kept` the program uses those tables, which must fit.
@@ -120,14 +139,18 @@ public final class DataPlane {
         table: "real_servers",
         advice: "\(configuration.maxRealServers) real servers; lower --max_realservers (-mrs)")
     }
+    var times = Times()
+    var stopwatch = Stopwatch()
     let source = try Renderer.source(
       for: configuration, createdAssociations: kept == nil ? nil : 1,
       traceTag: TraceTag.ofThisProcess)
+    times.render = stopwatch.lap()
     let flags = DebugFlags(rawValue: UInt32(configuration.debug))
     let headers = try KernelHeaderTree(configuration.kernelHeaders)
     do throws(BCCError) {
       let module = try Module(
         source: source, flags: flags, compilerFlags: ["-Wall"] + headers.compilerFlags)
+      times.compile = stopwatch.lap()
       if let kept {
         for (name, table) in kept.all { try module.replaceTable(name, with: table) }
       }
@@ -137,9 +160,10 @@ public final class DataPlane {
         try fillPorts(try module.table("ports"), configuration.distinctPorts)
       }
       let program = try module.loadXDPProgram("ulb", flags: flags)
+      times.load = stopwatch.lap()
       return Parts(
         program: program, tables: tables, ringBuffer: try RingBuffer(module.table("events")),
-        lost: try module.table("lost_events"), output: module.output + program.log)
+        lost: try module.table("lost_events"), output: module.output + program.log, times: times)
     } catch {
       throw wording(error, configuration)
     }
@@ -178,6 +202,7 @@ public final class DataPlane {
   /// list before it stays in service.
   @discardableResult
   public func apply(_ list: [IPAddress]) throws(DataPlaneError) -> ServerTable.Change {
+    var stopwatch = Stopwatch()
     var plan = servers
     let change = plan.apply(list)
     do throws(BCCError) {
@@ -190,6 +215,7 @@ public final class DataPlane {
     }
     servers = plan
     configuration.realServers = list
+    times.fill = stopwatch.lap()
     return change
   }
 

@@ -30,7 +30,13 @@ public struct ConfigFile: Sendable, Equatable {
   public let settings: [String: String?]
   /// The name for messages.
   public let fileName: String
+  private let realServerLines: [Int]
   private let settingLines: [String: Int]
+
+  /// The line of an entry of ``realServers``, counted from 1.
+  func line(ofRealServer index: Int) -> Int? {
+    realServerLines.indices.contains(index) ? realServerLines[index] : nil
+  }
 
   /// The line of a key of [ulb], counted from 1; 0 for a key that is not there.
   func line(of key: String) -> Int { settingLines[key] ?? 0 }
@@ -47,10 +53,11 @@ public struct ConfigFile: Sendable, Equatable {
   }
 
   fileprivate init(
-    realServers: [IPAddress], settings: [String: String?], fileName: String,
-    settingLines: [String: Int]
+    realServers: [IPAddress], realServerLines: [Int], settings: [String: String?],
+    fileName: String, settingLines: [String: Int]
   ) {
     self.realServers = realServers
+    self.realServerLines = realServerLines
     self.settings = settings
     self.fileName = fileName
     self.settingLines = settingLines
@@ -206,7 +213,8 @@ private struct Reader {
     let added = sections[Self.defaultName]?.entries.filter { !own.keys.contains($0.key) } ?? []
     var realServers = [IPAddress]()
     realServers.reserveCapacity(own.entries.count + added.count)
-    for entry in added.isEmpty ? own.entries : own.entries + added {
+    let entries = added.isEmpty ? own.entries : own.entries + added
+    for entry in entries {
       guard let address = IPAddress(utf8: entry.key.utf8) else {
         let text = String(decoding: entry.key.utf8, as: UTF8.self)
         throw ConfigFileError(
@@ -222,7 +230,7 @@ private struct Reader {
         hasLine: false)
     }
     return ConfigFile(
-      realServers: realServers,
+      realServers: realServers, realServerLines: entries.map(\.line),
       settings: Dictionary(
         values.map { ($0.key, $0.lines?.joined(separator: "\n")) }, uniquingKeysWith: { $1 }),
       fileName: fileName,

@@ -32,9 +32,14 @@ public enum KernelHeaders: Sendable, Hashable {
 /// Values that do not fit together. `message` is one line with the value and the mend.
 public struct ConfigurationError: Error, Sendable, Hashable, CustomStringConvertible {
   public let message: String
+  /// The index of the real server that does not fit, where it is one.
+  let realServer: Int?
   public var description: String { message }
 
-  public init(message: String) { self.message = message }
+  init(message: String, realServer: Int? = nil) {
+    self.message = message
+    self.realServer = realServer
+  }
 }
 
 /// A configuration of the daemon: the command line and the content of the config file.
@@ -135,13 +140,16 @@ public struct Configuration: Sendable, Equatable {
     if realServers.count > maxRealServers {
       throw ConfigurationError(
         message: "too many real servers, \(realServers.count) real servers configured, "
-          + "\(maxRealServers) maximum allowed. See option -mrs.")
+          + "\(maxRealServers) maximum allowed. See option -mrs.",
+        realServer: Int(maxRealServers))
     }
-    if let stranger = realServers.first(where: { $0.family != family }) {
+    if let index = realServers.firstIndex(where: { $0.family != family }) {
+      let stranger = realServers[index]
       throw ConfigurationError(
         message: "Real server ip \(stranger) seems to be \(stranger.family) address. "
           + "\(family) is expected, as the virtual server is \(virtualServer). "
-          + "See options -vs and \(configFile == nil ? "-rs" : "-cfg").")
+          + "See options -vs and \(configFile == nil ? "-rs" : "-cfg").",
+        realServer: index)
     }
     if let port = ports.first(where: { !(1...65535).contains($0.value ?? 0) }) {
       throw ConfigurationError(
@@ -152,6 +160,23 @@ public struct Configuration: Sendable, Equatable {
       throw ConfigurationError(
         message: "a maximum must be at least 1, 0 given. See option \(option).")
     }
+  }
+
+  /// The configuration with what a config file says in the place of what it said before.
+  ///
+  /// - Throws: what does not fit, with the file and, where there is one, the line.
+  public func updated(from file: ConfigFile) throws(ConfigFileError) -> Configuration {
+    var next = self
+    next.realServers = file.realServers
+    next.liveSettings = try LiveSettings(file)
+    do throws(ConfigurationError) {
+      try next.validate()
+    } catch {
+      throw ConfigFileError(
+        fileName: file.fileName, line: error.realServer.flatMap { file.line(ofRealServer: $0) },
+        reason: error.message)
+    }
+    return next
   }
 
   /// One JSON object on one line with what ``effective`` sets of ulb.py's options.

@@ -52,7 +52,9 @@ final class Daemon {
       watcher = ConfigFileWatcher(path: path, known: configFileState, now: clock.now)
     }
     restoreAssociations()
+    let attachStart = clock.now
     try attach(kept, interfaceIndex: interfaceIndex)
+    debug("Start: \(Picture.describe(dataPlane.times, attach: clock.now - attachStart)).")
     if let path = configuration.stateFile {
       let interval = Duration.seconds(configuration.stateInterval)
       state = StateKeeper(path: path, interval: interval, log: log, now: clock.now)
@@ -144,6 +146,11 @@ final class Daemon {
     return attachment
   }
 
+  /// Something for who looks into the daemon, at the levels that show each packet as well.
+  private func debug(_ message: String) {
+    if configuration.effective.logLevel <= .debug { log.notice(message) }
+  }
+
   // MARK: Events
 
   /// - Returns: whether there may be more at once.
@@ -230,10 +237,7 @@ final class Daemon {
 
   private func apply(_ bytes: [UInt8]) throws {
     let file = try ConfigFile.parse(bytes, fileName: configuration.configFile ?? "")
-    var next = configuration
-    next.realServers = file.realServers
-    next.liveSettings = try LiveSettings(file)
-    try next.validate()
+    let next = try configuration.updated(from: file)
     if next.effective.isRendered(differentlyFrom: configuration.effective) {
       try dataPlane.respecialise(next.effective) { try attachment?.link.update(to: $0) }
       StandardError.write(dataPlane.compilerOutput)
@@ -244,6 +248,7 @@ final class Daemon {
       log.notice(
         "New config applied: \(next.realServers.count) real server(s); \(Picture.describe(change))."
       )
+      debug("Real servers: in force after \(Picture.milliseconds(dataPlane.times.fill)) ms.")
       serviceManager.status(status)
     }
     configuration = next

@@ -1,4 +1,5 @@
 // What is balanced, drawn as ulb.py draws it.
+import DataPlane
 import LoadBalancing
 
 enum Picture {
@@ -35,6 +36,18 @@ enum Picture {
     let ports = configuration.ports.map(String.init).joined(separator: ", ")
     return "port(s) [\(ports)], log level \(configuration.logLevel.name), "
       + "debug \(configuration.debug)"
+  }
+
+  /// How long the steps of the start took.
+  static func describe(_ times: DataPlane.Times, attach: Duration) -> String {
+    [
+      ("render", times.render), ("compile", times.compile), ("load", times.load),
+      ("fill", times.fill), ("attach", attach),
+    ].map { "\($0) \(milliseconds($1)) ms" }.joined(separator: ", ")
+  }
+
+  static func milliseconds(_ time: Duration) -> String {
+    "\((time / .milliseconds(1) * 100).rounded() / 100)"
   }
 
   /// What a new list changes, in words.
