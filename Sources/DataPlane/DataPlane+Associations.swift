@@ -50,7 +50,10 @@ extension DataPlane {
   func copyFormer(onlyMissing: Bool) throws(DataPlaneError) -> Int {
     guard let former else { return 0 }
     do throws(BCCError) {
-      if !onlyMissing { try tables.setRoundPosition(former.tables.roundPosition()) }
+      if !onlyMissing {
+        try tables.setRoundPosition(former.tables.roundPosition())
+        try evictOldest(of: former.tables.associations, leaving: tables.associations.capacity)
+      }
       let reader = try DataPlane.reader(of: former.tables, former.slots, configuration.family)
       var count = 0
       while let records = try reader.nextBatch() {
@@ -63,6 +66,28 @@ extension DataPlane {
       return count
     } catch {
       throw .wording(error)
+    }
+  }
+
+  /// Makes room in a former table until what is left fits a smaller one.
+  ///
+  /// The kernel does not tell in which order the entries were used, but it knows: it evicts the
+  /// least recently used for each filler that is put in.
+  private func evictOldest(of former: Table, leaving count: Int) throws(BCCError) {
+    func fill<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) {
+      var index: UInt32 = 0
+      let end = UInt32(former.capacity - count)
+      while index < end {
+        let next = min(end, index + UInt32(AssociationReader.batch))
+        let keys = (index..<next).map { Layout.fillerKey($0) }
+        try former.update(keys: keys, leaves: [UInt64](repeating: 0, count: keys.count))
+        index = next
+      }
+    }
+    guard former.capacity > count else { return }
+    switch configuration.family {
+    case .ipv4: try fill(IPv4Layout.self)
+    case .ipv6: try fill(IPv6Layout.self)
     }
   }
 

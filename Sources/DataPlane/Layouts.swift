@@ -43,6 +43,8 @@ protocol FamilyLayout {
   static func slot(_ realServer: RealServer) -> ServerTable.Slot?
   static func checksumDelta(_ realServer: RealServer) -> UInt16
   static func key(_ address: IPAddress) -> AddressKey
+  /// A key that is no client's, as a client's padding is 0.
+  static func fillerKey(_ number: UInt32) -> FlowKey
 }
 
 enum IPv4Layout: FamilyLayout {
@@ -69,6 +71,9 @@ enum IPv4Layout: FamilyLayout {
 
   static func checksumDelta(_ server: real_server_v4) -> UInt16 { server.checksum_delta }
   static func key(_ address: IPAddress) -> AddressKeyV4 { AddressKeyV4(word: address.words.0) }
+  static func fillerKey(_ number: UInt32) -> flow_key_v4 {
+    flow_key_v4(address: number, port: 0, padding: .max)
+  }
 }
 
 enum IPv6Layout: FamilyLayout {
@@ -95,6 +100,9 @@ enum IPv6Layout: FamilyLayout {
 
   static func checksumDelta(_ server: real_server_v6) -> UInt16 { server.checksum_delta }
   static func key(_ address: IPAddress) -> AddressKeyV6 { AddressKeyV6(words: address.words) }
+  static func fillerKey(_ number: UInt32) -> flow_key_v6 {
+    flow_key_v6(address: (number, 0, 0, 0), port: 0, padding: .max)
+  }
 }
 
 extension EventRecord {
