@@ -25,7 +25,7 @@ public final class Link: Sendable {
   /// Attaches a program where no other is.
   ///
   /// Fails with EBUSY or EEXIST where another program is attached, EOPNOTSUPP where the driver does
-  /// not know the mode, ENODEV where there is no such interface.
+  /// not know the mode, EINVAL or ENODEV where there is no such interface.
   public init(program: Program, interfaceIndex: UInt32, mode: XDPMode) throws(BCCError) {
     var options = bpf_link_create_opts()
     options.sz = optionsSize(through: \bpf_link_create_opts.flags)

@@ -104,6 +104,8 @@ public struct Attachment: Sendable {
       let other = try? XDPAttachment.current(interfaceIndex: index).map(describe)
       return .interfaceBusy(interface: interface, program: other ?? operation)
     case ENODEV: return .noSuchInterface(interface)
+    // What the kernel says to the number of an interface that has gone since it was asked for.
+    case EINVAL where if_nametoindex(interface) == 0: return .noSuchInterface(interface)
     case EPERM: return .notPermitted("attach the XDP program to \(interface)")
     default:
       guard lacksNative.contains(number), mode != .auto else { return .wording(error) }

@@ -8,20 +8,23 @@ final class KernelHeaderTree {
   /// Arguments for clang that belong to the tree.
   let compilerFlags: [String]
   private let privateTree: String?
+  /// The administrator's variable, to be put back.
+  private let administrators: String?
 
   /// Makes the tree that was asked for ready, and points libbcc to it.
   ///
   /// `BCC_KERNEL_SOURCE` of the administrator's environment goes before our own tree.
   init(_ choice: KernelHeaders) throws(DataPlaneError) {
+    administrators = getenv(KernelHeaderTree.variable).map { String(cString: $0) }
     switch choice {
     case .own:
-      if let set = KernelHeaderTree.environment["BCC_KERNEL_SOURCE"] {
+      if let administrators {
         privateTree = nil
-        compilerFlags = try KernelHeaderTree.use(directory: set)
+        compilerFlags = try KernelHeaderTree.use(directory: administrators)
         return
       }
       let tree = try KernelHeaderTree.write()
-      setenv("BCC_KERNEL_SOURCE", tree, 1)
+      setenv(KernelHeaderTree.variable, tree, 1)
       privateTree = tree
       compilerFlags = KernelHeaderTree.systemInclude
     case .system:
@@ -47,16 +50,16 @@ final class KernelHeaderTree {
   }
 
   deinit {
-    guard let privateTree else { return }
-    unsetenv("BCC_KERNEL_SOURCE")
-    KernelHeaderTree.remove(privateTree)
+    if let administrators {
+      setenv(KernelHeaderTree.variable, administrators, 1)
+    } else {
+      unsetenv(KernelHeaderTree.variable)
+    }
+    if let privateTree { KernelHeaderTree.remove(privateTree) }
   }
 
-  /// The administrator's variable, as it was when the process started.
-  private static let environment: [String: String] = {
-    guard let value = getenv("BCC_KERNEL_SOURCE") else { return [:] }
-    return ["BCC_KERNEL_SOURCE": String(cString: value)]
-  }()
+  /// Where libbcc looks for kernel headers first.
+  private static let variable = "BCC_KERNEL_SOURCE"
 
   private static var systemInclude: [String] {
     #if arch(x86_64)
@@ -78,14 +81,14 @@ final class KernelHeaderTree {
       throw .kernelHeaders("no kernel headers at \(directory): there is no such directory")
     }
     if isFile(directory + "/include/linux/kconfig.h") {
-      setenv("BCC_KERNEL_SOURCE", directory, 1)
+      setenv(variable, directory, 1)
       return []
     }
     guard let common = commonTree(of: directory) else {
       throw .kernelHeaders(
         "no kernel headers at \(directory): it has no include/linux/kconfig.h")
     }
-    setenv("BCC_KERNEL_SOURCE", common, 1)
+    setenv(variable, common, 1)
     #if arch(x86_64)
       let architecture = "x86"
     #else

@@ -1,0 +1,65 @@
+// How much the loaded program is, and that what is not compiled in is not there. No time is measured.
+import BCC
+import LoadBalancing
+import TestSupport
+import Testing
+
+@testable import DataPlane
+
+@Suite("Instructions", .serialized)
+struct InstructionTests {
+  /// The verifier gives up at this many instructions walked through.
+  static let verifierLimit = 1_000_000
+
+  private func info(_ configuration: Configuration) throws -> Program.Info {
+    try compiling { try DataPlane(configuration).program.info() }
+  }
+
+  /// About a third more than what was measured: a change that costs more is to be noticed.
+  @Test("few at the default level", arguments: AddressFamily.allCases)
+  func bounded(family: AddressFamily) throws {
+    let few = try info(.sample(family))
+    #expect(few.name == "ulb")
+    #expect(few.instructionCount < 1280)
+    #expect(few.verifiedInstructionCount < 3000)
+    let many = try info(.sample(family, ports: Configuration.manyPorts))
+    #expect(many.instructionCount < 1340)
+    #expect(many.verifiedInstructionCount < 3000)
+  }
+
+  @Test("the verifier's limit is far away at any level", arguments: AddressFamily.allCases, [0, 1])
+  func verifier(family: AddressFamily, debug: Int) throws {
+    let info = try info(.sample(family, level: .trace, debug: debug))
+    #expect(info.verifiedInstructionCount < Self.verifierLimit / 100)
+  }
+
+  @Test("grow with the level", arguments: AddressFamily.allCases)
+  func levels(family: AddressFamily) throws {
+    let counts = try LogLevel.allCases.sorted(by: >).map {
+      try info(.sample(family, level: $0)).instructionCount
+    }
+    #expect(zip(counts, counts.dropFirst()).allSatisfy { $0 < $1 }, "\(counts)")
+  }
+
+  @Test("trace points are only there from -d 1 on", arguments: AddressFamily.allCases)
+  func tracePoints(family: AddressFamily) throws {
+    let counts = try (0...4).map { try info(.sample(family, debug: $0)).instructionCount }
+    #expect(counts[1...].allSatisfy { $0 > counts[0] }, "\(counts)")
+  }
+
+  /// At CRITICAL no row is an event. The helpers are 131, bpf_ringbuf_reserve, and 132,
+  /// bpf_ringbuf_submit.
+  @Test("no event, no ring buffer", arguments: AddressFamily.allCases)
+  func ringBuffer(family: AddressFamily) throws {
+    for (level, isThere) in [(LogLevel.critical, false), (.error, true), (.trace, true)] {
+      let listing = try compiling {
+        let headers = try KernelHeaderTree(.own)
+        let source = try Renderer.source(for: .sample(family, level: level))
+        return try Module(
+          source: source, flags: .byteCode, compilerFlags: headers.compilerFlags
+        ).output
+      }
+      #expect((listing.contains("call 131") && listing.contains("call 132")) == isThere, "\(level)")
+    }
+  }
+}

@@ -1,0 +1,57 @@
+// Tables that cannot be had: what the error says and what to do.
+import LoadBalancing
+import TestSupport
+import Testing
+
+@testable import DataPlane
+
+@Suite("Memory of the tables", .serialized)
+struct MemoryTests {
+  private func refusal(_ configuration: Configuration) throws -> String {
+    var message = ""
+    try compiling {
+      do {
+        _ = try DataPlane(configuration)
+      } catch {
+        message = "\(error)"
+      }
+    }
+    return message
+  }
+
+  @Test("more associations than memory", arguments: AddressFamily.allCases)
+  func associations(family: AddressFamily) throws {
+    let needed = family == .ipv4 ? "320 GiB" : "416 GiB"
+    #expect(
+      try refusal(.sample(family, maxAssociations: .max))
+        == """
+        not enough memory for the table associations: 4294967295 associations need about \
+        \(needed); free memory, or lower --max_associations (-ma)
+        """)
+  }
+
+  @Test(
+    "more real servers than the tables can count",
+    arguments: [(1 << 28) + 1, UInt32.max] as [UInt32])
+  func realServers(count: UInt32) throws {
+    var configuration = Configuration.sample()
+    configuration.maxRealServers = count
+    #expect(
+      try refusal(configuration)
+        == """
+        not enough memory for the table real_servers: \(count) real servers; lower \
+        --max_realservers (-mrs)
+        """)
+  }
+
+  @Test("what the associations take is said in fitting units")
+  func units() {
+    for (count, family, text) in [
+      (1, AddressFamily.ipv4, "1 MiB"), (1_048_576, .ipv4, "80 MiB"), (1_048_576, .ipv6, "104 MiB"),
+      (16_777_216, .ipv4, "1280 MiB"), (134_217_727, .ipv4, "10 GiB"),
+    ] {
+      let configuration = Configuration.sample(family, maxAssociations: UInt32(count))
+      #expect(TableMemory.associations(configuration) == text)
+    }
+  }
+}

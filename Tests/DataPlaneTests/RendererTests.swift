@@ -1,0 +1,108 @@
+// The rendered source: the same each time, whole, and valid C without a warning.
+import BCC
+import Foundation
+import LoadBalancing
+import TestSupport
+import Testing
+
+@testable import DataPlane
+
+@Suite("Renderer", .serialized)
+struct RendererTests {
+  /// Every combination of what changes the text.
+  static let levelsAndDebug = LogLevel.allCases.flatMap { level in
+    (0...4).map { (level: level, debug: $0) }
+  }
+
+  @Test("compiles without a warning", arguments: AddressFamily.allCases, levelsAndDebug)
+  func compiles(family: AddressFamily, settings: (level: LogLevel, debug: Int)) throws {
+    for ports in [Configuration.fewPorts, Configuration.manyPorts] {
+      let configuration = Configuration.sample(
+        family, level: settings.level, debug: settings.debug, ports: ports)
+      let source = try Renderer.source(for: configuration)
+      // The last two: libbcc's own headers are no better.
+      let module = try module(
+        source, flags: ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-sign-compare"])
+      #expect(module.output == "")
+    }
+  }
+
+  @Test("libbcc prints nothing that nobody asked for", arguments: AddressFamily.allCases)
+  func quiet(family: AddressFamily) throws {
+    let output = try compiling { try DataPlane(.sample(family)).compilerOutput }
+    #expect(output == "")
+  }
+
+  @Test("is the same each time", arguments: AddressFamily.allCases)
+  func deterministic(family: AddressFamily) throws {
+    let configuration = Configuration.sample(family, ports: Configuration.fewPorts.reversed())
+    let source = try Renderer.source(for: configuration)
+    for _ in 0..<3 { #expect(try Renderer.source(for: configuration) == source) }
+    // Neither order nor repetition of ports matters, and real servers are not rendered.
+    var other = Configuration.sample(family, ports: Configuration.fewPorts + Configuration.fewPorts)
+    other.realServers = []
+    #expect(try Renderer.source(for: other) == source)
+  }
+
+  @Test("no placeholder is left", arguments: AddressFamily.allCases, [0, 2])
+  func placeholders(family: AddressFamily, debug: Int) throws {
+    let source = try Renderer.source(
+      for: .sample(family, debug: debug, ports: Configuration.manyPorts))
+    for mark in ["{{", "}}", "CONTENT_TYPE", "#include \"", "#pragma once"] {
+      #expect(!source.contains(mark), "\(mark)")
+    }
+  }
+
+  static let files = [
+    "ulb.c", "settings.h", "layout.h", "tables.h", "parse.h", "address.h", "ports.h", "round.h",
+    "association.h", "nat.h", "events.h",
+  ]
+
+  @Test("names each file, once")
+  func filesNamed() throws {
+    let lines = try Renderer.source(for: .sample()).split(separator: "\n")
+    for file in Self.files {
+      #expect(lines.count { $0 == "#line 1 \"\(file)\"" } == 1, "\(file)")
+    }
+  }
+
+  /// What a `#line` says is where the line stands in the template.
+  @Test("the lines' numbers are those of the files")
+  func lineNumbers() throws {
+    var file = ""
+    var number = 0
+    var compared = 0
+    var texts: [String: [String]] = [:]
+    for line in try Renderer.source(for: .sample()).components(separatedBy: "\n") {
+      if line.hasPrefix("#line ") {
+        let words = line.split(separator: " ")
+        number = Int(words[1])!
+        file = words[2].trimmingCharacters(in: ["\""])
+        continue
+      }
+      if !line.isEmpty, file != "settings.h" {
+        let folder = file == "layout.h" ? "layout/" : ""
+        let path = Package.path("bpf-templates/\(folder)\(file)")
+        let text =
+          try texts[file]
+          ?? String(contentsOfFile: path, encoding: .utf8).components(separatedBy: "\n")
+        texts[file] = text
+        #expect(text[number - 1] == line, "\(file):\(number)")
+        compared += 1
+      }
+      number += 1
+    }
+    #expect(compared > 300)
+  }
+
+  @Test("a compiler's error names the template's file and line")
+  func errorNamesFile() throws {
+    let broken = try Renderer.source(for: .sample()).replacing(
+      "swap_mac_addresses(frame->eth);", with: "no_such_variable = 1;")
+    #expect {
+      try module(broken)
+    } throws: { error in
+      "\(error)".contains("nat.h:") && "\(error)".contains("no_such_variable")
+    }
+  }
+}

@@ -1,0 +1,164 @@
+// The real program in the real kernel, and the network that the frames of the tests come from.
+import BCC
+import DataPlane
+import LoadBalancing
+import TestSupport
+
+/// The domain's, as all of these tests mean it.
+typealias AddressFamily = LoadBalancing.AddressFamily
+
+/// What an XDP program answers (`enum xdp_action`).
+enum Verdict: UInt32 {
+  case aborted, drop, pass, send
+}
+
+/// The addresses of a test, of one family.
+struct Network {
+  let family: AddressFamily
+  static let ports: [UInt16] = [5683, 5684]
+
+  var virtualServer: IPAddress { address(block: 0, 1) }
+  /// No client, no server.
+  var stranger: IPAddress { address(block: 3, 99) }
+  func server(_ number: Int) -> IPAddress { address(block: 1, number) }
+  func client(_ number: Int) -> IPAddress { address(block: 2, number) }
+  func servers(_ numbers: Range<Int>) -> [IPAddress] { numbers.map(server) }
+
+  private func address(block: UInt8, _ number: Int) -> IPAddress {
+    let low = UInt32(number).octets
+    switch family {
+    case .ipv4: return IPAddress(octets: [10, block] + low.suffix(2))
+    case .ipv6:
+      return IPAddress(
+        octets: [0x20, 0x01, 0x0d, 0xb8, 0, block, 0xff, 0xfe, 0, 0, 0x80, 1] + low)
+    }
+  }
+
+  /// A client's datagram to the virtual server. Beyond 60,000 clients, ports tell them apart.
+  func request(
+    client: Int, port: UInt16 = ports[0], clientPort: UInt16 = 40000, lifetime: UInt8 = 64
+  ) -> Datagram {
+    Datagram(
+      source: self.client(client % 60000), sourcePort: clientPort + UInt16(client / 60000),
+      destination: virtualServer, destinationPort: port, lifetime: lifetime)
+  }
+
+  /// A real server's datagram to a client.
+  func reply(
+    server: Int, client: Int, port: UInt16 = ports[0], clientPort: UInt16 = 40000,
+    lifetime: UInt8 = 64
+  ) -> Datagram {
+    Datagram(
+      source: self.server(server), sourcePort: port, destination: self.client(client % 60000),
+      destinationPort: clientPort + UInt16(client / 60000), lifetime: lifetime)
+  }
+}
+
+/// A loaded program with its tables, attached to nothing.
+final class Director {
+  let network: Network
+  let dataPlane: DataPlane
+  let level: LogLevel
+
+  /// - Parameter virtualServer: the network's own where none is given.
+  init(
+    _ family: AddressFamily, servers: [IPAddress]? = nil, level: LogLevel = .error,
+    virtualServer: IPAddress? = nil, ports: [UInt16] = Network.ports, maxServers: UInt32 = 32,
+    maxAssociations: UInt32 = 4096
+  ) throws {
+    network = Network(family: family)
+    self.level = level
+    let configuration = Configuration(
+      interface: "none", virtualServer: virtualServer ?? network.virtualServer,
+      realServers: servers ?? network.servers(1..<4), ports: ports, logLevel: level,
+      maxPorts: UInt32(max(16, ports.count)), maxRealServers: maxServers,
+      maxAssociations: maxAssociations)
+    try configuration.validate()
+    dataPlane = try compiling { try DataPlane(configuration) }
+  }
+
+  /// What became of a frame.
+  struct Outcome: Equatable {
+    let verdict: Verdict?
+    let frame: [UInt8]
+
+    init(_ verdict: Verdict?, _ frame: [UInt8]) {
+      (self.verdict, self.frame) = (verdict, frame)
+    }
+
+    init(_ result: Program.TestResult) {
+      self.init(Verdict(rawValue: result.verdict), result.frame)
+    }
+
+    static func send(_ datagram: Datagram) -> Outcome { Outcome(.send, datagram.bytes) }
+    static func pass(_ datagram: Datagram) -> Outcome { Outcome(.pass, datagram.bytes) }
+    static func drop(_ datagram: Datagram) -> Outcome { Outcome(.drop, datagram.bytes) }
+
+    /// Where a datagram went that was sent.
+    func destination(_ family: AddressFamily) -> IPAddress? {
+      guard verdict == .send else { return nil }
+      return IPAddress(octets: Array(family == .ipv4 ? frame[30..<34] : frame[38..<54]))
+    }
+  }
+
+  func run(_ frame: [UInt8]) throws -> Outcome {
+    Outcome(try dataPlane.program.testRun(frame: frame))
+  }
+
+  func run(_ datagram: Datagram) throws -> Outcome { try run(datagram.bytes) }
+
+  /// The real server that a client's datagram is sent to; nil if it is not sent.
+  func server(of client: Int) throws -> IPAddress? {
+    try run(network.request(client: client)).destination(network.family)
+  }
+
+  /// The real servers that some clients' datagrams are sent to, in that order.
+  func servers(of clients: Range<Int>) throws -> [IPAddress?] {
+    try clients.map { try server(of: $0) }
+  }
+
+  /// The events since the last call.
+  func events() -> [EventRecord] {
+    var events: [EventRecord] = []
+    dataPlane.consumeEvents { events.append($0) }
+    return events
+  }
+
+  /// Which of these clients have an association, told without using any.
+  func associated(_ clients: some Sequence<Int>) throws -> Set<Int> {
+    try Set(clients.filter { try association(of: $0) != nil })
+  }
+
+  /// The association of a client as the table holds it.
+  func association(of client: Int) throws -> UInt64? {
+    let request = network.request(client: client)
+    let port = request.sourcePort.bigEndian
+    let table = dataPlane.tables.associations
+    switch network.family {
+    case .ipv4:
+      return try table.lookup(KeyV4(address: request.source.words(UInt32.self), port: port))
+    case .ipv6:
+      return try table.lookup(
+        KeyV6(address: request.source.words((UInt32, UInt32, UInt32, UInt32).self), port: port))
+    }
+  }
+
+  private struct KeyV4: BitwiseCopyable {
+    var address: UInt32
+    var port: UInt16
+    var padding: UInt16 = 0
+  }
+
+  private struct KeyV6: BitwiseCopyable {
+    var address: (UInt32, UInt32, UInt32, UInt32)
+    var port: UInt16
+    var padding: UInt16 = 0
+  }
+}
+
+extension IPAddress {
+  /// The octets as they stand on the wire.
+  fileprivate func words<Words: BitwiseCopyable>(_ type: Words.Type) -> Words {
+    octets.withUnsafeBytes { $0.loadUnaligned(as: Words.self) }
+  }
+}

@@ -1,0 +1,121 @@
+// What a change of the list of real servers means for the clients they have.
+import LoadBalancing
+import Testing
+
+@Suite("Changes of the list", .serialized)
+struct ServerChangeTests {
+  @Test(
+    "a server leaves, its clients move with their next packet", arguments: AddressFamily.allCases)
+  func leaves(family: AddressFamily) throws {
+    let director = try Director(family)
+    let network = director.network
+    let before = try director.servers(of: 0..<9)
+    try director.dataPlane.apply([1, 3].map(network.server))
+    // Index 0 is next, as three of three had their turn.
+    #expect(try [1, 4, 7].map { try director.server(of: $0) } == [1, 3, 1].map(network.server))
+    let after = try director.servers(of: 0..<9)
+    for client in 0..<9 where before[client] != network.server(2) {
+      #expect(after[client] == before[client])
+    }
+    #expect(after[1] == network.server(1) && after[4] == network.server(3))
+    // What the former server sends is not ours any more.
+    let reply = network.reply(server: 2, client: 10)
+    #expect(try director.run(reply) == .pass(reply))
+    let late = network.reply(server: 2, client: 1)
+    #expect(try director.run(late) == .pass(late))
+  }
+
+  @Test(
+    "another server writes first to a client of one that left", arguments: AddressFamily.allCases)
+  func takenOver(family: AddressFamily) throws {
+    let director = try Director(family)
+    let network = director.network
+    #expect(try director.servers(of: 0..<2) == [1, 2].map(network.server))
+    try director.dataPlane.apply([1, 3].map(network.server))
+    let reply = network.reply(server: 3, client: 1)
+    #expect(try director.run(reply) == .send(reply.sent(from: network.virtualServer)))
+    #expect(try director.server(of: 1) == network.server(3))
+    let other = network.reply(server: 1, client: 1)
+    #expect(try director.run(other) == .drop(other))
+  }
+
+  @Test("leaves and returns before its clients write: they stay", arguments: AddressFamily.allCases)
+  func returns(family: AddressFamily) throws {
+    let director = try Director(family)
+    let network = director.network
+    let before = try director.servers(of: 0..<9)
+    let table = try (0..<9).map { try director.association(of: $0) }
+    try director.dataPlane.apply([1, 3].map(network.server))
+    try director.dataPlane.apply([1, 4, 5, 3].map(network.server))
+    try director.dataPlane.apply([2, 1, 3].map(network.server))
+    #expect(try director.servers(of: 0..<9) == before)
+    #expect(try (0..<9).map { try director.association(of: $0) } == table)
+  }
+
+  @Test("moves in the list: its clients stay", arguments: AddressFamily.allCases)
+  func moves(family: AddressFamily) throws {
+    let director = try Director(family)
+    let network = director.network
+    let before = try director.servers(of: 0..<9)
+    for list in [[3, 2, 1], [2, 3, 1], [9, 8, 1, 7, 2, 3], [3, 2, 1, 1, 2, 3], [1, 2, 3]] {
+      try director.dataPlane.apply(list.map(network.server))
+      #expect(try director.servers(of: 0..<9) == before, "\(list)")
+    }
+  }
+
+  /// More addresses over time than there are slots: a slot that another address has taken ends the
+  /// associations of the one before.
+  @Test("slots are used again", arguments: AddressFamily.allCases)
+  func slotsUsedAgain(family: AddressFamily) throws {
+    let network = Network(family: family)
+    let director = try Director(family, servers: [network.server(1)], maxServers: 1)
+    for number in 2..<50 {
+      #expect(try director.server(of: 0) == network.server(number - 1))
+      try director.dataPlane.apply([network.server(number)])
+      let former = network.reply(server: number - 1, client: 0)
+      #expect(try director.run(former) == .pass(former))
+      let reply = network.reply(server: number, client: 0)
+      #expect(try director.run(reply) == .send(reply.sent(from: network.virtualServer)))
+    }
+  }
+
+  @Test("4,096 servers are replaced at once", arguments: AddressFamily.allCases)
+  func replacedAtOnce(family: AddressFamily) throws {
+    let network = Network(family: family)
+    let (first, second) = (network.servers(1..<4097), network.servers(10001..<14097))
+    let director = try Director(
+      family, servers: first, maxServers: 4096, maxAssociations: 65536)
+    #expect(try director.servers(of: 0..<4096) == first)
+    let change = try director.dataPlane.apply(second)
+    #expect((change.added.count, change.removed.count, change.refused.count) == (4096, 4096, 0))
+    // As many clients are new as had one of the first list; all are moved, each with its own turn.
+    #expect(try director.servers(of: 0..<4096) == second)
+    #expect(try director.servers(of: 0..<4096) == second)
+    for number in stride(from: 1, to: 4097, by: 61) {
+      let former = network.reply(server: number, client: number - 1)
+      #expect(try director.run(former) == .pass(former))
+      let reply = network.reply(server: 10000 + number, client: number - 1)
+      #expect(try director.run(reply) == .send(reply.sent(from: network.virtualServer)))
+    }
+    // And back: nobody has forgotten that the first list's slots are others' now.
+    try director.dataPlane.apply(first)
+    #expect(try director.servers(of: 0..<4096) == first)
+  }
+
+  @Test("the virtual server is one of the real servers", arguments: AddressFamily.allCases)
+  func virtualServerIsReal(family: AddressFamily) throws {
+    let network = Network(family: family)
+    let director = try Director(
+      family, servers: [network.virtualServer, network.server(1)])
+    for checksumOfZero in [false, true] {
+      var request = network.request(client: 1)
+      if checksumOfZero { request = request.withChecksumOfZero }
+      #expect(try director.run(request) == .send(request.sent(to: network.virtualServer)))
+      var reply = network.reply(server: 0, client: 1)
+      reply.source = network.virtualServer
+      if checksumOfZero { reply = reply.withChecksumOfZero }
+      #expect(try director.run(reply) == .send(reply.sent(from: network.virtualServer)))
+    }
+    #expect(try director.server(of: 2) == network.server(1))
+  }
+}
