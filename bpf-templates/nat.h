@@ -32,15 +32,15 @@ static __always_inline void update_checksums(struct frame *frame, __u16 delta)
 /* All traffic goes through one gateway: back to where the frame came from. */
 static __always_inline void swap_mac_addresses(struct ethhdr *eth)
 {
-	__u16 *mac = (__u16 *)eth;
-	__u16 first = mac[0], second = mac[1], third = mac[2];
+	__u32 *to = (__u32 *)eth->h_dest, *from = (__u32 *)eth->h_source;
+	__u16 *to_end = (__u16 *)(to + 1), *from_end = (__u16 *)(from + 1);
+	__u32 start = *to;
+	__u16 end = *to_end;
 
-	mac[0] = mac[3];
-	mac[1] = mac[4];
-	mac[2] = mac[5];
-	mac[3] = first;
-	mac[4] = second;
-	mac[5] = third;
+	*to = *from;
+	*to_end = *from_end;
+	*from = start;
+	*from_end = end;
 }
 
 static __always_inline void rewrite_and_return(struct frame *frame, struct ip_address *where,

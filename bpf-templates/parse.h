@@ -34,6 +34,12 @@ static __always_inline bool parse_eth(struct xdp_md *ctx, struct frame *frame)
 	return (void *)(frame->eth + 1) <= (void *)(long)ctx->data_end;
 }
 
+/* struct ethhdr is packed: read through it, the field would be put together byte by byte. */
+static __always_inline __be16 eth_protocol(const struct ethhdr *eth)
+{
+	return ((const __be16 *)eth)[ETH_ALEN];
+}
+
 /* The fixed part of the header: options of IPv4 are not skipped. */
 static __always_inline bool parse_ip(struct xdp_md *ctx, struct frame *frame)
 {

@@ -7,9 +7,10 @@
 #if IPV6
 #define flow_key    flow_key_v6
 #define real_server real_server_v6
+/* Aligned so that it is copied eight bytes at a time: BPF reads and writes at any address. */
 struct ip_address {
 	__be32 word[4];
-};
+} __attribute__((aligned(8)));
 #else
 #define flow_key    flow_key_v4
 #define real_server real_server_v4

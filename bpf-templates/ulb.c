@@ -143,7 +143,7 @@ int ulb(struct xdp_md *ctx)
 		frame.eth = 0;
 		return DECIDE(&frame, INVALID_ETH_SIZE, XDP_DROP);
 	}
-	if (frame.eth->h_proto != VIRTUAL_SERVER_ETHERTYPE)
+	if (eth_protocol(frame.eth) != VIRTUAL_SERVER_ETHERTYPE)
 #if IPV6
 		return DECIDE(&frame, NOT_IP_V6, XDP_PASS);
 #else

@@ -112,14 +112,15 @@ public struct XDPAttachment: Sendable {
 
   /// Removes the program, be it attached by a link or without one.
   public func detach(interfaceIndex: UInt32) throws(BCCError) {
-    if XDPAttachment.detachLink(interfaceIndex: interfaceIndex) { return }
+    if detachLink() { return }
     let result = bpf_xdp_detach(Int32(bitPattern: interfaceIndex), mode.flag, nil)
     guard result == 0 else {
       throw .system(operation: "remove the other XDP program", errno: -result)
     }
   }
 
-  private static func detachLink(interfaceIndex: UInt32) -> Bool {
+  /// Finds the link by its program, as interface numbers mean something else in each namespace.
+  private func detachLink() -> Bool {
     var id: UInt32 = 0
     while bpf_link_get_next_id(id, &id) == 0 {
       let number = bpf_link_get_fd_by_id(id)
@@ -128,7 +129,7 @@ public struct XDPAttachment: Sendable {
       var info = bpf_link_info()
       var length = UInt32(MemoryLayout<bpf_link_info>.size)
       guard bpf_obj_get_info_by_fd(descriptor.number, &info, &length) == 0,
-        info.type == BPF_LINK_TYPE_XDP.rawValue, info.xdp.ifindex == interfaceIndex
+        info.type == BPF_LINK_TYPE_XDP.rawValue, info.prog_id == programID
       else { continue }
       return bpf_link_detach(descriptor.number) == 0
     }

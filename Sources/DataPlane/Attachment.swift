@@ -57,11 +57,15 @@ public struct Attachment: Sendable {
 
   /// The number of an interface by its name.
   public static func index(of interface: String) throws(DataPlaneError) -> UInt32 {
+    // if_nametoindex(3) needs a descriptor, and says nothing useful where there is none.
+    let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    guard descriptor >= 0 else {
+      throw .wording(.system(operation: "look for the interface \(interface)", errno: errno))
+    }
+    close(descriptor)
     let index = if_nametoindex(interface)
-    guard index == 0 else { return index }
-    let number = errno
-    guard number != ENODEV, number != ENXIO else { throw .noSuchInterface(interface) }
-    throw .wording(.system(operation: "look for the interface \(interface)", errno: number))
+    guard index != 0 else { throw .noSuchInterface(interface) }
+    return index
   }
 
   private static func attach(_ program: Program, _ index: UInt32, _ mode: AttachMode)

@@ -1,0 +1,74 @@
+"""What the packet path may cost, as ratios to the floors of the same run, and whether it keeps to it."""
+import statistics
+
+KNOWN = ["hot", "flows:1000", "egress:1", "egress:1000"]
+# A known client's packet: what it costs beyond bounce, in times what sticky costs beyond bounce.
+KNOWN_LIMIT = 1.3
+RANDOM_LIMIT = 1.15  # × sticky
+NEW_LIMIT = 1.2  # × sticky
+PASSED_LIMIT = 5  # ns beyond bounce
+THROUGHPUT_LIMIT = 0.8  # × bounce
+TWO_CPUS_LIMIT = 1.8  # × one CPU
+LARGE_LIMIT = 1.1  # × the smallest set-up
+RELOAD_LIMIT = 100  # ms
+DEBUG_LIMIT = 0.5  # × the default level
+
+
+def check(what, value, limit, unit="×", at_least=False):
+    value = round(value, 3)
+    return {"what": what, "value": value, "limit": limit, "unit": unit, "at_least": at_least,
+            "passed": value >= limit if at_least else value <= limit}
+
+
+def of_scenarios(family, costs, target="ulb"):
+    """The limits of packet-cost's scenarios."""
+    result = []
+    for scenario, row in costs.items():
+        ns = {name: cell["ns"] for name, cell in row.items()}
+        name = f"IPv{family} {scenario}"
+        if scenario in KNOWN:
+            result.append(check(
+                f"{name}: cost beyond bounce ÷ sticky's",
+                (ns[target] - ns["bounce"]) / max(1, ns["sticky"] - ns["bounce"]), KNOWN_LIMIT))
+        elif scenario in ("tcp", "other"):
+            result.append(check(
+                f"{name} (passed): cost beyond bounce", ns[target] - ns["bounce"], PASSED_LIMIT,
+                "ns"))
+        else:
+            limit = NEW_LIMIT if scenario == "new" else RANDOM_LIMIT
+            result.append(check(f"{name}: cost ÷ sticky's", ns[target] / ns["sticky"], limit))
+    return result
+
+
+def ratio(rates, name, other):
+    """Of the same round each: the machine's speed changes from round to round."""
+    return statistics.median(
+        a / b for a, b in zip(rates[name]["returned"], rates[other]["returned"]))
+
+
+def of_end_to_end(family, rates):
+    return [check(f"IPv{family} end to end, 1,000 clients: ulb ÷ bounce",
+                  ratio(rates, "ulb", "bounce"), THROUGHPUT_LIMIT, at_least=True)]
+
+
+def of_events(family, rates):
+    return [check(f"IPv{family} end to end with -l DEBUG ÷ default level",
+                  ratio(rates, "ulb -l DEBUG", "ulb"), DEBUG_LIMIT, at_least=True)]
+
+
+def of_two_cpus(costs):
+    one, two = costs["ulb"]
+    return [check("two CPUs at once ÷ one, known clients", 2 * one / two, TWO_CPUS_LIMIT,
+                  at_least=True)]
+
+
+def of_large(family, costs):
+    """The mean of the scenarios: one alone is a matter of a nanosecond's rounding."""
+    ratios = [row["large"] / row["small"] for row in costs.values()]
+    return [check(
+        f"IPv{family}, 64 ports, 4,096 servers, -ma 2²⁴ ÷ 2 ports, 3 servers, default",
+        sum(ratios) / len(ratios), LARGE_LIMIT)]
+
+
+def of_reload(times):
+    return [check("replacing all of 4,096 servers", max(times[4096]), RELOAD_LIMIT, "ms")]

@@ -1,0 +1,195 @@
+"""Measures ulb against the floors and against what a user would pick instead: see scripts/bench."""
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import chart
+import limits
+from measure import Measurements
+from network import Failed, Lab
+
+ATTEMPTS = 3
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+def machine():
+    with open("/proc/cpuinfo") as file:
+        info = file.read()
+    model = re.search(r"^(?:model name|Model)\s*:\s*(.*)$", info, re.MULTILINE)
+    return {"cpu": model[1].strip() if model else platform.machine(), "cpus": os.cpu_count(),
+            "virtual": "hypervisor" in info, "architecture": platform.machine(),
+            "kernel": platform.release(), "load_before": round(os.getloadavg()[0], 2)}
+
+
+def revision(root):
+    process = subprocess.run(["git", "-C", root, "describe", "--always", "--dirty"],
+                             capture_output=True, text=True)
+    return process.stdout.strip() or "of no revision"
+
+
+def settled(measure, judge):
+    """Measures until the limits are kept to, at most ATTEMPTS times: a machine that others use as
+    well errs upward. The best attempt counts."""
+    best = None
+    for attempt in range(ATTEMPTS):
+        result = measure()
+        checks = [{**check, "attempt": attempt + 1} for check in judge(result)]
+        missed = sum(not check["passed"] for check in checks)
+        if best is None or missed < best[0]:
+            best = (missed, result, checks)
+        if not best[0]:
+            break
+        if attempt + 1 < ATTEMPTS:
+            say("  a limit is missed: measuring again")
+    return best[1], best[2]
+
+
+def print_costs(costs):
+    targets = list(next(iter(costs.values())))
+    say("  " + f"{'ns a packet':18}" + "".join(f"{name:>14}" for name in targets))
+    for scenario, row in costs.items():
+        say(f"  {scenario:18}" + "".join(f"{row[name]['ns']:14.0f}" for name in targets)
+            + f"   {row['ulb']['action'].lower()}")
+
+
+def run(lab, arguments, executables):
+    measurements = Measurements(lab, arguments.tools, executables, arguments.quick)
+    result = {"date": datetime.date.today().isoformat(), "revision": revision(arguments.root),
+              "quick": arguments.quick, "machine": machine(), "limits": []}
+    checks = result["limits"]
+    started = time.monotonic()
+
+    def chapter(title):
+        say(f"\n{title}   [{time.monotonic() - started:.0f} s]")
+
+    say(f"{result['machine']['cpu']}, {os.cpu_count()} CPUs, Linux {platform.release()}, "
+        f"{result['date']}, ulb {result['revision']}")
+
+    result["packet_cost"] = {}
+    for family in (4, 6):
+        chapter(f"Cost of a packet, IPv{family}")
+        costs, found = settled(lambda: measurements.scenarios(family),
+                               lambda costs: limits.of_scenarios(family, costs))
+        print_costs(costs)
+        result["packet_cost"][family] = costs
+        checks += found
+
+    chapter("Two CPUs at once")
+    result["two_cpus"], found = settled(
+        measurements.two_cpus, lambda costs: limits.of_two_cpus(costs) if costs else [])
+    for name, (one, two) in (result["two_cpus"] or {}).items():
+        say(f"  {name:18}{2 * one / two:6.2f} × one CPU")
+    checks += found
+
+    result["large"] = {}
+    for family in (4, 6):
+        chapter(f"64 ports, 4,096 servers, 2^24 associations, IPv{family}")
+        result["large"][family], found = settled(
+            lambda: measurements.large(family), lambda costs: limits.of_large(family, costs))
+        for scenario, row in result["large"][family].items():
+            say(f"  {scenario:18}small {row['small']:4.0f} ns, large {row['large']:4.0f} ns")
+        checks += found
+
+    result["end_to_end"], result["end_to_end_with_events"] = {}, {}
+    for family in (4, 6):
+        chapter(f"End to end, IPv{family}")
+        rates, found = settled(lambda: measurements.end_to_end(family),
+                               lambda rates: limits.of_end_to_end(family, rates))
+        for name, row in rates.items():
+            say(f"  {name:18}{row['median'] / 1e6:6.2f} million packets a second, "
+                f"{limits.ratio(rates, name, 'bounce'):4.2f} × bounce")
+        result["end_to_end"][family] = rates
+        checks += found
+        rates, found = settled(lambda: measurements.end_to_end_with_events(family),
+                               lambda rates: limits.of_events(family, rates))
+        row = rates["ulb -l DEBUG"]
+        say(f"  ulb -l DEBUG      {row['median'] / 1e6:6.2f} million packets a second, "
+            f"{limits.ratio(rates, 'ulb -l DEBUG', 'ulb'):4.2f} × default level, "
+            f"{row['events_lost']:,} events lost and counted")
+        result["end_to_end_with_events"][family] = rates
+        checks += found
+
+    chapter("Start-up and memory")
+    result["start_up"] = measurements.start_up()
+    for name, row in result["start_up"].items():
+        steps = ", ".join(f"{step} {time:.1f}" for step, time in row["steps_ms"].items())
+        say(f"  {name}: ready after {row['ready_ms']:.0f} ms; {steps} ms")
+        memory = {what: f"{size / 2**20:.1f}" for what, size in row["memory"].items()}
+        say(f"  {name}: RssAnon {memory['anonymous']} MiB, VmRSS {memory['resident']} MiB, "
+            f"association table {memory['table']} MiB")
+
+    chapter("Reload over the number of real servers")
+    result["reload"], found = settled(measurements.reload, limits.of_reload)
+    for count, times in result["reload"].items():
+        say(f"  {count:5} servers in force after {statistics.median(times):6.2f} ms")
+    checks += found
+
+    chapter("Cost and memory over the size of the association table")
+    result["table_sizes"] = measurements.table_sizes()
+    for exponent, row in result["table_sizes"].items():
+        say(f"  2^{exponent}: known {row['known']['ulb']:4.0f} ns, "
+            f"spread {row['spread']['ulb']:4.0f} ns (sticky {row['spread']['sticky']:.0f}), "
+            f"table {row['memory']['table'] / 2**20:8.1f} MiB")
+    result["seconds"] = round(time.monotonic() - started)
+    return result
+
+
+def report(result):
+    say(f"\nLimits   [{result['seconds']} s]")
+    for check in result["limits"]:
+        relation = "at least" if check["at_least"] else "at most"
+        say(f"  {'pass' if check['passed'] else 'MISS'}  {check['value']:8.2f} {check['unit']:2} "
+            f"({relation} {check['limit']})  {check['what']}"
+            + (f" (attempt {check['attempt']})" if check["attempt"] > 1 else ""))
+    return all(check["passed"] for check in result["limits"])
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--tools", required=True)
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--executable", action="append", required=True, metavar="NAME=PATH")
+    parser.add_argument("--output")
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    executables = dict(item.split("=", 1) for item in arguments.executable)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    try:
+        with Lab(arguments.folder) as lab:
+            result = run(lab, arguments, executables)
+    except Failed as failure:
+        say(f"bench: error: {failure}")
+        return 2
+    except KeyboardInterrupt:
+        say("\nInterrupted.")
+        return 130
+    passed = report(result)
+    if arguments.output:
+        os.makedirs(arguments.output, exist_ok=True)
+        with open(f"{arguments.output}/benchmark.json", "w") as file:
+            json.dump(result, file, indent=1, ensure_ascii=False)
+            file.write("\n")
+        with open(f"{arguments.output}/benchmark.svg", "w") as file:
+            file.write(chart.draw(result))
+        say(f"\nWritten: {arguments.output}/benchmark.json and benchmark.svg")
+    return 0 if passed else 1
+
+
+sys.exit(main())

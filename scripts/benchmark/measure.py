@@ -1,0 +1,189 @@
+"""The measurements, each a dictionary that goes into the JSON as it is. Knows no limits."""
+import json
+import os
+import re
+import signal
+import statistics
+
+from network import PORT, PORTS, SERVERS, VIRTUAL, command, inside
+
+KNOWN = ["hot", "flows:1000", "egress:1", "egress:1000"]
+SCENARIOS = [*KNOWN, "tcp", "other", "random:1000000", "new"]
+CLIENT = {4: "11.0.0.1", 6: "fd11::1"}
+
+
+class Measurements:
+    """What is measured, on which executables and how thoroughly."""
+
+    def __init__(self, lab, tools, executables, quick):
+        self.lab, self.tools, self.executables, self.quick = lab, tools, executables, quick
+        self.names = list(executables)
+        self.rounds = 5 if quick else 11
+        self.packets = 200_000 if quick else 500_000
+        self.count = 0
+
+    def director_name(self):
+        self.count += 1
+        return f"d{self.count}"
+
+    def started(self, executable, **options):
+        return self.lab.ulb(self.director_name(), executable, **options)
+
+    def packet_cost(self, family, scenarios, directors, *options, rounds=None):
+        """Medians in ns a packet: {scenario: {target: ns}}."""
+        six = ["-6"] if family == 6 else []
+        output = command(
+            f"{self.tools}/packet-cost", *six, "-v", VIRTUAL[family], "-r", SERVERS[family][0],
+            "-c", CLIENT[family], "-p", PORT, "-n", self.packets, "-R", rounds or self.rounds,
+            "-s", ",".join(scenarios), *options, f"{self.tools}/driver.o",
+            *(f"{name}={director.where}" for name, director in directors.items()))
+        result = {}
+        for line in output.splitlines():
+            row = json.loads(line)
+            result.setdefault(row["scenario"], {})[row["target"]] = {
+                "ns": statistics.median(row["ns"]), "rounds": row["ns"], "action": row["action"]}
+        return result
+
+    def scenarios(self, family, rounds=None):
+        """All scenarios, in fresh daemons: a full table is slower than an empty one."""
+        pairs = {name: self.started(path, family=family)
+                 for name, path in self.executables.items()}
+        directors = {name: director for name, (director, _) in pairs.items()}
+        result = self.packet_cost(family, SCENARIOS, directors, rounds=rounds)
+        for director in directors.values():
+            director.stop()
+        return result
+
+    def two_cpus(self, family=4):
+        """ns a packet on one CPU and on two at once: {target: [one, two]}."""
+        if os.cpu_count() < 2:
+            return None
+        director, _ = self.started(self.executables["ulb"], family=family)
+        result = self.packet_cost(family, ["flows:1000", "flows:1000@2"], {"ulb": director})
+        director.stop()
+        return {target: [result["flows:1000"][target]["ns"], result["flows:1000@2"][target]["ns"]]
+                for target in result["flows:1000"]}
+
+    def large(self, family):
+        """A known client's packet in the smallest and in the largest set-up."""
+        path = self.config_file(family, 4096, 0, first_of_all=SERVERS[family])
+        small, _ = self.started(self.executables["ulb"], family=family)
+        large, _ = self.started(
+            self.executables["ulb"], family=family, servers=["-cfg", path],
+            ports=range(PORT, PORT + 64),
+            arguments=["-mp", 64, "-mrs", 4096, "-ma", 1 << 24])
+        result = self.packet_cost(family, KNOWN, {"small": small, "large": large})
+        small.stop()
+        large.stop()
+        return {scenario: {name: row[name]["ns"] for name in ("small", "large")}
+                for scenario, row in result.items()}
+
+    def config_file(self, family, count, first, first_of_all=()):
+        """A config file of so many real servers; another `first` gives other ones."""
+        path = f"{self.lab.folder}/servers{family}.cfg"
+        with open(path + ".new", "w") as file:
+            file.write("[Real Servers]\n")
+            file.writelines(f"{server}\n" for server in first_of_all)
+            for i in range(first, first + count - len(first_of_all)):
+                file.write(f"10.{80 + (i >> 16)}.{i >> 8 & 255}.{i & 255}\n" if family == 4
+                           else f"fd70:{i >> 16:x}:{i & 0xffff:x}::2\n")
+        os.rename(path + ".new", path)
+        return path
+
+    def end_to_end(self, family):
+        """Packets a second that come back to the gateway: {target: {median, rounds}}."""
+        directors = {"bounce": self.lab.bounce(self.director_name(), f"{self.tools}/driver.o")}
+        for name, path in self.executables.items():
+            directors[name], _ = self.started(path, family=family)
+        if family == 4:
+            directors["nftables"] = self.lab.nftables(self.director_name())
+            directors["nginx"] = self.lab.nginx(self.director_name())
+        result = self.throughput(family, directors)
+        for director in directors.values():
+            director.stop()
+        return result
+
+    def end_to_end_with_events(self, family):
+        """The same for the default level and for DEBUG, where each packet is an event."""
+        quiet, _ = self.started(self.executables["ulb"], family=family)
+        debug, daemon = self.started(
+            self.executables["ulb"], family=family, arguments=["-l", "DEBUG"])
+        # The daemon still writes events when its turn is over: half a second of rest.
+        result = self.throughput(family, {"ulb": quiet, "ulb -l DEBUG": debug}, "-w", 500)
+        quiet.stop()
+        debug.stop()
+        lost = re.findall(r"WARNING: (\d+) events lost", daemon.log())
+        result["ulb -l DEBUG"]["events_lost"] = sum(map(int, lost))
+        os.unlink(daemon.log_path)
+        return result
+
+    def throughput(self, family, directors, *options):
+        six = ["-6"] if family == 6 else []
+        output = command(
+            *inside(self.lab.gateway), f"{self.tools}/throughput", *six, "-v", VIRTUAL[family],
+            "-c", CLIENT[family], "-p", PORT, "-n", 500_000 if self.quick else 1_000_000,
+            "-R", 5 if self.quick else 10, *options, f"{self.tools}/driver.o",
+            *(self.lab.injected(name, director) for name, director in directors.items()))
+        rows = [json.loads(line) for line in output.splitlines()]
+        return {row["target"]: {"median": statistics.median(row["returned"]),
+                                "returned": row["returned"], "sent": row["sent"]} for row in rows}
+
+    def start_up(self):
+        """Medians in ms of the steps of a start, of the time to READY=1, and memory in bytes."""
+        result = {}
+        for name, path in self.executables.items():
+            steps, ready, memory = {}, [], None
+            for _ in range(3 if self.quick else 7):
+                director, daemon = self.started(path)
+                ready.append(daemon.ready_after * 1000)
+                memory = daemon.memory()
+                director.stop()
+                director, daemon = self.started(path, arguments=["-l", "DEBUG"])
+                for line in re.findall(r"^Start: (.*)\.$", daemon.log(), re.MULTILINE):
+                    for step, time in re.findall(r"(\w+) ([\d.]+) ms", line):
+                        steps.setdefault(step, []).append(float(time))
+                director.stop()
+            result[name] = {
+                "ready_ms": statistics.median(ready),
+                "steps_ms": {step: statistics.median(times) for step, times in steps.items()},
+                "memory": memory}
+        return result
+
+    def reload(self):
+        """ms until a list of as many, all new, real servers is in force: {count: [ms]}."""
+        result, first = {}, 0
+        path = self.config_file(4, 1, first)
+        director, daemon = self.started(
+            self.executables["ulb"], servers=["-cfg", path],
+            arguments=["-mrs", 4096, "-l", "DEBUG"])
+        seen = 0
+        for count in [1, 64, 1024, 4096] if self.quick else [1, 4, 16, 64, 256, 1024, 4096]:
+            # The first list of a size takes the place of a shorter one, the others of one as long.
+            for turn in range(3 if self.quick else 4):
+                first += 4096
+                self.config_file(4, count, first)
+                daemon.process.send_signal(signal.SIGHUP)
+                seen += 1
+                time = float(daemon.wait_for(
+                    r"Real servers: in force after ([\d.]+) ms", count=seen))
+                if turn:
+                    result.setdefault(count, []).append(time)
+        director.stop()
+        return result
+
+    def table_sizes(self):
+        """ns a packet and the table's memory over its size: {exponent: {…}}."""
+        result = {}
+        for exponent in (10, 14, 18, 22) if self.quick else range(10, 25, 2):
+            size = 1 << exponent
+            director, daemon = self.started(
+                self.executables["ulb"], arguments=["-ma", size])
+            known, spread = f"flows:{min(1000, size // 2)}", f"random:{size // 2}"
+            costs = self.packet_cost(
+                4, [known, spread], {"ulb": director}, "-a", size, rounds=5)
+            result[exponent] = {
+                "known": {target: row["ns"] for target, row in costs[known].items()},
+                "spread": {target: row["ns"] for target, row in costs[spread].items()},
+                "memory": daemon.memory()}
+            director.stop()
+        return result

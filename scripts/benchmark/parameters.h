@@ -1,0 +1,21 @@
+/* What the measuring tools tell the driver program: which packets to write. */
+#pragma once
+
+#include <linux/types.h>
+
+/* Size of the frames, in bytes: room for Ethernet, IPv6 and UDP headers and a little data. */
+#define FRAME 74
+
+struct parameters {
+	__u32 flows;	   /* clients cycled through; 0: each packet is a new client's */
+	__u32 stride;	   /* from one packet's client to the next's: 1, or a large odd number */
+	__u32 first;	   /* number of the first client */
+	__u32 from_server; /* 1: real server to client, 0: client to virtual server */
+	__u32 ipv6;
+	__u32 protocol;
+	__u8 virtual_server[16], real_server[16], client[16]; /* network byte order */
+	__u16 port;				/* the service's, network byte order */
+	__u8 destination_mac[6], source_mac[6]; /* of frames that are sent out */
+	__u16 padding;
+	__u32 interface; /* where frames are sent out */
+};
