@@ -116,7 +116,7 @@ final class Daemon {
         "XDP program on \(configuration.interface) swapped in one step, in \(taken.mode) mode.")
     } else {
       kept.link?.release()
-      attachment = try attach()
+      attachment = try attach(replace: configuration.replace)
     }
     if dataPlane.adoption == .shared {
       if dataPlane.configuration.realServers != configuration.realServers {
@@ -134,10 +134,9 @@ final class Daemon {
       + "\(configuration.virtualServer), \(configuration.interface) in \(mode) mode"
   }
 
-  private func attach() throws(DataPlaneError) -> Attachment {
+  private func attach(replace: Bool) throws(DataPlaneError) -> Attachment {
     let attachment = try Attachment(
-      dataPlane.program, to: configuration.interface, mode: configuration.mode,
-      replace: configuration.replace)
+      dataPlane.program, to: configuration.interface, mode: configuration.mode, replace: replace)
     if let replaced = attachment.replaced {
       log.notice("Replaced on \(configuration.interface): \(replaced)")
     }
@@ -196,10 +195,11 @@ final class Daemon {
     return nil
   }
 
+  /// - Parameter message: what the operator who asked for the reload is told.
   private func finishReload(_ message: String?) {
-    if let message { log.notice(message) }
     guard isReloading else { return }
     isReloading = false
+    if let message { log.notice(message) }
     serviceManager.ready(status)
   }
 
@@ -238,6 +238,7 @@ final class Daemon {
   private func apply(_ bytes: [UInt8]) throws {
     let file = try ConfigFile.parse(bytes, fileName: configuration.configFile ?? "")
     let next = try configuration.updated(from: file)
+    if next == configuration { return finishReload("Config file read again: nothing has changed.") }
     if next.effective.isRendered(differentlyFrom: configuration.effective) {
       try dataPlane.respecialise(next.effective) { try attachment?.link.update(to: $0) }
       StandardError.write(dataPlane.compilerOutput)
@@ -270,7 +271,8 @@ final class Daemon {
     }
     guard let lostAt = interfaceLostAt else { return nil }
     do throws(DataPlaneError) {
-      attachment = try attach()
+      // Whoever took the interface over keeps it: two that replace each other would never end.
+      attachment = try attach(replace: false)
       interfaceLostAt = nil
       serviceManager.status(status)
       return nil

@@ -41,12 +41,6 @@ final class ObjectStore {
     }
   }
 
-  /// Lets a link go whose program is to be detached.
-  func dropLink() {
-    pending[KeptObjects.linkName] = nil
-    serviceManager.removeStored(name: KeptObjects.linkName)
-  }
-
   /// Tries again what systemd did not take.
   func retry() {
     for (name, attempt) in pending where attempt(self) { pending[name] = nil }
