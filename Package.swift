@@ -57,6 +57,7 @@ let package = Package(
     .testTarget(
       name: "PacketTests", dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport"]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "LoadBalancing"]),
+    .testTarget(name: "ContinuityTests", dependencies: ["TestSupport", "LoadBalancing"]),
   ],
   swiftLanguageModes: [.v6]
 )

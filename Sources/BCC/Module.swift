@@ -21,13 +21,17 @@ public final class Module {
   {
     var arguments: [UnsafePointer<CChar>?] = compilerFlags.map { UnsafePointer(strdup($0)) }
     defer { for argument in arguments { free(UnsafeMutableRawPointer(mutating: argument)) } }
+    let openTables = OpenTables()
     let (handle, output) = try capturingOutput {
       bpf_module_create_c_from_string(
         source, flags.compilationFlags, &arguments, Int32(arguments.count), true, nil)
     }
     // The heap of a compiler is large, and not needed again.
     malloc_trim(0)
-    guard let handle else { throw Module.failure(output) }
+    guard let handle else {
+      openTables.closeNewer()
+      throw Module.failure(output)
+    }
     self.handle = handle
     self.output = output
   }

@@ -216,21 +216,23 @@ final class Daemon {
     switch watcher?.look(clock.now) {
     case nil, .nothing: return
     case .failure(let error):
-      keepOldServers("\(configuration.configFile ?? ""): \(error.reason)")
+      keepOldServers(
+        "Unable to load config file \(configuration.configFile ?? ""): \(error.reason)")
     case .content(let bytes):
       do {
         try apply(bytes)
+      } catch let error as ConfigFileError {
+        keepOldServers("Unable to load config file \(error)")
       } catch {
-        keepOldServers("\(error)")
+        keepOldServers("Unable to apply config file \(configuration.configFile ?? ""): \(error)")
       }
     }
   }
 
-  private func keepOldServers(_ reason: String) {
+  private func keepOldServers(_ failure: String) {
     log.error(
       """
-      Unable to load config file \(reason); the present \(configuration.realServers.count) real \
-      server(s) stay in service
+      \(failure); the present \(configuration.realServers.count) real server(s) stay in service
       """)
     finishReload(nil)
   }

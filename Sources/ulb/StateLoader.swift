@@ -12,8 +12,11 @@ enum StateLoader {
   static func load(_ path: String, into dataPlane: DataPlane) -> (message: String, isError: Bool)? {
     let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
     guard descriptor >= 0 else {
-      return errno == ENOENT
-        ? nil : ("Unable to read the state file \(StateError(path, errno)); started without it", true)
+      let reason = StateError(path, errno)
+      var status = stat()
+      // Nothing at all is there at the first start; a link to nowhere is something.
+      if lstat(path, &status) != 0, errno == ENOENT { return nil }
+      return refuse(path, "it cannot be read: \(reason)")
     }
     defer { close(descriptor) }
     var status = stat()
@@ -24,7 +27,7 @@ enum StateLoader {
     guard size > 0 else { return refuse(path, "\(StateFile.Refusal.truncated)") }
     let start = mmap(nil, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, descriptor, 0)
     guard let start, start != MAP_FAILED else {
-      return ("Unable to read the state file \(StateError(path, errno)); started without it", true)
+      return refuse(path, "it cannot be read: \(StateError(path, errno))")
     }
     defer { munmap(start, size) }
     let file = UnsafeRawBufferPointer(start: start, count: size)
@@ -37,10 +40,8 @@ enum StateLoader {
         UnsafeRawBufferPointer(rebasing: file[records]), preamble)
       let rest = unlisted == 0 ? "" : "; \(unlisted) of real servers that are no longer listed"
       return ("Restored \(restored) association(s) from \(path)\(rest)", false)
-    } catch let refusal as StateFile.Refusal {
-      return refuse(path, "\(refusal)")
     } catch {
-      return ("Unable to restore the state file \(path): \(error)", true)
+      return refuse(path, "\(error)")
     }
   }
 

@@ -27,7 +27,7 @@ final class StateSaver {
       family: family, roundPosition: try dataPlane.roundPosition,
       realServers: reader.realServers)
     descriptor = open(
-      temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+      temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
     guard descriptor >= 0 else { throw StateError(temporary, errno) }
     try write(preamble.bytes)
   }

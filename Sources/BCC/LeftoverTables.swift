@@ -1,0 +1,36 @@
+// What libbcc forgets to close: the tables that a failed compilation had created before it failed.
+import Glibc
+
+/// The BPF maps that the process has open, by number; empty where that cannot be seen.
+struct OpenTables {
+  private let numbers: Set<Int32>
+
+  init() {
+    var numbers: Set<Int32> = []
+    if let directory = opendir("/proc/self/fd") {
+      defer { closedir(directory) }
+      while let entry = readdir(directory) {
+        let name = withUnsafeBytes(of: entry.pointee.d_name) {
+          String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        if let number = Int32(name), OpenTables.isMap(number) { numbers.insert(number) }
+      }
+    }
+    self.numbers = numbers
+  }
+
+  /// Closes the maps that are open now and were not then.
+  func closeNewer() {
+    for number in OpenTables().numbers.subtracting(numbers) { close(number) }
+  }
+
+  private static func isMap(_ number: Int32) -> Bool {
+    var target = [UInt8](repeating: 0, count: 64)
+    let count = target.withUnsafeMutableBytes { target in
+      target.withMemoryRebound(to: CChar.self) {
+        readlink("/proc/self/fd/\(number)", $0.baseAddress!, $0.count)
+      }
+    }
+    return target.prefix(max(0, count)).elementsEqual("anon_inode:bpf-map".utf8)
+  }
+}

@@ -1,0 +1,219 @@
+// A daemon that is killed, starved, cut off or doubled: what it promised holds.
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct FaultTests {
+  /// Nothing is attached afterwards, nothing piles up, and the next start succeeds.
+  @Test func killedAtAnyInstantOfTheStart() throws {
+    let director = try Director()
+    let network = director.network
+    let interface = director.topology.directorInterface
+    let run = director.path("run")
+    try need(["mkdir", run])
+    // Who waits on a notify socket holds what was sent there, the link to the interface as well.
+    let environment = ["RUNTIME_DIRECTORY": run, "NOTIFY_SOCKET": ""]
+    let whole = StateFiles.bytes(clients: 1_000, servers: network.addresses([0, 1, 2]))
+    try StateFiles.write(whole, to: director.state)
+    let arguments = director.arguments(["--state", director.state])
+    var most = 0
+    var seen = BPFObjects()
+    for step in 0...30 {
+      let daemon = try Daemon(arguments, in: director.topology.director, environment: environment)
+      usleep(UInt32(step) * 20_000)
+      seen = seen.union(BPFObjects.held(by: daemon.process.pid))
+      try #require(try daemon.stop(with: SIGKILL) == 128 + SIGKILL)
+      #expect(try waitUntil { try interface.xdpProgram() == nil })
+      #expect(try StateFiles.read(director.state).count == 1_000)
+      most = max(most, try FileManager.default.contentsOfDirectory(atPath: run).count)
+    }
+    // A start removes what one before it could not.
+    #expect(most <= 1)
+    let daemon = try director.start(
+      ["--state", director.state], environment: ["RUNTIME_DIRECTORY": run])
+    #expect(daemon.count("Restored 1000 association(s)") == 1)
+    #expect(try network.serversOfNewClients(3) == ["srv1", "srv2", "srv3"])
+    #expect(try daemon.stop() == 0)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: run) == [])
+    #expect(!seen.programs.isEmpty && !seen.maps.isEmpty)
+    #expect(waitUntil { (try? BPFObjects.all().intersection(seen).isEmpty) == true })
+  }
+
+  @Test func interfaceDownAndUp() throws {
+    let director = try Director()
+    let network = director.network
+    let daemon = try director.start()
+    let clients = try network.newClients(4)
+    let servers = network.servers(of: clients)
+    let program = try director.topology.directorInterface.xdpProgram()
+    let name = director.topology.director.name
+    try need(["ip", "-n", name, "link", "set", "dev", "lb0", "down"])
+    Thread.sleep(forTimeInterval: 1)
+    #expect(daemon.process.isRunning)
+    try need(["ip", "-n", name, "link", "set", "dev", "lb0", "up"])
+    try need(["ip", "-n", name, "route", "replace", "default", "via", "10.60.0.1"])
+    #expect(waitUntil { network.servers(of: clients, timeout: .seconds(1)) == servers })
+    #expect(try director.topology.directorInterface.xdpProgram() == program)
+    #expect(try network.serversOfNewClients(2) == ["srv2", "srv3"])
+    #expect(daemon.errors == [])
+    #expect(try daemon.stop() == 0)
+  }
+
+  /// The wire between gateway and director, made anew as scripts/topology makes it.
+  private func connect(_ topology: Topology) throws {
+    let (gateway, director) = (topology.gateway, topology.director)
+    try need([
+      "ip", "link", "add", "name", "lb0", "netns", director.name, "type", "veth", "peer", "name",
+      "gwl", "netns", gateway.name,
+    ])
+    for (namespace, interface, commands) in [
+      (
+        gateway, "gwl",
+        [
+          "address add 10.60.0.1/24 dev gwl", "link set dev gwl up",
+          "route add default via 10.60.0.2 table 100",
+        ]
+      ),
+      (
+        director, "lb0",
+        [
+          "address add 10.60.0.2/24 dev lb0", "address add 10.60.0.10/32 dev lb0",
+          "link set dev lb0 up", "route add default via 10.60.0.1",
+        ]
+      ),
+    ] {
+      for command in commands {
+        try need(["ip", "-n", namespace.name] + command.split(separator: " ").map(String.init))
+      }
+      try need(["ethtool", "-K", interface, "tx", "off", "gro", "off"], in: namespace)
+    }
+    try topology.gatewayInterface.attachPassProgram()
+  }
+
+  @Test func interfaceAwayAndBack() throws {
+    let director = try Director()
+    let network = director.network
+    let daemon = try director.startWithState(["--interface_wait", "600"])
+    let clients = try network.newClients(4)
+    let servers = network.servers(of: clients)
+    for round in 1...3 {
+      try director.topology.directorInterface.remove()
+      #expect(waitUntil { daemon.count("the interface lb0 is gone") == round })
+      try connect(director.topology)
+      #expect(waitUntil { daemon.count("XDP program attached to lb0") == round + 1 })
+      #expect(waitUntil { network.servers(of: clients, timeout: .seconds(1)) == servers })
+    }
+    #expect(try network.serversOfNewClients(2) == ["srv2", "srv3"])
+    #expect(daemon.errors.count == 3)
+    #expect(try daemon.stop() == 0)
+    #expect(try StateFiles.read(director.state).count == 6)
+  }
+
+  @Test func interfaceAwayForGood() throws {
+    let director = try Director()
+    let network = director.network
+    let daemon = try director.startWithState(["--interface_wait", "1"])
+    #expect(try network.serversOfNewClients(2) == ["srv1", "srv2"])
+    try director.topology.directorInterface.remove()
+    #expect(try daemon.process.waitForExit() == 1)
+    let errors = daemon.process.standardError
+    #expect(errors.count == 1, "\(daemon.process.transcript)")
+    #expect(errors.first?.hasPrefix("ulb: error: no such network interface: 'lb0'") == true)
+    #expect(try StateFiles.read(director.state).count == 2)
+  }
+
+  private func lowestFreeDescriptor(of process: pid_t) throws -> Int {
+    let names = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(process)/fd")
+    let used = Set(names.compactMap { Int($0) })
+    return (0...).first { !used.contains($0) }!
+  }
+
+  @Test func descriptorsExhausted() throws {
+    let director = try Director()
+    let network = director.network
+    let daemon = try director.startWithState(["--state_interval", "1"])
+    let clients = try network.newClients(3)
+    let servers = network.servers(of: clients)
+    let swapped = "Program compiled anew and swapped in"
+    try director.list([0, 1, 2], settings: "loglevel = CRITICAL")
+    try daemon.process.waitForLine(containing: swapped)
+    let open = try daemon.openDescriptors()
+    func limit(_ number: Int) throws {
+      try need(["prlimit", "--pid", String(daemon.process.pid), "--nofile=\(number):4096"])
+    }
+    // No descriptor to read with, and then too few to compile with.
+    for (round, spare) in [0, 2, 6].enumerated() {
+      let before = daemon.errors.count
+      try limit(try lowestFreeDescriptor(of: daemon.process.pid) + spare)
+      try director.list([0, 1, 2], settings: "loglevel = \(["INFO", "WARNING"][round % 2])")
+      daemon.process.send(signal: SIGHUP)
+      let isSaid = waitUntil {
+        daemon.errors.dropFirst(before).contains { $0.contains(director.file) }
+      }
+      #expect(isSaid, "\(spare): \(daemon.process.transcript)")
+      Thread.sleep(forTimeInterval: 2)
+      let said = daemon.errors.dropFirst(before).filter { $0.contains(director.file) }
+      #expect(said.count == 1, "\(spare): \(daemon.errors)")
+      #expect(said.allSatisfy { $0.contains("Too many open files") }, "\(said)")
+      #expect(daemon.process.isRunning)
+      #expect(network.servers(of: clients) == servers)
+      try limit(1_024)
+      daemon.process.send(signal: SIGHUP)
+      let isMended = waitUntil { daemon.count(swapped) == round + 2 }
+      #expect(isMended, "\(spare): \(daemon.process.transcript)")
+      #expect(network.servers(of: clients) == servers)
+    }
+    #expect(waitUntil { (try? daemon.openDescriptors()) == open })
+    #expect(try daemon.stop() == 0)
+    #expect(try StateFiles.read(director.state).count == 3)
+  }
+
+  @Test func notifySocketGone() throws {
+    let director = try Director()
+    let network = director.network
+    let daemon = try director.start(environment: ["WATCHDOG_USEC": "400000"])
+    #expect(waitUntil { daemon.notifications.assignments.contains("WATCHDOG=1") })
+    let clients = try network.newClients(3)
+    let servers = network.servers(of: clients)
+    try need(["rm", daemon.notifications.path])
+    try daemon.process.waitForLine(containing: "the service manager does not hear")
+    try director.list([1])
+    daemon.process.send(signal: SIGHUP)
+    try network.waitForListing(["srv2"])
+    try director.list([0, 1, 2])
+    daemon.process.send(signal: SIGHUP)
+    try network.waitForListing(["srv1", "srv2", "srv3"])
+    #expect(network.servers(of: clients) == servers)
+    #expect(daemon.count("the service manager does not hear") == 1)
+    #expect(try daemon.stop() == 0)
+  }
+
+  @Test func twoAtOnce() throws {
+    let director = try Director()
+    let network = director.network
+    let whole = StateFiles.bytes(clients: 1_000, servers: network.addresses([0, 1, 2]))
+    try StateFiles.write(whole, to: director.state)
+    let sum = try StateFiles.read(director.state).sum
+    for _ in 0..<5 {
+      let daemons = try (0..<2).map { _ in
+        try Daemon(
+          director.arguments(["--state", director.state]), in: director.topology.director)
+      }
+      #expect(waitUntil { daemons.count { !$0.process.isRunning } == 1 })
+      let loser = try #require(daemons.first { !$0.process.isRunning })
+      let winner = try #require(daemons.first { $0.process.isRunning })
+      #expect(try loser.process.waitForExit() == 1)
+      let errors = loser.process.standardError
+      #expect(errors.count == 1 && errors[0].hasPrefix("ulb: error: another XDP program"))
+      #expect(errors.first?.contains("lb0") == true)
+      try winner.waitForNotification("READY=1")
+      #expect(try Set(network.serversOfNewClients(3)) == ["srv1", "srv2", "srv3"])
+      #expect(try StateFiles.read(director.state).count >= 1_000)
+      #expect(try winner.stop() == 0)
+      #expect(try director.topology.directorInterface.xdpProgram() == nil)
+    }
+    let (count, last) = try StateFiles.read(director.state)
+    #expect(count == 1_015 && last != sum)
+    #expect(try director.contents() == ["associations", "servers.cfg"])
+  }
+}

@@ -1,0 +1,240 @@
+// The state file: what it brings over a stop and a crash, and what a broken one cannot do.
+import Foundation
+import LoadBalancing
+import TestSupport
+import Testing
+
+@Suite struct StateFileTests {
+  typealias Family = TestSupport.AddressFamily
+
+  @Test(arguments: Family.allCases)
+  func stopAndStart(_ family: Family) throws {
+    let director = try Director(family)
+    let network = director.network
+    let first = try director.startWithState()
+    let clients = try network.newClients(5)
+    let servers = network.servers(of: clients)
+    #expect(servers == ["srv1", "srv2", "srv3", "srv1", "srv2"])
+    #expect(try first.stop() == 0)
+    #expect(try StateFiles.read(director.state).count == 5)
+
+    let second = try director.startWithState()
+    #expect(second.count("Restored 5 association(s) from \(director.state)") == 1)
+    // In another order than they came first, and the round goes on where it was.
+    #expect(network.servers(of: clients.reversed()) == servers.reversed())
+    #expect(try network.serversOfNewClients(2) == ["srv3", "srv1"])
+    #expect(network.servers(of: clients) == servers)
+    #expect(try second.stop() == 0)
+    #expect(try StateFiles.read(director.state).count == 7)
+    #expect(try director.contents() == ["associations", "servers.cfg"])
+  }
+
+  @Test func savedNowAndThenForACrash() throws {
+    let director = try Director()
+    let network = director.network
+    let first = try director.startWithState(["--state_interval", "1"])
+    let clients = try network.newClients(5)
+    let servers = network.servers(of: clients)
+    #expect(waitUntil { (try? StateFiles.read(director.state).count) == 5 })
+    #expect(try first.stop(with: SIGKILL) == 128 + SIGKILL)
+    let second = try director.startWithState()
+    #expect(network.servers(of: clients.reversed()) == servers.reversed())
+    #expect(try network.serversOfNewClients(1) == ["srv3"])
+    #expect(try second.stop() == 0)
+  }
+
+  @Test func unlistedServersLoseTheirClients() throws {
+    let director = try Director()
+    let network = director.network
+    let first = try director.startWithState()
+    let clients = try network.newClients(6)
+    #expect(network.servers(of: clients) == ["srv1", "srv2", "srv3", "srv1", "srv2", "srv3"])
+    #expect(try first.stop() == 0)
+    try director.list([2, 0])
+    let second = try director.startWithState()
+    #expect(
+      second.count(
+        "Restored 4 association(s) from \(director.state); 2 of real servers that are no longer "
+          + "listed") == 1)
+    let kept = [0, 2, 3, 5].map { clients[$0] }
+    #expect(network.servers(of: kept) == ["srv1", "srv3", "srv1", "srv3"])
+    #expect(Set(network.servers(of: [clients[1], clients[4]])) == ["srv1", "srv3"])
+    #expect(try second.stop() == 0)
+    // They do not come back with the server.
+    try director.list([0, 1, 2])
+    let third = try director.startWithState()
+    #expect(!network.servers(of: clients).contains("srv2"))
+    #expect(try third.stop() == 0)
+  }
+
+  enum Damage: String, CaseIterable {
+    case torn, truncated, longer, foreign, newer, empty, otherFamily, directory, fifo, danglingLink
+    case unreadable
+
+    var reason: String {
+      switch self {
+      case .torn: "its checksum is wrong"
+      case .truncated, .longer, .empty: "it ends too early or too late"
+      case .foreign: "it is not a state file of ulb"
+      case .newer: "it has version 2, this ulb knows version 1"
+      case .otherFamily: "it is of ipv6 clients"
+      case .directory, .fifo: "it is not a regular file"
+      case .danglingLink: "No such file or directory"
+      case .unreadable: "Permission denied"
+      }
+    }
+
+    func make(_ path: String, of whole: [UInt8]) throws {
+      var bytes = whole
+      switch self {
+      case .torn: bytes[bytes.count / 2] ^= 1
+      case .truncated: bytes.removeLast(100)
+      case .longer: bytes.append(0)
+      case .foreign: bytes = Array("[Real Servers]\n".utf8) + bytes
+      case .newer: bytes[8] = 2
+      case .empty: bytes = []
+      case .otherFamily: bytes = StateFiles.bytes(clients: 3, servers: ["fd70:1::2"])
+      case .directory: try need(["mkdir", path])
+      case .fifo: try need(["mkfifo", path])
+      case .danglingLink: try need(["ln", "-s", "/nonexistent/state", path])
+      case .unreadable: break
+      }
+      if ![.directory, .fifo, .danglingLink].contains(self) {
+        try StateFiles.write(bytes, to: path)
+      }
+      if self == .unreadable {
+        try need(["chown", "65534", path])
+        try need(["chmod", "600", path])
+      }
+    }
+  }
+
+  @Test func brokenFilesAreKeptAside() throws {
+    let director = try Director()
+    let network = director.network
+    let whole = StateFiles.bytes(clients: 100, servers: network.addresses([0, 1, 2]))
+    for damage in Damage.allCases {
+      try? FileManager.default.removeItem(atPath: director.state)
+      try damage.make(director.state, of: whole)
+      // Root that may read only what root may.
+      let daemon = try director.startWithState(
+        wrapper: ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"])
+      let message = Comment(rawValue: "\(damage): \(daemon.process.transcript)")
+      #expect(daemon.errors.count == 1, message)
+      let error = try #require(daemon.errors.first, message)
+      #expect(error.hasPrefix("ERROR: The state file \(director.state) is refused: "), message)
+      #expect(error.contains(damage.reason), message)
+      let aside = director.state + ".refused"
+      #expect(error.contains("kept aside as \(aside); started without it"), message)
+      #expect(try network.serversOfNewClients(3) == ["srv1", "srv2", "srv3"], message)
+      #expect(try daemon.stop() == 0)
+      #expect(try StateFiles.read(director.state).count == 3, message)
+      #expect(
+        try director.contents() == ["associations", "associations.refused", "servers.cfg"])
+      if damage == .torn || damage == .newer || damage == .unreadable {
+        let kept = try Data(contentsOf: URL(fileURLWithPath: aside))
+        #expect(kept.count == whole.count, message)
+      }
+      try need(["rm", "-rf", aside])
+    }
+  }
+
+  @Test func fullDisk() throws {
+    let director = try Director()
+    let network = director.network
+    let disk = director.path("disk")
+    try need(["mkdir", disk])
+    try need(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk])
+    defer { _ = try? need(["umount", "--lazy", disk]) }
+    let state = disk + "/associations"
+    // Two of these have no room there.
+    let whole = StateFiles.bytes(clients: 50_000, servers: network.addresses([0, 1, 2]))
+    try StateFiles.write(whole, to: state)
+    let options = ["--state", state, "--state_interval", "1"]
+    let daemon = try director.start(options)
+    try daemon.process.waitForLine(containing: "Restored 50000 association(s)")
+    try daemon.process.waitForLine(containing: "Unable to save the associations")
+    let clients = try network.newClients(3)
+    let servers = network.servers(of: clients)
+    // It is tried again each second, and said once.
+    Thread.sleep(forTimeInterval: 3.5)
+    #expect(daemon.errors.count == 1, "\(daemon.process.transcript)")
+    #expect(daemon.errors[0].contains("No space left on device"))
+    #expect(try Data(contentsOf: URL(fileURLWithPath: state)) == Data(whole))
+    #expect(network.servers(of: clients) == servers)
+
+    try need(["mount", "-o", "remount,size=16m", disk])
+    try daemon.process.waitForLine(containing: "The associations are saved again.")
+    #expect(waitUntil { (try? StateFiles.read(state).count) == 50_003 })
+
+    // Full again, and the last save fails as well.
+    try need(["mount", "-o", "remount,size=1m", disk])
+    try daemon.process.waitForLine(containing: "No space left", after: daemon.process.lines.count)
+    #expect(try daemon.stop() == 0)
+    #expect(try StateFiles.read(state).count == 50_003)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: disk) == ["associations"])
+    let next = try director.start(options)
+    #expect(network.servers(of: clients.reversed()) == servers.reversed())
+    #expect(try next.stop() == 0)
+  }
+
+  /// The file under its own name is whole, whenever the daemon dies.
+  @Test func killedWhileSaving() throws {
+    let director = try Director()
+    let network = director.network
+    let count = 300_000
+    let whole = StateFiles.bytes(clients: count, servers: network.addresses([0, 1, 2]))
+    try StateFiles.write(whole, to: director.state)
+    let sum = try StateFiles.read(director.state).sum
+    var seenHalf = 0
+    for part in [1, 500_000, 1_500_000, 3_000_000] {
+      let daemon = try director.startWithState(["--state_interval", "1"])
+      try daemon.process.waitForLine(containing: "Restored \(count) association(s)")
+      // The kernel says how much of the new file is there.
+      let came = waitUntil {
+        var status = stat()
+        return stat(director.state + ".new", &status) == 0 && status.st_size >= part
+      }
+      #expect(came)
+      _ = try daemon.stop(with: SIGKILL)
+      if FileManager.default.fileExists(atPath: director.state + ".new") { seenHalf += 1 }
+      let (found, foundSum) = try StateFiles.read(director.state)
+      #expect(found == count && foundSum == sum)
+    }
+    // What was half-written is not in the way.
+    #expect(seenHalf > 0)
+    let daemon = try director.startWithState()
+    try daemon.process.waitForLine(containing: "Restored \(count) association(s)")
+    #expect(try daemon.stop() == 0)
+    #expect(try StateFiles.read(director.state) == (count, sum))
+    #expect(try director.contents() == ["associations", "servers.cfg"])
+  }
+
+  @Test(arguments: Family.allCases)
+  func aMillionAssociations(_ family: Family) throws {
+    let director = try Director(family)
+    let network = director.network
+    let count = 1_000_000
+    let whole = StateFiles.bytes(
+      clients: count, servers: network.addresses([0, 1, 2]), position: 2)
+    try StateFiles.write(whole, to: director.state)
+    let sum = try StateFiles.read(director.state).sum
+    let daemon = try director.startWithState(["--state_interval", "2"])
+    try daemon.process.waitForLine(containing: "Restored \(count) association(s)")
+    let clients = try network.newClients(3)
+    #expect(network.servers(of: clients) == ["srv3", "srv1", "srv2"])
+    // Saved while it serves.
+    #expect(waitUntil { (try? StateFiles.read(director.state).count) == count + 3 })
+    #expect(network.servers(of: clients) == ["srv3", "srv1", "srv2"])
+    #expect(try daemon.stop() == 0)
+    #expect(daemon.errors == [])
+    // All the same clients, and three more.
+    let (found, foundSum) = try StateFiles.read(director.state)
+    #expect(found == count + 3 && foundSum != sum)
+    let again = try director.startWithState()
+    try again.process.waitForLine(containing: "Restored \(count + 3) association(s)")
+    #expect(network.servers(of: clients) == ["srv3", "srv1", "srv2"])
+    #expect(try again.stop() == 0)
+    #expect(try StateFiles.read(director.state) == (found, foundSum))
+  }
+}

@@ -1,0 +1,88 @@
+// The real unit under a real systemd: start, reload, watchdog, stop, and what it may do.
+import Foundation
+import TestSupport
+import Testing
+
+/// One at a time: each has a container of its own, with a systemd in it.
+@Suite(.serialized) struct SystemdTests {
+  @Test func lifeOfTheUnit() throws {
+    // The miss of a watchdog takes that long.
+    let unit = try Unit(dropIn: "WatchdogSec=4\nTimeoutAbortSec=2")
+    let network = try Network(unit.topology)
+    let interface = unit.topology.directorInterface
+    let leader = unit.container.leader
+
+    try unit.list(network.addresses([0, 1]))
+    try unit.systemctl("start")
+    #expect(try unit.property("ActiveState") == "active")
+    #expect(try unit.property("SubState") == "running")
+    let status = try unit.property("StatusText")
+    #expect(status == "2 real server(s) behind 10.60.0.10, lb0 in native mode")
+    // Not root, and no capability but three.
+    let process = try unit.container.process(unit.mainPID())
+    let facts = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+    #expect(facts.contains("CapEff:\t000000c000001000"), "\(facts)")
+    #expect(!facts.contains("Uid:\t0"))
+    #expect(facts.contains("Seccomp:\t2"))
+    let clients = try network.newClients(4)
+    #expect(network.servers(of: clients) == ["srv1", "srv2", "srv1", "srv2"])
+    // Six tables and the link; systemd has programs of its own as well.
+    #expect(BPFObjects.held(by: leader).links.count == 1)
+    #expect(try unit.property("NFileDescriptorStore") == "7")
+
+    try unit.list(network.addresses([0, 2]))
+    try unit.systemctl("reload")
+    try network.waitForListing(["srv1", "srv3"])
+    try unit.waitForJournal("New config applied: 2 real server(s)")
+    try unit.list(network.addresses([0, 1, 2]))
+    try unit.systemctl("reload")
+    try unit.waitForJournal("New config applied: 3 real server(s)")
+    #expect(network.servers(of: [clients[0], clients[2]]) == ["srv1", "srv1"])
+
+    // A daemon that hangs: its program goes on, systemd puts another in its place.
+    let former = try unit.mainPID()
+    let program = try #require(try interface.xdpProgram())
+    try unit.signal(SIGSTOP)
+    #expect(network.servers(of: [clients[0], clients[2]]) == ["srv1", "srv1"])
+    #expect(try interface.xdpProgram() == program)
+    try unit.waitForSuccessor(of: former)
+    #expect(try unit.property("NRestarts") == "1")
+    #expect(network.servers(of: [clients[0], clients[2]]) == ["srv1", "srv1"])
+    #expect(try Set(network.serversOfNewClients(3)) == ["srv1", "srv2", "srv3"])
+    #expect(try interface.xdpProgram() != program)
+
+    let journal = try unit.journal()
+    for line in [
+      "XDP program attached to lb0 in native mode.", " Virtual Server           Real Server(s)",
+      "Watchdog timeout", "The association table of the process before is taken over.",
+      "XDP program on lb0 swapped in one step, in native mode.",
+    ] {
+      #expect(journal.contains(line), "\(line) in \(journal)")
+    }
+
+    let objects = BPFObjects.held(by: try unit.container.process(unit.mainPID()))
+    #expect(!objects.programs.isEmpty && !objects.maps.isEmpty && !objects.links.isEmpty)
+    try unit.systemctl("stop")
+    #expect(try unit.property("ActiveState") == "inactive")
+    #expect(try unit.property("Result") == "success")
+    #expect(try interface.xdpProgram() == nil)
+    #expect(waitUntil { (try? BPFObjects.all().intersection(objects).isEmpty) == true })
+    #expect(try unit.property("NFileDescriptorStore") == "0")
+    #expect(BPFObjects.held(by: leader).links.isEmpty)
+    let left = try FileManager.default.contentsOfDirectory(atPath: unit.container.path("/run"))
+    #expect(left.filter { $0.hasPrefix("ulb") } == [])
+    #expect(try unit.journal().contains("... ulb stopped."))
+  }
+
+  /// 0 is best, 10 is worst.
+  @Test func exposureIsSmall() throws {
+    let unit = Package.path("scripts/systemd/ulb@.service")
+    let result = try run("systemd-analyze", "security", "--offline=yes", "--no-pager", unit)
+    let text = result.standardOutput
+    let match = try #require(
+      text.firstMatch(of: /Overall exposure level for .*: ([0-9.]+)/), "\(text)")
+    let exposure = try #require(Double(match.1))
+    print("systemd-analyze security: \(exposure)")
+    #expect(exposure <= 2.5)
+  }
+}
