@@ -16,8 +16,6 @@ import limits
 from measure import Measurements
 from network import Failed, Lab
 
-ATTEMPTS = 3
-
 
 def say(text=""):
     print(text, flush=True)
@@ -38,21 +36,10 @@ def revision(root):
     return process.stdout.strip() or "of no revision"
 
 
-def settled(measure, judge):
-    """Measures until the limits are kept to, at most ATTEMPTS times: a machine that others use as
-    well errs upward. The best attempt counts."""
-    best = None
-    for attempt in range(ATTEMPTS):
-        result = measure()
-        checks = [{**check, "attempt": attempt + 1} for check in judge(result)]
-        missed = sum(not check["passed"] for check in checks)
-        if best is None or missed < best[0]:
-            best = (missed, result, checks)
-        if not best[0]:
-            break
-        if attempt + 1 < ATTEMPTS:
-            say("  a limit is missed: measuring again")
-    return best[1], best[2]
+def judged(measure, judge):
+    """Measures once, whatever comes of it."""
+    result = measure()
+    return result, judge(result)
 
 
 def print_costs(costs):
@@ -79,14 +66,14 @@ def run(lab, arguments, executables):
     result["packet_cost"] = {}
     for family in (4, 6):
         chapter(f"Cost of a packet, IPv{family}")
-        costs, found = settled(lambda: measurements.scenarios(family),
+        costs, found = judged(lambda: measurements.scenarios(family),
                                lambda costs: limits.of_scenarios(family, costs))
         print_costs(costs)
         result["packet_cost"][family] = costs
         checks += found
 
     chapter("Two CPUs at once")
-    result["two_cpus"], found = settled(
+    result["two_cpus"], found = judged(
         measurements.two_cpus, lambda costs: limits.of_two_cpus(costs) if costs else [])
     for name, (one, two) in (result["two_cpus"] or {}).items():
         say(f"  {name:18}{2 * one / two:6.2f} × one CPU")
@@ -95,7 +82,7 @@ def run(lab, arguments, executables):
     result["large"] = {}
     for family in (4, 6):
         chapter(f"64 ports, 4,096 servers, 2^24 associations, IPv{family}")
-        result["large"][family], found = settled(
+        result["large"][family], found = judged(
             lambda: measurements.large(family), lambda costs: limits.of_large(family, costs))
         for scenario, row in result["large"][family].items():
             say(f"  {scenario:18}small {row['small']:4.0f} ns, large {row['large']:4.0f} ns")
@@ -104,14 +91,14 @@ def run(lab, arguments, executables):
     result["end_to_end"], result["end_to_end_with_events"] = {}, {}
     for family in (4, 6):
         chapter(f"End to end, IPv{family}")
-        rates, found = settled(lambda: measurements.end_to_end(family),
+        rates, found = judged(lambda: measurements.end_to_end(family),
                                lambda rates: limits.of_end_to_end(family, rates))
         for name, row in rates.items():
             say(f"  {name:18}{row['median'] / 1e6:6.2f} million packets a second, "
                 f"{limits.ratio(rates, name, 'bounce'):4.2f} × bounce")
         result["end_to_end"][family] = rates
         checks += found
-        rates, found = settled(lambda: measurements.end_to_end_with_events(family),
+        rates, found = judged(lambda: measurements.end_to_end_with_events(family),
                                lambda rates: limits.of_events(family, rates))
         row = rates["ulb -l DEBUG"]
         say(f"  ulb -l DEBUG      {row['median'] / 1e6:6.2f} million packets a second, "
@@ -130,7 +117,7 @@ def run(lab, arguments, executables):
             f"association table {memory['table']} MiB")
 
     chapter("Reload over the number of real servers")
-    result["reload"], found = settled(measurements.reload, limits.of_reload)
+    result["reload"], found = judged(measurements.reload, limits.of_reload)
     for count, times in result["reload"].items():
         say(f"  {count:5} servers in force after {statistics.median(times):6.2f} ms")
     checks += found
@@ -150,8 +137,7 @@ def report(result):
     for check in result["limits"]:
         relation = "at least" if check["at_least"] else "at most"
         say(f"  {'pass' if check['passed'] else 'MISS'}  {check['value']:8.2f} {check['unit']:2} "
-            f"({relation} {check['limit']})  {check['what']}"
-            + (f" (attempt {check['attempt']})" if check["attempt"] > 1 else ""))
+            f"({relation} {check['limit']})  {check['what']}")
     return all(check["passed"] for check in result["limits"])
 
 
