@@ -59,17 +59,19 @@ enum FileReader {
 
   /// The same, for a start: a file that was written to within the last moment is read again until
   /// two reads 100 ms apart agree, at most for two seconds.
-  static func readSettled(_ path: String) -> Result<[UInt8], FileError> {
+  static func readSettled(_ path: String)
+    -> Result<(bytes: [UInt8], state: FileFingerprint), FileError>
+  {
     var last = read(path)
     for _ in 0..<20 {
       guard case .success(let (bytes, state)) = last, state.isRecent else { break }
       usleep(100_000)
       let again = read(path)
-      guard case .success(let (bytesNow, stateNow)) = again else { return again.map(\.bytes) }
+      guard case .success(let (bytesNow, stateNow)) = again else { return again }
       if bytesNow == bytes, stateNow == state { break }
       last = again
     }
-    return last.map(\.bytes)
+    return last
   }
 }
 

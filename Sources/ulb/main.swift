@@ -11,21 +11,20 @@ func absolute(_ path: String) -> String {
   return "\(String(cString: directory))/\(path)"
 }
 
-func run(_ requested: Configuration) -> Int32 {
+func run(_ requested: Configuration, configFileState: FileFingerprint?) -> Int32 {
   var configuration = requested
   configuration.configFile = requested.configFile.map(absolute)
   configuration.stateFile = requested.stateFile.map(absolute)
   if case .directory(let directory) = requested.kernelHeaders {
     configuration.kernelHeaders = .directory(absolute(directory))
   }
-  let state = configuration.configFile.flatMap { FileFingerprint(path: $0) }
   // Nothing depends on the working directory, and libbcc leaves and enters it while it compiles.
   chdir("/")
   let log = Log(format: configuration.logFormat, family: configuration.family)
   do {
     let daemon = try Daemon(
-      configuration, configFileState: state, kept: KeptObjects(DescriptorStore.take()),
-      signals: Signals(), log: log)
+      configuration, configFileState: configFileState,
+      kept: KeptObjects(DescriptorStore.take()), signals: Signals(), log: log)
     return daemon.run()
   } catch {
     log.drain()
@@ -34,11 +33,27 @@ func run(_ requested: Configuration) -> Int32 {
   }
 }
 
+/// Opens what is not open of standard input, output and error on /dev/null, so that no table or
+/// socket takes their numbers.
+func openStandardDescriptors() {
+  for descriptor: Int32 in 0...2 where fcntl(descriptor, F_GETFD) < 0 {
+    _ = open("/dev/null", O_RDWR)
+  }
+}
+
 func main() -> Int32 {
+  openStandardDescriptors()
   let arguments = Array(CommandLine.arguments.dropFirst())
+  // The state that the config file was read in, so that a change since then is seen as one.
+  var configFileState: FileFingerprint?
   do {
-    switch try CommandLineRequest.parse(arguments, readFile: { FileReader.readSettled($0) }) {
-    case .run(let configuration): return run(configuration)
+    let request = try CommandLineRequest.parse(arguments) { path in
+      let file = FileReader.readSettled(path)
+      configFileState = try? file.get().state
+      return file.map(\.bytes)
+    }
+    switch request {
+    case .run(let configuration): return run(configuration, configFileState: configFileState)
     case .check(let configuration): print(configuration.json())
     case .render(let configuration): print(try Renderer.source(for: configuration.effective))
     case .help(let text), .version(let text):
