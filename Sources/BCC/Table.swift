@@ -52,6 +52,13 @@ public final class Table: Sendable {
       && flags == other.flags
   }
 
+  /// How many entries an LRU table holds in any case, before it evicts any. Each CPU keeps a batch
+  /// of free entries to itself: at most 128, and at most half of its share.
+  public var undisputedCapacity: Int {
+    let cpus = max(1, Int(libbpf_num_possible_cpus()))
+    return max(1, capacity - cpus * max(1, min(128, capacity / cpus / 2)))
+  }
+
   /// Lends the descriptor for the time of a call that hands it to somebody else.
   public func withDescriptor<Result>(_ body: (Int32) throws -> Result) rethrows -> Result {
     try body(descriptor.number)

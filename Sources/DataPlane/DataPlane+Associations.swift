@@ -52,7 +52,7 @@ extension DataPlane {
     do throws(BCCError) {
       if !onlyMissing {
         try tables.setRoundPosition(former.tables.roundPosition())
-        try evictOldest(of: former.tables.associations, leaving: tables.associations.capacity)
+        try evictOldest(leaving: tables.associations.undisputedCapacity)
       }
       let reader = try DataPlane.reader(of: former.tables, former.slots, configuration.family)
       var count = 0
@@ -71,24 +71,43 @@ extension DataPlane {
 
   /// Makes room in a former table until what is left fits a smaller one.
   ///
-  /// The kernel does not tell in which order the entries were used, but it knows: it evicts the
-  /// least recently used for each filler that is put in.
-  private func evictOldest(of former: Table, leaving count: Int) throws(BCCError) {
-    func fill<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) {
-      var index: UInt32 = 0
-      let end = UInt32(former.capacity - count)
-      while index < end {
-        let next = min(end, index + UInt32(AssociationReader.batch))
-        let keys = (index..<next).map { Layout.fillerKey($0) }
-        try former.update(keys: keys, leaves: [UInt64](repeating: 0, count: keys.count))
-        index = next
+  /// The kernel does not tell in which order the entries were used, but it knows: for fillers that
+  /// are put in, it evicts the least recently used, in batches and for each CPU apart. Fillers are
+  /// taken out again, as they would soon be all that it looks at: it lets entries that were used
+  /// more than once grow old only while they are the greater part.
+  private func evictOldest(leaving capacity: Int) throws(BCCError) {
+    guard let former else { return }
+    let table = former.tables.associations
+    var count = try self.count(former)
+    for _ in 0..<32 where count > capacity {
+      try onEachCPU { () throws(BCCError) in
+        guard count > capacity else { return }
+        let fillers = UInt32(table.capacity - capacity)
+        switch configuration.family {
+        case .ipv4: try fill(table, fillers, IPv4Layout.self)
+        case .ipv6: try fill(table, fillers, IPv6Layout.self)
+        }
+        count = try self.count(former)
       }
     }
-    guard former.capacity > count else { return }
-    switch configuration.family {
-    case .ipv4: try fill(IPv4Layout.self)
-    case .ipv6: try fill(IPv6Layout.self)
+  }
+
+  private func fill<Layout: FamilyLayout>(
+    _ table: Table, _ count: UInt32, _ layout: Layout.Type
+  ) throws(BCCError) {
+    for start in stride(from: 0, to: count, by: 1 << 15) {
+      let keys = (start..<min(count, start + 1 << 15)).map { Layout.fillerKey($0) }
+      try table.update(keys: keys, leaves: [UInt64](repeating: 0, count: keys.count))
     }
+    for number in 0..<count { try table.remove(Layout.fillerKey(number)) }
+  }
+
+  private func count(_ former: (tables: Tables, slots: [ServerTable.Slot?])) throws(BCCError) -> Int
+  {
+    let reader = try DataPlane.reader(of: former.tables, former.slots, configuration.family)
+    var bytes = 0
+    while let records = try reader.nextBatch() { bytes += records.count }
+    return bytes / StateFile.recordSize(configuration.family)
   }
 
   private func write(

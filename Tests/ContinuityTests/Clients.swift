@@ -29,7 +29,9 @@ final class Network {
   /// Clients that no association is known of.
   func newClients(_ count: Int) throws -> [UDPSocket] {
     try (0..<count).map { _ in
-      try UDPSocket(in: topology.client, address: Topology.clientAddress(family))
+      try UDPSocket(
+        in: topology.client, address: Topology.clientAddress(family),
+        port: topology.unusedClientPort())
     }
   }
 

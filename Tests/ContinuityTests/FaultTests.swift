@@ -39,6 +39,42 @@ import Testing
     #expect(waitUntil { (try? BPFObjects.all().intersection(seen).isEmpty) == true })
   }
 
+  /// No timer follows the time of day: set back by years, it delays nothing.
+  @Test func clockSetBack() throws {
+    let director = try Director()
+    let network = director.network
+    let clock = director.path("clock")
+    try "+0".write(toFile: clock, atomically: false, encoding: .utf8)
+    let library = try run("sh", "-c", "ls /usr/lib/*/faketime/libfaketime.so.1")
+    try #require(library.status == 0)
+    let daemon = try director.start(
+      ["--state", director.state, "--state_interval", "1", "--log_format", "json"],
+      // The first process with libfaketime changes its own environment, and Swift then no longer
+      // finds its arguments: the first is env, the second ulb.
+      wrapper: ["env"],
+      environment: [
+        "LD_PRELOAD": library.standardOutput.trimmingCharacters(in: .whitespacesAndNewlines),
+        "FAKETIME_TIMESTAMP_FILE": clock, "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1",
+      ])
+    let clients = try network.newClients(3)
+    #expect(network.servers(of: clients) == ["srv1", "srv2", "srv3"])
+    #expect(waitUntil { (try? StateFiles.read(director.state).count) == 3 })
+    try "-10y".write(toFile: clock, atomically: false, encoding: .utf8)
+    try director.list([0, 1])
+    #expect(waitUntil { daemon.count("New config applied: 2 real server(s)") == 1 })
+    // The daemon did see another clock.
+    let year = Calendar(identifier: .gregorian).component(.year, from: Date())
+    #expect(daemon.count("\"time\":\"\(year)") > 0)
+    #expect(daemon.count("\"time\":\"\(year - 10)") > 0)
+    let servers = network.servers(of: clients)
+    #expect(servers == ["srv1", "srv2", "srv1"])
+    #expect(try network.serversOfNewClients(2) == ["srv2", "srv1"])
+    #expect(waitUntil { (try? StateFiles.read(director.state).count) == 5 })
+    #expect(network.servers(of: clients) == servers)
+    #expect(try daemon.stop() == 0)
+  }
+
   @Test func interfaceDownAndUp() throws {
     let director = try Director()
     let network = director.network

@@ -53,7 +53,8 @@ final class BalancedService {
   /// A client that no association is known of.
   func newClient(checksum: Bool = true) throws -> UDPSocket {
     try UDPSocket(
-      in: topology.client, address: Topology.clientAddress(family), checksum: checksum)
+      in: topology.client, address: Topology.clientAddress(family),
+      port: topology.unusedClientPort(), checksum: checksum)
   }
 
   /// Sends a datagram to the virtual server and says who answered.

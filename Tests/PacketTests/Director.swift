@@ -64,7 +64,7 @@ final class Director {
   init(
     _ family: AddressFamily, servers: [IPAddress]? = nil, level: LogLevel = .error,
     virtualServer: IPAddress? = nil, ports: [UInt16] = Network.ports, maxServers: UInt32 = 32,
-    maxAssociations: UInt32 = 4096
+    maxAssociations: UInt32 = 4096, adopting former: Tables? = nil
   ) throws {
     network = Network(family: family)
     self.level = level
@@ -74,7 +74,7 @@ final class Director {
       maxPorts: UInt32(max(16, ports.count)), maxRealServers: maxServers,
       maxAssociations: maxAssociations)
     try configuration.validate()
-    dataPlane = try compiling { try DataPlane(configuration) }
+    dataPlane = try compiling { try DataPlane(configuration, adopting: former) }
   }
 
   /// What became of a frame.

@@ -16,6 +16,7 @@ public final class Topology: Sendable {
   public let realServers: [NetworkNamespace]
   private let prefix: String
   private let removed = Mutex(false)
+  private let clientPorts = Atomic<UInt16>(10_000)
 
   private static let script = Package.path("scripts/topology")
   private static let count = Atomic<Int>(0)
@@ -40,6 +41,12 @@ public final class Topology: Sendable {
     director = NetworkNamespace(named: prefix + "-lb")
     let prefix = prefix
     realServers = (0..<count).map { NetworkNamespace(named: "\(prefix)-srv\($0 + 1)") }
+  }
+
+  /// A port that no client of this network has had: associations outlive the client's socket, and
+  /// the kernel gives ports again.
+  public func unusedClientPort() -> UInt16 {
+    clientPorts.add(1, ordering: .relaxed).newValue
   }
 
   deinit { remove() }
