@@ -15,7 +15,7 @@ static __always_inline void count_lost_event(void)
 		*lost += 1;
 }
 
-/* Called before the frame is rewritten; server is null where nothing is translated. */
+/* Called before the frame is rewritten; the new addresses are null where nothing is translated. */
 static __always_inline void report(const struct frame *frame, __u32 event,
 				   const struct ip_address *new_source,
 				   const struct ip_address *new_destination)

@@ -46,12 +46,6 @@ public final class Table: Sendable {
       capacity: Int(info.max_entries), flags: info.map_flags, descriptor: descriptor)
   }
 
-  /// Whether entries of `other` fit this table and mean the same to the kernel.
-  public func hasLayout(of other: Table) -> Bool {
-    type == other.type && keySize == other.keySize && leafSize == other.leafSize
-      && flags == other.flags
-  }
-
   /// How many entries an LRU table holds in any case, before it evicts any. Each CPU keeps a batch
   /// of free entries to itself: at most 128, and at most half of its share.
   public var undisputedCapacity: Int {

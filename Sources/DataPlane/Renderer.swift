@@ -35,7 +35,7 @@ public enum Renderer {
   private static func renderedSettings(
     _ configuration: Configuration, createdAssociations: UInt32, traceTag: String
   ) throws(DataPlaneError) -> String {
-    let ports = Set(configuration.ports).sorted()
+    let ports = configuration.distinctPorts
     let values: [String: Any] = [
       "ipv6": configuration.family == .ipv6 ? 1 : 0,
       "virtual_server": configuration.virtualServer.description,

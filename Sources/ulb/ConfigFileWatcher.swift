@@ -35,9 +35,6 @@ struct ConfigFileWatcher {
     if settling == nil { nextLook = now }
   }
 
-  /// When ``look(_:)`` has something to do next.
-  var deadline: ContinuousClock.Instant { nextLook }
-
   mutating func look(_ now: ContinuousClock.Instant) -> Finding {
     guard now >= nextLook else { return .nothing }
     if settling == nil, !isForced, let state = FileFingerprint(path: path), state == known {
