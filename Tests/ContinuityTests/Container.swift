@@ -115,14 +115,7 @@ final class Unit {
           encoding: .utf8)
       }
     }
-    for command in [
-      "link set dev lb0 up", "address add 10.60.0.2/24 dev lb0",
-      "address add 10.60.0.10/32 dev lb0", "route add default via 10.60.0.1",
-      "address add fd60::2/64 dev lb0 nodad", "address add fd60::10/128 dev lb0 nodad",
-      "route add default via fd60::1",
-    ] {
-      try need(["ip", "-n", name] + command.split(separator: " ").map(String.init))
-    }
+    try Topology.setUpDirector(in: topology.director)
   }
 
   func write(_ text: String, to path: String) throws {

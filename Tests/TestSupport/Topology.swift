@@ -66,21 +66,43 @@ public final class Topology: Sendable {
   public var gatewayInterface: Interface { Interface("gwl", in: gateway) }
 
   public static func clientAddress(_ family: AddressFamily) -> String {
-    family == .ipv4 ? "10.50.0.2" : "fd50::2"
+    address("client", family)
   }
 
   /// The director's own address, which is not the virtual server's.
   public static func directorAddress(_ family: AddressFamily) -> String {
-    family == .ipv4 ? "10.60.0.2" : "fd60::2"
+    address("director", family)
   }
 
   /// The virtual server's address, which the director's kernel has too.
   public static func virtualServer(_ family: AddressFamily) -> String {
-    family == .ipv4 ? "10.60.0.10" : "fd60::10"
+    address("virtual_server", family)
   }
 
   /// A real server's address; the first has the number 0.
   public static func realServer(_ number: Int, _ family: AddressFamily) -> String {
-    family == .ipv4 ? "10.70.\(number + 1).2" : "fd70:\(number + 1)::2"
+    address("real_server", family).replacing("N", with: String(number + 1))
   }
+
+  /// Gives `lb0` of a namespace the addresses and routes of the director.
+  public static func setUpDirector(in namespace: NetworkNamespace) throws {
+    try runSuccessfully([script, "director", namespace.name])
+  }
+
+  private static func address(_ name: String, _ family: AddressFamily) -> String {
+    guard let address = addresses["\(name)_\(family)"] else {
+      preconditionFailure("scripts/addresses has no \(name)_\(family)")
+    }
+    return address
+  }
+
+  private static let addresses: [String: String] = {
+    let path = Package.path("scripts/addresses")
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+      preconditionFailure("no \(path)")
+    }
+    let pairs = text.split(separator: "\n").filter { !$0.hasPrefix("#") }
+      .map { $0.split(separator: "=", maxSplits: 1) }
+    return Dictionary(uniqueKeysWithValues: pairs.map { (String($0[0]), String($0[1])) })
+  }()
 }

@@ -3,9 +3,10 @@
 A gateway, and beside it any number of directors, each on a wire of its own, so that they can be
 measured in turn without being set up anew:
 
-    gateway (g0, g1, …) ──── director (lb0: 10.60.0.2, fd60::2, virtual server 10.60.0.10, fd60::10)
+    gateway (g0, g1, …) ──── director (lb0)
 
-Real servers are addresses behind the gateway: what is sent to them is counted there.
+All directors have the addresses of scripts/addresses. Real servers are addresses behind the gateway:
+what is sent to them is counted there.
 """
 import contextlib
 import os
@@ -16,9 +17,12 @@ import subprocess
 import time
 
 PATIENCE = 60  # seconds
-# What scripts/topology uses as well.
-VIRTUAL = {4: "10.60.0.10", 6: "fd60::10"}
-SERVERS = {4: [f"10.70.{i}.2" for i in (1, 2, 3)], 6: [f"fd70:{i}::2" for i in (1, 2, 3)]}
+SCRIPTS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+with open(f"{SCRIPTS}/addresses") as addresses:
+    ADDRESSES = dict(line.strip().split("=") for line in addresses if not line.startswith("#"))
+VIRTUAL = {family: ADDRESSES[f"virtual_server_ipv{family}"] for family in (4, 6)}
+SERVERS = {family: [ADDRESSES[f"real_server_ipv{family}"].replace("N", str(i)) for i in (1, 2, 3)]
+           for family in (4, 6)}
 PORT = 5683
 PORTS = [PORT, PORT + 1]
 
@@ -177,18 +181,12 @@ class Lab:
                 "type", "veth", "peer", "name", wire, "netns", self.gateway)
         command("ip", "-n", self.gateway, "link", "set", "dev", wire, "up")
         gateway_mac = self.mac(self.gateway, wire)
-        command("ip", "-n", namespace, "-batch", "-", stdin=self.text(f"""
-link set dev lo up
-address add 10.60.0.2/24 dev lb0
-address add 10.60.0.10/32 dev lb0
-address add fd60::2/64 dev lb0 nodad
-address add fd60::10/128 dev lb0 nodad
-link set dev lb0 up
-neighbour replace 10.60.0.1 lladdr {gateway_mac} dev lb0 nud permanent
-neighbour replace fd60::1 lladdr {gateway_mac} dev lb0 nud permanent
-route add default via 10.60.0.1
-"""))
-        command("ip", "-n", namespace, "-6", "route", "add", "default", "via", "fd60::1")
+        command("ip", "-n", namespace, "link", "set", "dev", "lo", "up")
+        command(f"{SCRIPTS}/topology", "director", namespace)
+        for family in (4, 6):
+            command("ip", "-n", namespace, "neighbour", "replace",
+                    ADDRESSES[f"director_gateway_ipv{family}"], "lladdr", gateway_mac, "dev", "lb0",
+                    "nud", "permanent")
         return director
 
     def text(self, text):

@@ -5,7 +5,7 @@
  *   packet-cost [OPTIONS] DRIVER.o NAME=NETNS:IFNAME…
  *     -s SCENARIO[,SCENARIO…]  hot, flows:N, random:N, egress:N, new, tcp, other;
  *                              with @N: on N CPUs at once
- *     -v VIRTUAL-SERVER -r REAL-SERVER -c FIRST-CLIENT -p PORT    -6 for IPv6
+ *     -v VIRTUAL-SERVER -r REAL-SERVER -c FIRST-CLIENT, all needed    -p PORT    -6 for IPv6
  *     -n PACKETS a round   -R ROUNDS   -a ENTRIES of the floor's table   -x leaves the floors out
  *
  * Prints a line of JSON for each scenario and target: ns for a packet on one CPU in each round,
@@ -189,7 +189,7 @@ static void select_scenario(const char *name, struct parameters *p)
 
 int main(int argc, char **argv)
 {
-	const char *virtual_server = "10.60.0.10", *real_server = "10.70.1.2", *client = "11.0.0.1";
+	const char *virtual_server = NULL, *real_server = NULL, *client = NULL;
 	static const char *actions[] = {"ABORTED", "DROP", "PASS", "TX", "REDIRECT"};
 	char default_scenarios[] = "hot", *scenarios = default_scenarios;
 	int option, port = 5683, rounds = 5, floors = 1, count = 0, family;
@@ -234,7 +234,8 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind >= argc || rounds < 1 || rounds > MOST_ROUNDS)
+	if (optind >= argc || rounds < 1 || rounds > MOST_ROUNDS || !virtual_server ||
+	    !real_server || !client)
 		fail("see the first lines of its source for how it is used");
 	drivers[0] = load_driver(argv[optind], 0, entries);
 	drivers[1] = load_driver(argv[optind], BPF_XDP, entries);

@@ -4,7 +4,7 @@
  * interleaved.
  *
  *   throughput [OPTIONS] DRIVER.o NAME=IFNAME,DIRECTOR-MAC…
- *     -f CLIENTS -v VIRTUAL-SERVER -c FIRST-CLIENT -p PORT     -6 for IPv6
+ *     -v VIRTUAL-SERVER -c FIRST-CLIENT, both needed    -f CLIENTS    -p PORT    -6 for IPv6
  *     -n PACKETS a round   -R ROUNDS   -w MILLISECONDS of rest after each target's turn
  *
  * Prints a line of JSON for each target: packets sent and come back a second in each round.
@@ -94,7 +94,7 @@ static void send_packets(struct target *target, long packets, double *sent_rate,
 
 int main(int argc, char **argv)
 {
-	const char *virtual_server = "10.60.0.10", *client = "11.0.0.1";
+	const char *virtual_server = NULL, *client = NULL;
 	int option, port = 5683, rounds = 5, rest = 100, count = 0, family, counter;
 	struct parameters p = {.flows = 1000, .stride = 1, .protocol = IPPROTO_UDP};
 	static struct target targets[MOST_TARGETS];
@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind + 1 >= argc || rounds < 1 || rounds > MOST_ROUNDS)
+	if (optind + 1 >= argc || rounds < 1 || rounds > MOST_ROUNDS || !virtual_server || !client)
 		fail("see the first lines of its source for how it is used");
 	/* One CPU sends, and the kernel lets the same one carry the packets through XDP. */
 	CPU_ZERO(&set);
