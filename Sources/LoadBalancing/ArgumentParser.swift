@@ -111,7 +111,7 @@ extension ArgumentParser {
     let candidates = abbreviations(word)
     if candidates.count > 1 {
       let names = candidates.map { $0.spelling }.joined(separator: ", ")
-      throw .failure("ambiguous option: \(word) could match \(names)")
+      throw .failure("ambiguous option: \(PythonText.shortened(word)) could match \(names)")
     }
     if let candidate = candidates.first { return candidate }
     if Self.isNegativeNumber(word) || word.utf8.contains(UInt8(ascii: " ")) { return nil }
@@ -323,7 +323,8 @@ private struct Run<Values> {
       }
     }
     if !unrecognized.isEmpty {
-      throw .failure("unrecognized arguments: \(unrecognized.joined(separator: " "))")
+      let words = PythonText.shortened(unrecognized.joined(separator: " "))
+      throw .failure("unrecognized arguments: \(words)")
     }
   }
 

@@ -156,7 +156,8 @@ extension CommandLineGrammar {
           let number = try Self.integer(words[0])
           guard let flags = number.value, (0...4).contains(flags) else {
             throw ValueError(
-              message: "invalid choice: \(number.text) (choose from 0, 1, 2, 3, 4)")
+              message: "invalid choice: \(PythonText.shortened(number.text)) "
+                + "(choose from 0, 1, 2, 3, 4)")
           }
           values.debug = flags
         }),
@@ -284,7 +285,7 @@ extension CommandLineGrammar {
   private static func address(_ word: String) throws(ValueError) -> IPAddress {
     guard let address = IPAddress(word) else {
       throw ValueError(
-        message: "Invalid IP address '\(word)' : \(PythonText.quoted(word)) "
+        message: "Invalid IP address '\(PythonText.shortened(word))' : \(PythonText.quoted(word)) "
           + "does not appear to be an IPv4 or IPv6 address")
     }
     return address
@@ -302,10 +303,11 @@ extension CommandLineGrammar {
     guard !word.isEmpty,
       word.unicodeScalars.allSatisfy({ PythonText.decimalDigit($0) != nil }),
       let number = PythonText.integer(word)
-    else { throw ValueError(message: "\(word) is not a valid positive int") }
+    else { throw ValueError(message: "\(PythonText.shortened(word)) is not a valid positive int") }
     guard let maximum = number.value.flatMap({ UInt32(exactly: $0) }) else {
       throw ValueError(
-        message: "\(word) is not a valid positive int, max value is \(UInt32.max)")
+        message: "\(PythonText.shortened(word)) is not a valid positive int, "
+          + "max value is \(UInt32.max)")
     }
     return maximum
   }
@@ -316,7 +318,8 @@ extension CommandLineGrammar {
     let number = try integer(word)
     guard let seconds = number.value, range.contains(seconds) else {
       throw ValueError(
-        message: "\(number.text) is not a number of seconds from \(range.lowerBound) "
+        message:
+          "\(PythonText.shortened(number.text)) is not a number of seconds from \(range.lowerBound) "
           + "to \(range.upperBound)")
     }
     return seconds

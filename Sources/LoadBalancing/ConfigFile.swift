@@ -172,7 +172,8 @@ private struct Reader {
     let name = Array(bytes[name])
     if name != Self.defaultName, sections[name] != nil {
       throw error(
-        "section [\(String(decoding: name, as: UTF8.self))] already exists; "
+        "section [\(PythonText.escaped(String(decoding: name, as: UTF8.self), atMost: 80))] "
+          + "already exists; "
           + "put its lines into one section")
     }
     section = sections.removeValue(forKey: name) ?? Section()

@@ -153,7 +153,9 @@ public struct Configuration: Sendable, Equatable {
     }
     if let port = ports.first(where: { !(1...65535).contains($0.value ?? 0) }) {
       throw ConfigurationError(
-        message: "port out of range, \(port.text) is not in 1 to 65535. See option -p.")
+        message:
+          "port out of range, \(PythonText.shortened(port.text)) is not in 1 to 65535. See option -p."
+      )
     }
     let maxima = [("-mp", maxPorts), ("-mrs", maxRealServers), ("-ma", maxAssociations)]
     if let (option, _) = maxima.first(where: { $0.1 == 0 }) {

@@ -2,14 +2,44 @@
 // of ulb.py inherit. Knows neither of the two.
 
 enum PythonText {
-  /// `repr` of a string: quoted, with what cannot be printed escaped.
-  static func quoted(_ text: String) -> String {
+  /// The most characters of one word that a message repeats.
+  static let mostShown = 200
+
+  /// `repr` of a string: quoted, with what cannot be printed escaped. Of a long text the beginning.
+  static func quoted(_ text: String, atMost limit: Int = mostShown) -> String {
+    let (text, isWhole) = prefix(text, limit)
     let scalars = text.unicodeScalars
     let quote: Unicode.Scalar = scalars.contains("'") && !scalars.contains("\"") ? "\"" : "'"
-    var result = String(quote)
-    for scalar in scalars {
+    return "\(quote)\(escaped(text, quote: quote))\(quote)" + (isWhole ? "" : "…")
+  }
+
+  /// The same without the quotes.
+  static func escaped(_ text: String, atMost limit: Int) -> String {
+    let (beginning, isWhole) = prefix(text, limit)
+    return escaped(beginning, quote: nil) + (isWhole ? "" : "…")
+  }
+
+  /// The beginning of a text that may be long, as it stands.
+  static func shortened(_ text: String, atMost limit: Int = mostShown) -> String {
+    let (beginning, isWhole) = prefix(text, limit)
+    return beginning + (isWhole ? "" : "…")
+  }
+
+  /// The first `limit` characters, counted as Python counts them, and whether that is all.
+  private static func prefix(_ text: String, _ limit: Int) -> (String, isWhole: Bool) {
+    let scalars = text.unicodeScalars
+    guard
+      let end = scalars.index(scalars.startIndex, offsetBy: limit, limitedBy: scalars.endIndex),
+      end < scalars.endIndex
+    else { return (text, true) }
+    return (String(text[..<end]), false)
+  }
+
+  private static func escaped(_ text: String, quote: Unicode.Scalar?) -> String {
+    var result = ""
+    for scalar in text.unicodeScalars {
       switch scalar {
-      case quote, "\\": result += "\\\(scalar)"
+      case "\\", quote: result += "\\\(scalar)"
       case "\n": result += "\\n"
       case "\r": result += "\\r"
       case "\t": result += "\\t"
@@ -22,16 +52,7 @@ enum PythonText {
         }
       }
     }
-    return result + String(quote)
-  }
-
-  /// ``quoted(_:)`` of the beginning of a text that may be long.
-  static func quoted(_ text: String, atMost limit: Int) -> String {
-    guard
-      let end = text.unicodeScalars.index(
-        text.startIndex, offsetBy: limit, limitedBy: text.endIndex), end < text.endIndex
-    else { return quoted(text) }
-    return quoted(String(text[..<end])) + "…"
+    return result
   }
 
   /// `str.isspace` of one character.

@@ -54,7 +54,7 @@ final class Daemon {
     restoreAssociations()
     let attachStart = clock.now
     try attach(kept, interfaceIndex: interfaceIndex)
-    debug("Start: \(Picture.describe(dataPlane.times, attach: clock.now - attachStart)).")
+    debug("Start: \(dataPlane.times.summary(attach: clock.now - attachStart)).")
     if let path = configuration.stateFile {
       let interval = Duration.seconds(configuration.stateInterval)
       state = StateKeeper(path: path, interval: interval, log: log, now: clock.now)
@@ -65,7 +65,7 @@ final class Daemon {
   ///
   /// - Returns: the exit status.
   func run() -> Int32 {
-    log.notice(Picture.draw(configuration))
+    log.notice(configuration.picture)
     serviceManager.ready(status)
     var status: Int32?
     while status == nil {
@@ -244,14 +244,13 @@ final class Daemon {
     if next.effective.isRendered(differentlyFrom: configuration.effective) {
       try dataPlane.respecialise(next.effective) { try attachment?.link.update(to: $0) }
       StandardError.write(dataPlane.compilerOutput)
-      log.notice("Program compiled anew and swapped in: \(Picture.describe(next.effective)).")
+      log.notice("Program compiled anew and swapped in: \(next.effective.liveSummary).")
     }
     if next.realServers != configuration.realServers {
       let change = try dataPlane.apply(next.realServers)
       log.notice(
-        "New config applied: \(next.realServers.count) real server(s); \(Picture.describe(change))."
-      )
-      debug("Real servers: in force after \(Picture.milliseconds(dataPlane.times.fill)) ms.")
+        "New config applied: \(next.realServers.count) real server(s); \(change.summary).")
+      debug("Real servers: in force after \(dataPlane.times.fill.inMilliseconds) ms.")
       serviceManager.status(status)
     }
     configuration = next

@@ -217,6 +217,22 @@ import Testing
         + "'ERROR', 'WARNING', 'INFO', 'DEBUG', 'TRACE')")
   }
 
+  /// A word of a command line may have 128 KiB.
+  @Test(arguments: [
+    ["-p", "x"], ["-p", "9"], ["-rs", "x"], ["-vs", "x"], ["-d", "9"], ["-d", "x"], ["-l", "x"],
+    ["-ma", "x"], ["-ma", "9"], ["--state_interval", "9"], ["--mode", "x"], ["--replace=", "x"],
+    ["--max=", "x"], ["-", "x"], ["", "x"],
+  ])
+  func longWordsAreCutInMessages(_ form: [String]) {
+    let long = String(repeating: form[1], count: 100_000)
+    let words = form[0].hasSuffix("=") || form[0].count < 2 ? [form[0] + long] : [form[0], long]
+    let message = Self.error(Self.usual + words)?.message ?? ""
+    #expect(message.contains("…"), "\(message)")
+    #expect(message.count < 600, "\(message.count)")
+    let many = Self.error(Self.usual + [String](repeating: "--x", count: 40_000))?.message ?? ""
+    #expect(many.hasPrefix("unrecognized arguments: --x --x ") && many.count < 300)
+  }
+
   @Test func everyConfigFileIsOpened() {
     var opened = [String]()
     let arguments = ["eth0", "-vs", "10.40.0.1", "-cfg", "a", "-cfg", "b", "-p", "53"]

@@ -72,6 +72,17 @@ import Testing
     #expect((error?.description.utf8.count ?? .max) < 300)
   }
 
+  @Test func longNamesOfSectionsAreCutInMessages() {
+    let name = String(repeating: "n", count: 300_000)
+    let error = Self.error("[\(name)]\n[\(name)]\n")
+    #expect(
+      error?.description == "FILE, line 2: section [\(name.prefix(80))…] already exists; "
+        + "put its lines into one section")
+    #expect(
+      Self.error("[\u{1b}\u{2028}]\n[\u{1b}\u{2028}]\n")?.reason.contains(
+        "section [\\x1b\\u2028] already") == true)
+  }
+
   @Test func blanksBeyondASCII() throws {
     let file = try Self.parse("[Real Servers]\n\u{a0}\u{3000}10.0.0.4\u{2003}\n\u{85}\u{1f}\n")
     #expect(file.realServers.map { $0.description } == ["10.0.0.4"])
