@@ -64,6 +64,25 @@ final class Container: Sendable {
   }
 }
 
+extension Container {
+  /// The director's namespace becomes the container's, under the same name, and its interface one of
+  /// the container's.
+  func take(_ topology: Topology, interface: String = "lb0") throws {
+    let name = topology.director.name
+    try need(["ip", "-n", name, "link", "set", "lb0", "netns", String(leader), "name", interface])
+    try need(["ip", "netns", "delete", name])
+    try need(["ip", "netns", "attach", name, String(leader)])
+    try topology.director.run {
+      for setting in ["all/disable_ipv6", "default/disable_ipv6", "all/accept_dad"] {
+        try "0".write(
+          toFile: "/proc/sys/net/ipv6/conf/\(setting)", atomically: false,
+          encoding: .utf8)
+      }
+    }
+    try Topology.setUpDirector(in: topology.director, interface: interface)
+  }
+}
+
 /// ulb@lb0.service under a real systemd, with real servers behind it.
 final class Unit {
   static let port: UInt16 = 5683
@@ -78,7 +97,7 @@ final class Unit {
   init(servers: Int = 3, options: String? = nil, dropIn: String? = nil) throws {
     topology = try Topology(realServers: servers)
     container = try Container(topology.director.name)
-    try Unit.move("lb0", of: topology, into: container)
+    try container.take(topology)
     let files = FileManager.default
     for directory in ["/etc/ulb", "/etc/systemd/system/ulb@.service.d"] {
       try files.createDirectory(
@@ -98,24 +117,6 @@ final class Unit {
 
   static func options(_ family: AddressFamily = .ipv4, _ more: String = "") -> String {
     "-vs \(Topology.virtualServer(family)) -cfg /etc/ulb/lb0.servers -p \(port) \(more)"
-  }
-
-  /// The director's namespace becomes the container's, under the same name.
-  private static func move(_ device: String, of topology: Topology, into container: Container)
-    throws
-  {
-    let name = topology.director.name
-    try need(["ip", "-n", name, "link", "set", device, "netns", String(container.leader)])
-    try need(["ip", "netns", "delete", name])
-    try need(["ip", "netns", "attach", name, String(container.leader)])
-    try topology.director.run {
-      for setting in ["all/disable_ipv6", "default/disable_ipv6", "all/accept_dad"] {
-        try "0".write(
-          toFile: "/proc/sys/net/ipv6/conf/\(setting)", atomically: false,
-          encoding: .utf8)
-      }
-    }
-    try Topology.setUpDirector(in: topology.director)
   }
 
   func write(_ text: String, to path: String) throws {

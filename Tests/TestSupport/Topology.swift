@@ -84,9 +84,9 @@ public final class Topology: Sendable {
     address("real_server", family).replacing("N", with: String(number + 1))
   }
 
-  /// Gives `lb0` of a namespace the addresses and routes of the director.
-  public static func setUpDirector(in namespace: NetworkNamespace) throws {
-    try runSuccessfully([script, "director", namespace.name])
+  /// Gives an interface of a namespace the addresses and routes of the director's.
+  public static func setUpDirector(in namespace: NetworkNamespace, interface: String) throws {
+    try runSuccessfully([script, "director", namespace.name, interface])
   }
 
   private static func address(_ name: String, _ family: AddressFamily) -> String {
