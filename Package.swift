@@ -52,6 +52,7 @@ let package = Package(
     .testTarget(
       name: "LoadBalancingTests", dependencies: ["LoadBalancing"], resources: [.copy("vectors")]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd"]),
+    .testTarget(name: "DaemonTests", dependencies: ["ulb"]),
     .testTarget(
       name: "DataPlaneTests", dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport"]),
     .testTarget(

@@ -6,13 +6,16 @@ import LoadBalancing
 final class Log {
   private let format: LogFormat
   private let family: AddressFamily
-  private let output = Output(1)
+  private let output: Output
   /// Events that were not written because the reader was slow.
   private(set) var droppedEvents: UInt64 = 0
+  /// Lines of the daemon's own that were not written because the reader takes nothing.
+  private var droppedLines = 0
 
-  init(format: LogFormat, family: AddressFamily) {
+  init(format: LogFormat, family: AddressFamily, output: Output = Output(1)) {
     self.format = format
     self.family = family
+    self.output = output
   }
 
   /// Something the operator is told at every level, as ulb.py tells it.
@@ -47,12 +50,32 @@ final class Log {
   func drain() { output.drain() }
 
   private func line(_ level: LogLevel, _ message: String, text: String) {
+    if droppedLines > 0, write(.warning, "\(droppedLines) line(s) of this log were lost here") {
+      droppedLines = 0
+    }
+    if !write(level, message, text: text) { droppedLines += 1 }
+    output.flush()
+  }
+
+  private func write(_ level: LogLevel, _ message: String, text: String? = nil) -> Bool {
     let line =
       switch format {
-      case .text: text
-      case .json: LogLine.json(time: Clock.now, level: level, message: message)
+      case .text: text ?? "\(level.name): \(message)"
+      case .json: Log.json(level, message)
       }
-    _ = output.write(line, spare: false)
-    output.flush()
+    return output.write(line, spare: false)
+  }
+
+  /// One object on one line. A message that makes it too long is cut, as half an object is none.
+  private static func json(_ level: LogLevel, _ message: String) -> String {
+    let time = Clock.now
+    var length = message.utf8.count
+    while true {
+      let line = LogLine.json(
+        time: time, level: level, message: Output.cut(message, at: length))
+      if line.utf8.count <= Output.longestLine { return line }
+      // What is escaped takes up to six times its own room.
+      length = min(length, Output.longestLine) / 2
+    }
   }
 }

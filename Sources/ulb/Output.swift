@@ -7,6 +7,9 @@ final class Output {
   private var buffer: [UInt8] = []
   private var start = 0
 
+  /// The most bytes of a line that are written; the rest of it is counted in a mark at its end.
+  /// Short enough for the journal, which breaks lines at 48 KiB (`LineMax=`, journald.conf(5)).
+  static let longestLine = 32 << 10
   /// How much may wait for the reader before lines that can be spared are.
   private static let spareLimit = 192 << 10
   private static let limit = 256 << 10
@@ -17,18 +20,34 @@ final class Output {
     self.descriptor = descriptor
   }
 
-  /// Takes a line, without its newline. A line that is `spare` is refused where the reader is slow.
+  /// Takes a line, without its newline. A line that is `spare` is refused where the reader is slow,
+  /// any other where the reader has taken nothing for long.
   ///
   /// - Returns: whether the line was taken.
   func write(_ line: String, spare: Bool) -> Bool {
-    let waiting = buffer.count - start
-    guard waiting + line.utf8.count < (spare ? Output.spareLimit : Output.limit) else {
-      flush()
-      return buffer.isEmpty && write(line, spare: spare)
-    }
-    buffer += line.utf8
+    let limit = spare ? Output.spareLimit : Output.limit
+    let needed = min(line.utf8.count, Output.longestLine) + Output.roomForMark
+    if waiting + needed > limit { flush() }
+    guard waiting + needed <= limit else { return false }
+    buffer += Output.cut(line, at: Output.longestLine).utf8
     buffer.append(UInt8(ascii: "\n"))
     return true
+  }
+
+  /// How many bytes the reader has not taken yet.
+  var waiting: Int { buffer.count - start }
+
+  /// For the mark of a line that was cut, and the newline.
+  private static let roomForMark = 64
+
+  /// The first `length` bytes of a text or a little less, so that no character is cut in two, and
+  /// a mark that says how many are left out; the text itself where it is no longer.
+  static func cut(_ text: String, at length: Int) -> String {
+    guard text.utf8.count > length else { return text }
+    let bound = text.utf8.index(text.startIndex, offsetBy: length)
+    // A byte 10…… continues the character before it.
+    let end = text.utf8[...bound].lastIndex { $0 & 0xc0 != 0x80 } ?? bound
+    return "\(text[..<end])… (\(text.utf8.distance(from: end, to: text.endIndex)) bytes more)"
   }
 
   /// Writes what can be written now.
