@@ -64,9 +64,10 @@ public enum CommandLineRequest: Sendable, Equatable {
   /// - Parameters:
   ///   - arguments: the words after the program's name.
   ///   - readFile: reads a whole file; called for every occurrence of `-cfg`, in their order.
+  /// - Returns: with the request, what is not refused but hardly meant, a line each.
   public static func parse(
     _ arguments: [String], readFile: (String) -> Result<[UInt8], FileError>
-  ) throws(UsageError) -> CommandLineRequest {
+  ) throws(UsageError) -> (request: CommandLineRequest, warnings: [String]) {
     try withoutActuallyEscaping(readFile) { readFile throws(UsageError) in
       try CommandLineGrammar(readFile: readFile).parse(arguments)
     }

@@ -33,7 +33,9 @@ struct CommandLineGrammar {
 
   let readFile: (String) -> Result<[UInt8], FileError>
 
-  func parse(_ arguments: [String]) throws(UsageError) -> CommandLineRequest {
+  func parse(
+    _ arguments: [String]
+  ) throws(UsageError) -> (request: CommandLineRequest, warnings: [String]) {
     let parser = parser
     var values = Values()
     do throws(Parser.Interruption) {
@@ -41,20 +43,23 @@ struct CommandLineGrammar {
     } catch {
       switch error {
       case .failure(let message): throw .usage(message: message, usage: parser.usage)
-      case .stopped("--version"): return .version("ulb \(CommandLineRequest.version)\n")
-      case .stopped: return .help(parser.help)
+      case .stopped("--version"): return (.version("ulb \(CommandLineRequest.version)\n"), [])
+      case .stopped: return (.help(parser.help), [])
       }
     }
-    let configuration = try configuration(values)
+    let (configuration, warnings) = try configuration(values)
     return switch values.action {
-    case .run: .run(configuration)
-    case .check: .check(configuration)
-    case .render: .render(configuration)
+    case .run: (.run(configuration), warnings)
+    case .check: (.check(configuration), warnings)
+    case .render: (.render(configuration), warnings)
     }
   }
 
   /// Reads the config file's content and checks that everything fits together.
-  private func configuration(_ values: Values) throws(UsageError) -> Configuration {
+  private func configuration(
+    _ values: Values
+  ) throws(UsageError) -> (Configuration, warnings: [String]) {
+    var warnings = [String]()
     var configuration = Configuration(
       interface: values.interface, virtualServer: values.virtualServer,
       realServers: values.realServers, configFile: values.configFile?.name, ports: [],
@@ -67,6 +72,7 @@ struct CommandLineGrammar {
       do throws(ConfigFileError) {
         let file = try ConfigFile.parse(bytes, fileName: name)
         configuration.realServers = file.realServers
+        warnings = file.warnings
         configuration.liveSettings = try LiveSettings(file)
       } catch {
         throw .configuration(message: "Unable to load config \(name) file : \(error)")
@@ -79,7 +85,7 @@ struct CommandLineGrammar {
     } catch {
       throw .configuration(message: "Inconsistent configuration: \(error.message)")
     }
-    return configuration
+    return (configuration, warnings)
   }
 }
 
@@ -200,7 +206,7 @@ extension CommandLineGrammar {
         spellings: ["--check"], arity: .none,
         help: [
           "Check the command line and the config file, print the configuration",
-          "as one JSON object and exit.",
+          "as one JSON object and exit. Does not look at the interface.",
         ],
         isAbbreviable: false, store: { values, _ in values.action = .check }),
       Option(

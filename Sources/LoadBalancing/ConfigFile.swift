@@ -28,6 +28,8 @@ public struct ConfigFile: Sendable, Equatable {
   public let realServers: [IPAddress]
   /// The keys of [ulb], lower case, with their raw values; `nil` where there is no `=`.
   public let settings: [String: String?]
+  /// What is not refused but hardly meant, a line each: file, line, the fact and the mend.
+  public let warnings: [String]
   /// The name for messages.
   public let fileName: String
   private let realServerLines: [Int]
@@ -54,13 +56,14 @@ public struct ConfigFile: Sendable, Equatable {
 
   fileprivate init(
     realServers: [IPAddress], realServerLines: [Int], settings: [String: String?],
-    fileName: String, settingLines: [String: Int]
+    fileName: String, settingLines: [String: Int], warnings: [String]
   ) {
     self.realServers = realServers
     self.realServerLines = realServerLines
     self.settings = settings
     self.fileName = fileName
     self.settingLines = settingLines
+    self.warnings = warnings
   }
 }
 
@@ -87,9 +90,18 @@ private struct Reader {
     var keys: Set<Key> = []
   }
 
-  private static let realServersName = Array("Real Servers".utf8)
-  private static let defaultName = Array("DEFAULT".utf8)
-  private static let settingsName = Array("ulb".utf8)
+  /// A section that is passed over although it seems to be meant for one of ulb's.
+  private struct Misnamed {
+    let name: [UInt8]
+    let meant: SectionName
+    let line: Int
+  }
+
+  private static let realServersName = SectionName.realServers.utf8
+  private static let defaultName = SectionName.defaults.utf8
+  private static let settingsName = SectionName.settings.utf8
+  /// The most misnamed sections that are named one by one.
+  private static let mostMisnamed = 8
 
   private let bytes: [UInt8]
   private let fileName: String
@@ -104,6 +116,7 @@ private struct Reader {
   private var indentation = 0
   /// The last key has lines to come: `nil` without a key, false for a key without `=`.
   private var takesContinuation: Bool?
+  private var misnamed: [Misnamed] = []
   private var values: [(key: String, line: Int, lines: [String]?)] = []
 
   init(bytes: [UInt8], fileName: String) {
@@ -172,9 +185,11 @@ private struct Reader {
     let name = Array(bytes[name])
     if name != Self.defaultName, sections[name] != nil {
       throw error(
-        "section [\(PythonText.escaped(String(decoding: name, as: UTF8.self), atMost: 80))] "
-          + "already exists; "
+        "section \(shown(section: name)) already exists; "
           + "put its lines into one section")
+    }
+    if let meant = SectionName.meant(by: name) {
+      misnamed.append(Misnamed(name: name, meant: meant, line: lineNumber))
     }
     section = sections.removeValue(forKey: name) ?? Section()
     // Room for a long list at once, within bounds: noise can be long, too.
@@ -207,6 +222,12 @@ private struct Reader {
 
   private func finish() throws(ConfigFileError) -> ConfigFile {
     guard let own = sections[Self.realServersName] else {
+      if let near = misnamed.first(where: { $0.meant == .realServers }) {
+        throw ConfigFileError(
+          fileName: fileName, line: near.line,
+          reason: "no [Real Servers] section; \(shown(section: near.name)) is not it: "
+            + "write [Real Servers]")
+      }
       throw error(
         "no [Real Servers] section; add one with an address on each line", hasLine: false)
     }
@@ -235,7 +256,21 @@ private struct Reader {
       settings: Dictionary(
         values.map { ($0.key, $0.lines?.joined(separator: "\n")) }, uniquingKeysWith: { $1 }),
       fileName: fileName,
-      settingLines: Dictionary(values.map { ($0.key, $0.line) }, uniquingKeysWith: { $1 }))
+      settingLines: Dictionary(values.map { ($0.key, $0.line) }, uniquingKeysWith: { $1 }),
+      warnings: warnings)
+  }
+
+  private var warnings: [String] {
+    var result = misnamed.prefix(Self.mostMisnamed).map {
+      "\(fileName), line \($0.line): section \(shown(section: $0.name)) is passed over; "
+        + "write [\($0.meant.rawValue)] if that is meant"
+    }
+    if misnamed.count > Self.mostMisnamed {
+      result.append(
+        "\(fileName): \(grouped(misnamed.count - Self.mostMisnamed)) more sections like these are "
+          + "passed over")
+    }
+    return result
   }
 
   private func error(_ reason: String, hasLine: Bool = true) -> ConfigFileError {
@@ -299,6 +334,10 @@ private struct Reader {
 
   private func string(_ range: Range<Int>) -> String {
     String(decoding: bytes[range], as: UTF8.self)
+  }
+
+  private func shown(section name: [UInt8]) -> String {
+    "[\(PythonText.escaped(String(decoding: name, as: UTF8.self), atMost: 80))]"
   }
 
   private func shown(_ range: Range<Int>) -> String {

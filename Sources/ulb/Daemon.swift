@@ -6,6 +6,8 @@ import LoadBalancing
 /// The running load balancer.
 final class Daemon {
   private var configuration: Configuration
+  /// What of the configuration was warned of.
+  private var warnings: [String]
   private let log: Log
   private let signals: Signals
   private let serviceManager: ServiceManager
@@ -31,10 +33,11 @@ final class Daemon {
   /// - Parameter kept: what the process before this one has handed on. Its program stays in service
   ///   until this one's takes its place in one step.
   init(
-    _ configuration: Configuration, configFileState: FileFingerprint?, kept: KeptObjects,
-    signals: Signals, log: Log
+    _ configuration: Configuration, warnings: [String], configFileState: FileFingerprint?,
+    kept: KeptObjects, signals: Signals, log: Log
   ) throws(DataPlaneError) {
     self.configuration = configuration
+    self.warnings = warnings
     self.signals = signals
     self.log = log
     serviceManager = ServiceManager(log: log)
@@ -65,6 +68,7 @@ final class Daemon {
   ///
   /// - Returns: the exit status.
   func run() -> Int32 {
+    for warning in warnings { log.warning(warning) }
     log.notice(configuration.picture)
     serviceManager.ready(status)
     var status: Int32?
@@ -240,6 +244,7 @@ final class Daemon {
   private func apply(_ bytes: [UInt8]) throws {
     let file = try ConfigFile.parse(bytes, fileName: configuration.configFile ?? "")
     let next = try configuration.updated(from: file)
+    defer { warn(file.warnings) }
     if next == configuration { return finishReload("Config file read again: nothing has changed.") }
     if next.effective.isRendered(differentlyFrom: configuration.effective) {
       try dataPlane.respecialise(next.effective) { try attachment?.link.update(to: $0) }
@@ -255,6 +260,12 @@ final class Daemon {
     }
     configuration = next
     finishReload(nil)
+  }
+
+  /// Says what was not said of the configuration before it.
+  private func warn(_ next: [String]) {
+    for warning in next where !warnings.contains(warning) { log.warning(warning) }
+    warnings = next
   }
 
   // MARK: The interface

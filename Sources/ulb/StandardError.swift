@@ -16,4 +16,9 @@ enum StandardError {
   static func write(failure: String) {
     write("ulb: error: \(failure)\n")
   }
+
+  /// Writes what the operator hardly meant, a line each.
+  static func write(warnings: [String]) {
+    for warning in warnings { write("ulb: warning: \(warning)\n") }
+  }
 }

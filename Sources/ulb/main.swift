@@ -11,7 +11,9 @@ func absolute(_ path: String) -> String {
   return "\(String(cString: directory))/\(path)"
 }
 
-func run(_ requested: Configuration, configFileState: FileFingerprint?) -> Int32 {
+func run(
+  _ requested: Configuration, warnings: [String], configFileState: FileFingerprint?
+) -> Int32 {
   var configuration = requested
   configuration.configFile = requested.configFile.map(absolute)
   configuration.stateFile = requested.stateFile.map(absolute)
@@ -23,7 +25,7 @@ func run(_ requested: Configuration, configFileState: FileFingerprint?) -> Int32
   let log = Log(format: configuration.logFormat, family: configuration.family)
   do {
     let daemon = try Daemon(
-      configuration, configFileState: configFileState,
+      configuration, warnings: warnings, configFileState: configFileState,
       kept: KeptObjects(DescriptorStore.take()), signals: Signals(), log: log)
     return daemon.run()
   } catch {
@@ -47,15 +49,20 @@ func main() -> Int32 {
   // The state that the config file was read in, so that a change since then is seen as one.
   var configFileState: FileFingerprint?
   do {
-    let request = try CommandLineRequest.parse(arguments) { path in
+    let (request, warnings) = try CommandLineRequest.parse(arguments) { path in
       let file = FileReader.readSettled(path)
       configFileState = try? file.get().state
       return file.map(\.bytes)
     }
     switch request {
-    case .run(let configuration): return run(configuration, configFileState: configFileState)
-    case .check(let configuration): print(configuration.json())
-    case .render(let configuration): print(try Renderer.source(for: configuration.effective))
+    case .run(let configuration):
+      return run(configuration, warnings: warnings, configFileState: configFileState)
+    case .check(let configuration):
+      StandardError.write(warnings: warnings)
+      print(configuration.json())
+    case .render(let configuration):
+      StandardError.write(warnings: warnings)
+      print(try Renderer.source(for: configuration.effective))
     case .help(let text), .version(let text):
       print(text, terminator: text.hasSuffix("\n") ? "" : "\n")
     }

@@ -19,7 +19,7 @@ import Testing
   }
 
   static func parse(_ arguments: [String]) throws(UsageError) -> CommandLineRequest {
-    try CommandLineRequest.parse(arguments, readFile: readFile)
+    try CommandLineRequest.parse(arguments, readFile: readFile).request
   }
 
   static func configuration(_ arguments: [String]) throws -> Configuration {
@@ -233,10 +233,10 @@ import Testing
     #expect(many.hasPrefix("unrecognized arguments: --x --x ") && many.count < 300)
   }
 
-  @Test func everyConfigFileIsOpened() {
+  @Test func everyConfigFileIsOpened() throws {
     var opened = [String]()
     let arguments = ["eth0", "-vs", "10.40.0.1", "-cfg", "a", "-cfg", "b", "-p", "53"]
-    let request = try? CommandLineRequest.parse(arguments) { name in
+    let (request, _) = try CommandLineRequest.parse(arguments) { name in
       opened.append(name)
       return .success(Array("[Real Servers]\n10.0.0.4\n".utf8))
     }
@@ -270,11 +270,22 @@ import Testing
     #expect(message("[Real Servers]\n10.0.0.4\n[ulb]\ndebug = 1\n") == nil)
   }
 
+  @Test func warningsComeWithTheRequest() throws {
+    let arguments = ["--check", "eth0", "-vs", "10.40.0.1", "-cfg", "a", "-cfg", "b", "-p", "53"]
+    let (_, warnings) = try CommandLineRequest.parse(arguments) { name in
+      .success(Array("[Real Servers]\n10.0.0.4\n[ULB]\nx=\(name)\n".utf8))
+    }
+    // Of the file that counts alone.
+    #expect(
+      warnings == ["b, line 3: section [ULB] is passed over; write [ulb] if that is meant"])
+    #expect(try CommandLineRequest.parse(Self.usual, readFile: Self.readFile).warnings == [])
+  }
+
   @Test func liveSettingsStandOverTheCommandLine() throws {
     let text = "[Real Servers]\n10.0.0.4\n[ulb]\nloglevel = TRACE\ndebug = 2\nport = 1, 2\n"
     let request = try CommandLineRequest.parse([
       "eth0", "-vs", "10.40.0.1", "-cfg", "f", "-p", "53",
-    ]) { _ in .success(Array(text.utf8)) }
+    ]) { _ in .success(Array(text.utf8)) }.request
     guard case .run(let configuration) = request else {
       Issue.record("nothing to run")
       return

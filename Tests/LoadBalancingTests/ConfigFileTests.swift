@@ -61,6 +61,44 @@ import Testing
     #expect(error?.description.hasPrefix("FILE, line \(line): ") == true)
   }
 
+  @Test(arguments: [
+    ("ULB", "ulb"), ("Ulb", "ulb"), (" ulb", "ulb"), ("Default", "DEFAULT"),
+    ("real servers", "Real Servers"), ("Real Server", "Real Servers"),
+    ("Real Servers ", "Real Servers"), ("RealServers", "Real Servers"),
+    ("real_servers", "Real Servers"), ("Rael Servers", "Real Servers"),
+    ("Real Severs", "Real Servers"), ("Real Servers: rack 1", "Real Servers"),
+  ])
+  func aSectionThatLooksLikeOursIsWarnedOf(_ name: String, _ meant: String) throws {
+    let file = try Self.parse("[Real Servers]\n1.1.1.1\n[\(name)]\n2.2.2.2\n")
+    #expect(
+      file.warnings == [
+        "FILE, line 3: section [\(name)] is passed over; write [\(meant)] if that is meant"
+      ])
+    #expect(file.realServers.count == 1)
+    // Where it is missing, the error names what was taken for it.
+    let error = Self.error("\n[\(name)]\n1.1.1.1\n")
+    #expect(error?.reason.hasPrefix("no [Real Servers] section; ") == true)
+    let isNamed = error?.reason.contains("[\(name)] is not it: write [Real Servers]") == true
+    #expect(isNamed == (meant == "Real Servers"))
+    #expect(error?.line == (isNamed ? 2 : nil))
+  }
+
+  @Test(arguments: [
+    "Servers", "Other", "lb", "ulb.py", "Virtual Servers", "-", "Real", "\u{e9}",
+  ])
+  func otherSectionsArePassedOverInSilence(_ name: String) throws {
+    #expect(try Self.parse("[Real Servers]\n1.1.1.1\n[\(name)]\n").warnings == [])
+    #expect(try Self.parse("[Real Servers]\n1.1.1.1\n[ulb]\n[DEFAULT]\n[DEFAULT]\n").warnings == [])
+  }
+
+  @Test func manyWarningsAreSummedUp() throws {
+    let sections = (0..<5000).map { "[real servers \($0)\u{7}]\n" }.joined()
+    let warnings = try Self.parse("[Real Servers]\n1.1.1.1\n\(sections)").warnings
+    #expect(warnings.count == 9)
+    #expect(warnings.first?.contains("section [real servers 0\\x07] is") == true)
+    #expect(warnings.last == "FILE: 4,992 more sections like these are passed over")
+  }
+
   @Test func notUTF8() {
     let error = Self.error(Array("[Real Servers]\n1.1.1.1\n# caf".utf8) + [0xe9, 0x0a])
     #expect(error?.line == 3)
