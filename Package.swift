@@ -37,6 +37,7 @@ let package = Package(
         .embedInCode("kernel-headers/include/uapi/linux/if_packet.h"),
       ]),
     .target(name: "LoadBalancing"),
+    .target(name: "AssociationFile", dependencies: ["LoadBalancing"]),
     .target(name: "BCC", dependencies: ["CBCC"]),
     .target(
       name: "DataPlane",
@@ -46,11 +47,13 @@ let package = Package(
       ]),
     .target(name: "Systemd"),
     .executableTarget(
-      name: "ulb", dependencies: ["DataPlane", "LoadBalancing", "Systemd"]),
+      name: "ulb", dependencies: ["AssociationFile", "DataPlane", "LoadBalancing", "Systemd"]),
 
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .testTarget(
       name: "LoadBalancingTests", dependencies: ["LoadBalancing"], resources: [.copy("vectors")]),
+    .testTarget(
+      name: "AssociationFileTests", dependencies: ["AssociationFile", "LoadBalancing"]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd"]),
     .testTarget(name: "DaemonTests", dependencies: ["ulb"]),
     .testTarget(
@@ -58,7 +61,8 @@ let package = Package(
     .testTarget(
       name: "PacketTests", dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport"]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "LoadBalancing"]),
-    .testTarget(name: "ContinuityTests", dependencies: ["TestSupport", "LoadBalancing"]),
+    .testTarget(
+      name: "ContinuityTests", dependencies: ["AssociationFile", "TestSupport", "LoadBalancing"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -19,18 +19,24 @@ extension DataPlane {
     }
   }
 
-  /// Puts saved associations into the table, and the round robin where it was.
+  /// Puts the round robin where it was.
+  ///
+  /// - Parameter position: an index in the list; the first is taken where the list has none there.
+  public func setRoundPosition(_ position: UInt32) throws(DataPlaneError) {
+    do { try tables.setRoundPosition(position) } catch { throw .wording(error) }
+  }
+
+  /// Puts saved associations into the table.
   ///
   /// - Parameters:
-  ///   - records: as ``AssociationReader`` gives them, of the configuration's family.
-  ///   - preamble: what stood before them.
+  ///   - associations: of the configuration's family.
+  ///   - realServers: what their indices point into.
   /// - Returns: how many were restored, and how many were not as their server is not listed.
-  public func restore(_ records: UnsafeRawBufferPointer, _ preamble: StateFile.Preamble)
+  public func restore(_ associations: [Association], of realServers: [IPAddress])
     throws(DataPlaneError) -> (restored: Int, unlisted: Int)
   {
     do {
-      try tables.setRoundPosition(preamble.roundPosition)
-      return try write(records, of: preamble.realServers, onlyMissing: false)
+      return try write(associations, of: realServers, onlyMissing: false)
     } catch {
       throw .wording(error)
     }
@@ -56,12 +62,10 @@ extension DataPlane {
       }
       let reader = try DataPlane.reader(of: former.tables, former.slots, configuration.family)
       var count = 0
-      while let records = try reader.nextBatch() {
-        count += try records.withUnsafeBytes { bytes in
-          Result { () throws(BCCError) in
-            try write(bytes, of: reader.realServers, onlyMissing: onlyMissing).restored
-          }
-        }.get()
+      while let associations = try reader.nextOrError() {
+        count += try write(
+          associations, of: reader.realServers, onlyMissing: onlyMissing
+        ).restored
       }
       return count
     } catch {
@@ -105,19 +109,19 @@ extension DataPlane {
   private func count(_ former: (tables: Tables, slots: [ServerTable.Slot?])) throws(BCCError) -> Int
   {
     let reader = try DataPlane.reader(of: former.tables, former.slots, configuration.family)
-    var bytes = 0
-    while let records = try reader.nextBatch() { bytes += records.count }
-    return bytes / StateFile.recordSize(configuration.family)
+    var count = 0
+    while let associations = try reader.nextOrError() { count += associations.count }
+    return count
   }
 
   private func write(
-    _ records: UnsafeRawBufferPointer, of realServers: [IPAddress], onlyMissing: Bool
+    _ associations: [Association], of realServers: [IPAddress], onlyMissing: Bool
   ) throws(BCCError) -> (restored: Int, unlisted: Int) {
     func write<Layout>(_ layout: Layout.Type) throws(BCCError) -> (restored: Int, unlisted: Int)
     where Layout: FamilyLayout {
       let writer = AssociationWriter(
         tables.associations, realServers: realServers, plan: servers, layout: layout)
-      return try writer.write(records, onlyMissing: onlyMissing)
+      return try writer.write(associations, onlyMissing: onlyMissing)
     }
     switch configuration.family {
     case .ipv4: return try write(IPv4Layout.self)

@@ -9,12 +9,15 @@ extension IPAddress {
   /// In network byte order; of an IPv4 address the first word alone is set.
   var words: AddressWords {
     var words: AddressWords = (0, 0, 0, 0)
-    withUnsafeMutableBytes(of: &words) { $0.copyBytes(from: octets) }
+    withUnsafeMutableBytes(of: &words) { copyOctets(to: $0) }
     return words
   }
 
   init(words: AddressWords, family: AddressFamily) {
-    self = withUnsafeBytes(of: words) { IPAddress(octets: Array($0.prefix(family.octetCount))) }
+    self = withUnsafeBytes(of: words) {
+      IPAddress(
+        family: family, octets: UnsafeRawBufferPointer(rebasing: $0.prefix(family.octetCount)))
+    }
   }
 }
 
@@ -43,6 +46,8 @@ protocol FamilyLayout {
   static func slot(_ realServer: RealServer) -> ServerTable.Slot?
   static func checksumDelta(_ realServer: RealServer) -> UInt16
   static func key(_ address: IPAddress) -> AddressKey
+  static func key(_ client: Client) -> FlowKey
+  static func client(_ key: FlowKey) -> Client
   /// A key that is no client's, as a client's padding is 0.
   static func fillerKey(_ number: UInt32) -> FlowKey
 }
@@ -71,6 +76,14 @@ enum IPv4Layout: FamilyLayout {
 
   static func checksumDelta(_ server: real_server_v4) -> UInt16 { server.checksum_delta }
   static func key(_ address: IPAddress) -> AddressKeyV4 { AddressKeyV4(word: address.words.0) }
+  static func key(_ client: Client) -> flow_key_v4 {
+    flow_key_v4(address: client.address.words.0, port: client.port.bigEndian, padding: 0)
+  }
+  static func client(_ key: flow_key_v4) -> Client {
+    Client(
+      address: IPAddress(words: (key.address, 0, 0, 0), family: .ipv4),
+      port: UInt16(bigEndian: key.port))
+  }
   static func fillerKey(_ number: UInt32) -> flow_key_v4 {
     flow_key_v4(address: number, port: 0, padding: .max)
   }
@@ -100,6 +113,13 @@ enum IPv6Layout: FamilyLayout {
 
   static func checksumDelta(_ server: real_server_v6) -> UInt16 { server.checksum_delta }
   static func key(_ address: IPAddress) -> AddressKeyV6 { AddressKeyV6(words: address.words) }
+  static func key(_ client: Client) -> flow_key_v6 {
+    flow_key_v6(address: client.address.words, port: client.port.bigEndian, padding: 0)
+  }
+  static func client(_ key: flow_key_v6) -> Client {
+    Client(
+      address: IPAddress(words: key.address, family: .ipv6), port: UInt16(bigEndian: key.port))
+  }
   static func fillerKey(_ number: UInt32) -> flow_key_v6 {
     flow_key_v6(address: (number, 0, 0, 0), port: 0, padding: .max)
   }

@@ -65,6 +65,36 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
       low: octets.suffix(8).reduce(0) { $0 << 8 | UInt64($1) })
   }
 
+  /// An address in memory, in network order: of a table's key, of a file. Made without an array, as
+  /// there are millions of them.
+  ///
+  /// - Precondition: `octets` has as many as the family.
+  public init(family: AddressFamily, octets: UnsafeRawBufferPointer) {
+    precondition(octets.count == family.octetCount, "an address has 4 or 16 octets")
+    func number<Number: FixedWidthInteger & BitwiseCopyable>(_ offset: Int) -> Number {
+      Number(bigEndian: octets.loadUnaligned(fromByteOffset: offset, as: Number.self))
+    }
+    switch family {
+    case .ipv4:
+      let low: UInt32 = number(0)
+      self.init(family: family, high: 0, low: UInt64(low))
+    case .ipv6: self.init(family: family, high: number(0), low: number(8))
+    }
+  }
+
+  /// Puts the octets into memory, in network order.
+  ///
+  /// - Precondition: `octets` has room for as many as the family has.
+  public func copyOctets(to octets: UnsafeMutableRawBufferPointer) {
+    switch family {
+    case .ipv4:
+      octets.storeBytes(of: UInt32(truncatingIfNeeded: low).bigEndian, as: UInt32.self)
+    case .ipv6:
+      octets.storeBytes(of: high.bigEndian, as: UInt64.self)
+      octets.storeBytes(of: low.bigEndian, toByteOffset: 8, as: UInt64.self)
+    }
+  }
+
   /// `0.0.0.0` or `::`.
   public static func unspecified(_ family: AddressFamily) -> IPAddress {
     IPAddress(family: family, high: 0, low: 0)

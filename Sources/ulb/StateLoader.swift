@@ -1,4 +1,5 @@
 // Reads the state file at the start. What is not whole and ours is kept aside, not used.
+import AssociationFile
 import DataPlane
 import Glibc
 import LoadBalancing
@@ -24,7 +25,7 @@ enum StateLoader {
       return refuse(path, "it is not a regular file")
     }
     let size = Int(status.st_size)
-    guard size > 0 else { return refuse(path, "\(StateFile.Refusal.truncated)") }
+    guard size > 0 else { return refuse(path, "\(Refusal.truncated)") }
     let start = mmap(nil, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, descriptor, 0)
     guard let start, start != MAP_FAILED else {
       return refuse(path, "it cannot be read: \(StateError(path, errno))")
@@ -32,12 +33,14 @@ enum StateLoader {
     defer { munmap(start, size) }
     let file = UnsafeRawBufferPointer(start: start, count: size)
     do {
-      let (preamble, records) = try StateFile.check(file)
+      let (preamble, records) = try Format.check(file)
       guard preamble.family == dataPlane.configuration.family else {
         return refuse(path, "it is of \(preamble.family) clients")
       }
+      try dataPlane.setRoundPosition(preamble.roundPosition)
       let (restored, unlisted) = try dataPlane.restore(
-        UnsafeRawBufferPointer(rebasing: file[records]), preamble)
+        Record.decode(UnsafeRawBufferPointer(rebasing: file[records]), preamble.family),
+        of: preamble.realServers)
       let rest = unlisted == 0 ? "" : "; \(unlisted) of real servers that are no longer listed"
       return ("Restored \(restored) association(s) from \(path)\(rest)", false)
     } catch {

@@ -1,4 +1,5 @@
 // Writes the state file a piece at a time, and puts it in place only when it is whole.
+import AssociationFile
 import DataPlane
 import Glibc
 import LoadBalancing
@@ -23,7 +24,7 @@ final class StateSaver {
     temporary = path + StateSaver.temporarySuffix
     family = dataPlane.configuration.family
     reader = try dataPlane.readAssociations()
-    let preamble = StateFile.Preamble(
+    let preamble = Preamble(
       family: family, roundPosition: try dataPlane.roundPosition,
       realServers: reader.realServers)
     descriptor = open(
@@ -41,12 +42,12 @@ final class StateSaver {
   ///
   /// - Returns: whether all is saved and in place.
   func step() throws -> Bool {
-    if let records = try reader.next() {
-      count += UInt64(records.count / StateFile.recordSize(family))
-      try write(records)
+    if let associations = try reader.next() {
+      count += UInt64(associations.count)
+      try write(Record.encode(associations, family))
       return false
     }
-    try write(StateFile.trailer(recordCount: count, checksum: checksum))
+    try write(Format.trailer(recordCount: count, checksum: checksum))
     guard fdatasync(descriptor) == 0 else { throw StateError(temporary, errno) }
     guard rename(temporary, path) == 0 else { throw StateError(path, errno) }
     isDone = true

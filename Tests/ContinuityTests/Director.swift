@@ -1,4 +1,5 @@
 // ulb without systemd, stopped and started again on one network, with its files.
+import AssociationFile
 import Foundation
 import LoadBalancing
 import TestSupport
@@ -72,10 +73,10 @@ enum StateFiles {
   ) -> [UInt8] {
     let servers = servers.map { IPAddress($0)! }
     let family = servers[0].family
-    var bytes = StateFile.Preamble(
+    var bytes = Preamble(
       family: family, roundPosition: position, realServers: servers
     ).bytes
-    let size = StateFile.recordSize(family)
+    let size = Record.size(family)
     let start = bytes.count
     bytes += [UInt8](repeating: 0, count: clients * size)
     bytes.withUnsafeMutableBytes { bytes in
@@ -96,15 +97,15 @@ enum StateFiles {
     }
     var checksum = CRC32()
     bytes.withUnsafeBytes { checksum.update($0) }
-    return bytes + StateFile.trailer(recordCount: UInt64(clients), checksum: checksum)
+    return bytes + Format.trailer(recordCount: UInt64(clients), checksum: checksum)
   }
 
   /// How many records a whole file has, and a sum of them that knows no order.
   static func read(_ path: String) throws -> (count: Int, sum: UInt64) {
     let data = try Data(contentsOf: URL(fileURLWithPath: path))
     return try data.withUnsafeBytes { bytes in
-      let (preamble, records) = try StateFile.check(bytes)
-      let size = StateFile.recordSize(preamble.family)
+      let (preamble, records) = try Format.check(bytes)
+      let size = Record.size(preamble.family)
       var sum: UInt64 = 0
       for at in stride(from: records.lowerBound, to: records.upperBound, by: size) {
         // The server's index may be another one in another file: it does not count.
