@@ -28,6 +28,7 @@ let package = Package(
         .embedInCode("ports.h"),
         .embedInCode("round.h"),
         .embedInCode("association.h"),
+        .embedInCode("admission.h"),
         .embedInCode("nat.h"),
         .embedInCode("events.h"),
         .embedInCode("kernel-headers/include/linux/kconfig.h"),

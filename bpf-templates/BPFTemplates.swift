@@ -34,6 +34,7 @@ public enum BPFTemplates {
     "ports.h": PackageResources.ports_h,
     "round.h": PackageResources.round_h,
     "association.h": PackageResources.association_h,
+    "admission.h": PackageResources.admission_h,
     "nat.h": PackageResources.nat_h,
     "events.h": PackageResources.events_h,
   ]

@@ -21,10 +21,10 @@ static __always_inline void update_checksums(struct frame *frame, __u16 delta)
 
 #if !IPV6
 	frame->ip->check = ~checksum_fold((__u16)~frame->ip->check + delta + LIFETIME_DELTA);
-	/* 0 over IPv4 means that the sender computed none (RFC 768). */
+#endif
+	/* 0 means that the sender computed none (RFC 768, RFC 6935). */
 	if (!check)
 		return;
-#endif
 	check = ~checksum_fold((__u16)~check + delta);
 	frame->udp->check = check ? check : 0xffff;
 }

@@ -8,6 +8,7 @@
 #include "ports.h"
 #include "round.h"
 #include "association.h"
+#include "admission.h"
 #include "nat.h"
 #include "events.h"
 
@@ -39,13 +40,13 @@ static __always_inline int ingress(struct frame *frame)
 {
 	struct flow_key key;
 	union association *known, stale = {.word = 0}, fresh;
-	struct real_server *server;
-	__u32 bank, slot;
+	struct real_server *server = 0;
+	__u32 bank, slot, length = 0;
 
 	if (!is_balanced_port(frame->udp->dest))
 		return DECIDE(frame, INGRESS_NOT_HANDLED_PORT, XDP_PASS);
-	if (ip_lifetime(frame->ip) <= 1)
-		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
+	if (!lengths_agree(frame))
+		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
 
 	key = flow_of(ip_source(frame->ip), frame->udp->source);
 	bank = current_bank();
@@ -53,11 +54,22 @@ static __always_inline int ingress(struct frame *frame)
 	if (known) {
 		stale = read_association(known);
 		server = real_server_of(bank, stale);
-		if (server)
-			return ingress_send(frame, server, false);
 	}
+	if (!server) {
+		if (!is_answerable(ip_source(frame->ip), frame->udp->source))
+			return DECIDE(frame, INVALID_CLIENT, XDP_DROP);
+		length = round_length(bank);
+		if (!length)
+			return DECIDE(frame, INGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
+	}
+	if (!is_sendable(frame))
+		return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
+	if (ip_lifetime(frame->ip) <= 1)
+		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
+	if (server)
+		return ingress_send(frame, server, false);
 
-	if (!next_in_round(bank, &slot))
+	if (!next_in_round(bank, length, &slot))
 		return DECIDE(frame, INGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
 	server = real_server_of_slot(bank, slot);
 	if (!server)
@@ -96,7 +108,8 @@ static __always_inline int egress(struct frame *frame)
 	union association *known, stale = {.word = 0}, fresh;
 	struct ip_address *source = ip_source(frame->ip);
 	struct real_server *server, *associated = 0;
-	__u32 bank, slot;
+	bool is_its_client = false;
+	__u32 bank, slot = 0;
 
 	if (!is_balanced_port(frame->udp->source)) {
 		if (LEVEL_EGRESS_NOT_HANDLED_PORT >= LOG_LEVEL || TRACE_POINTS)
@@ -111,20 +124,26 @@ static __always_inline int egress(struct frame *frame)
 	if (known) {
 		stale = read_association(known);
 		associated = real_server_of(bank, stale);
-		if (associated && same_address(real_server_address(associated), source)) {
-			if (ip_lifetime(frame->ip) <= 1)
-				return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
-			return egress_send(frame, associated, false);
-		}
+		is_its_client = associated && same_address(real_server_address(associated), source);
 	}
-
-	server = find_real_server(bank, source, &slot);
+	server = is_its_client ? associated : find_real_server(bank, source, &slot);
 	if (!server)
 		return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
-	if (associated)
-		return DECIDE(frame, EGRESS_NOT_AUTHORIZED, XDP_DROP);
+	if (!lengths_agree(frame))
+		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
+	if (!is_its_client) {
+		if (associated)
+			return DECIDE(frame, EGRESS_NOT_AUTHORIZED, XDP_DROP);
+		if (!is_answerable(ip_destination(frame->ip), frame->udp->dest))
+			return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
+	}
+	if (!is_sendable(frame))
+		return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
 	if (ip_lifetime(frame->ip) <= 1)
 		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
+	if (is_its_client)
+		return egress_send(frame, server, false);
+
 	fresh = associate(slot, server);
 	if (set_association(&key, known, stale, &fresh))
 		return egress_send(frame, server, true);
@@ -149,7 +168,7 @@ int ulb(struct xdp_md *ctx)
 #else
 		return DECIDE(&frame, NOT_IP_V4, XDP_PASS);
 #endif
-	if (!parse_ip(ctx, &frame))
+	if (!parse_ip(&frame))
 		return DECIDE(&frame, INVALID_IP_SIZE, XDP_DROP);
 #if !IPV6
 	if (frame.ip->ihl < 5)
@@ -165,7 +184,7 @@ int ulb(struct xdp_md *ctx)
 #endif
 	if (ip_lifetime(frame.ip) == 0)
 		return DECIDE(&frame, LIFETIME_EXPIRED, XDP_DROP);
-	if (!parse_udp(ctx, &frame))
+	if (!parse_udp(&frame))
 		return DECIDE(&frame, INVALID_UDP_SIZE, XDP_DROP);
 	if (!VIRTUAL_SERVER_CONFIGURED)
 		return DECIDE(&frame, NO_VIRTUAL_SERVER, XDP_PASS);

@@ -16,6 +16,8 @@ public enum Event: UInt32, CaseIterable, Sendable {
   case invalidUDPSize
   case noVirtualServer
   case ingressNotHandledPort
+  /// Who would become a client has an address or a port that no answer can go to.
+  case invalidClient
   case ingressCannotCreateAssociation
   case ingressNewNAT
   case ingressReusedNAT
@@ -102,6 +104,8 @@ public enum Event: UInt32, CaseIterable, Sendable {
       Row(
         name: "INGRESS_NOT_HANDLED_PORT", level: .trace, text: "Unhandled port",
         direction: .ingress)
+    case .invalidClient:
+      Row(name: "INVALID_CLIENT", level: .warning, text: "Invalid client")
     case .ingressCannotCreateAssociation:
       Row(
         name: "INGRESS_CANNOT_CREATE_ASSO", level: .error, text: "Unable to create association",

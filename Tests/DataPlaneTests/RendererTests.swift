@@ -55,7 +55,7 @@ struct RendererTests {
 
   static let files = [
     "ulb.c", "settings.h", "layout.h", "tables.h", "parse.h", "address.h", "ports.h", "round.h",
-    "association.h", "nat.h", "events.h",
+    "association.h", "admission.h", "nat.h", "events.h",
   ]
 
   @Test("names each file, once")

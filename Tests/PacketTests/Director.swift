@@ -132,14 +132,19 @@ final class Director {
   /// The association of a client as the table holds it.
   func association(of client: Int) throws -> UInt64? {
     let request = network.request(client: client)
-    let port = request.sourcePort.bigEndian
     let table = dataPlane.tables.associations
     switch network.family {
-    case .ipv4:
-      return try table.lookup(KeyV4(address: request.source.words(UInt32.self), port: port))
-    case .ipv6:
-      return try table.lookup(
-        KeyV6(address: request.source.words((UInt32, UInt32, UInt32, UInt32).self), port: port))
+    case .ipv4: return try table.lookup(KeyV4(sourceOf: request))
+    case .ipv6: return try table.lookup(KeyV6(sourceOf: request))
+    }
+  }
+
+  /// Puts an association into the table, for whoever sends a datagram.
+  func setAssociation(ofSourceOf datagram: Datagram, _ word: UInt64) throws {
+    let table = dataPlane.tables.associations
+    switch network.family {
+    case .ipv4: try table.update(KeyV4(sourceOf: datagram), word)
+    case .ipv6: try table.update(KeyV6(sourceOf: datagram), word)
     }
   }
 
@@ -147,12 +152,22 @@ final class Director {
     var address: UInt32
     var port: UInt16
     var padding: UInt16 = 0
+
+    init(sourceOf datagram: Datagram) {
+      address = datagram.source.words(UInt32.self)
+      port = datagram.sourcePort.bigEndian
+    }
   }
 
   private struct KeyV6: BitwiseCopyable {
     var address: (UInt32, UInt32, UInt32, UInt32)
     var port: UInt16
     var padding: UInt16 = 0
+
+    init(sourceOf datagram: Datagram) {
+      address = datagram.source.words((UInt32, UInt32, UInt32, UInt32).self)
+      port = datagram.sourcePort.bigEndian
+    }
   }
 }
 

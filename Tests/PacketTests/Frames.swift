@@ -24,6 +24,8 @@ struct Datagram {
     case computed
     /// 0: the sender computed none.
     case none
+    /// Not the computed one, by this much of the sum.
+    case wrong(by: UInt16)
   }
 
   var source: IPAddress
@@ -37,6 +39,18 @@ struct Datagram {
   var destinationMAC: [UInt8] = [0x02, 0, 0, 0, 0, 0xfe]
   /// IPv4: flags and fragment offset.
   var fragment: UInt16 = 0
+  /// IPv4: tells the packets of one sender apart, and so gives their headers any checksum.
+  var identification: UInt16 = 0x1234
+  /// IPv4: how much of the sum the header's checksum is wrong by.
+  var headerChecksumError: UInt16 = 0
+  /// The version in the IP header, where it is not the family's.
+  var version: UInt8?
+  /// The length in the IP header, IPv4's total or IPv6's payload length, where it is not the true one.
+  var ipLength: UInt16?
+  /// The length in the UDP header, where it is not the true one.
+  var udpLength: UInt16?
+  /// Octets behind the IP packet.
+  var padding: [UInt8] = []
   /// IPv4: the header's length in words, where it is not what the header has.
   var headerWords: UInt8?
   /// IPv4: options, a multiple of four octets.
@@ -52,7 +66,7 @@ struct Datagram {
 
   var bytes: [UInt8] {
     let type = etherType ?? (destination.family == .ipv4 ? 0x0800 : 0x86dd)
-    return destinationMAC + sourceMAC + type.octets + ipHeader + udp
+    return destinationMAC + sourceMAC + type.octets + ipHeader + udp + padding
   }
 
   /// The packet's own family is told by its source where it is not for a family at all.
@@ -60,37 +74,47 @@ struct Datagram {
     let length = UInt16(8 + payload.count)
     switch destination.family {
     case .ipv6:
-      return [0x6a, 0xbc, 0xde, 0xf0] + length.octets + [ipProtocol, lifetime]
-        + source.octets + destination.octets
+      return [(version ?? 6) << 4 | 0xa, 0xbc, 0xde, 0xf0] + (ipLength ?? length).octets
+        + [ipProtocol, lifetime] + source.octets + destination.octets
     case .ipv4:
       let words = headerWords ?? UInt8(5 + options.count / 4)
+      let total = ipLength ?? UInt16(20 + options.count) + length
       var header =
-        [0x40 | words, 0x10] + (UInt16(20 + options.count) + length).octets + [0x12, 0x34]
+        [(version ?? 4) << 4 | words, 0x10] + total.octets + identification.octets
         + fragment.octets + [lifetime, ipProtocol, 0, 0] + source.octets + destination.octets
         + options
-      header.replaceSubrange(10..<12, with: (~internetSum(header)).octets)
+      let sum = internetSum(header + headerChecksumError.octets)
+      header.replaceSubrange(10..<12, with: (~sum).octets)
       return header
     }
   }
 
+  /// What the UDP header says, or what there is of it.
+  private var udpHeaderLength: UInt16 { udpLength ?? UInt16(8 + payload.count) }
+
   /// Pseudo-header (RFC 768, RFC 8200 section 8.1), UDP header with a checksum of 0, and payload.
   private var covered: [UInt8] {
-    let length = UInt32(8 + payload.count)
+    let length = UInt32(udpHeaderLength)
     let pseudo = source.octets + destination.octets + length.octets + UInt32(17).octets
-    return pseudo + udpHeader(checksum: 0) + payload
+    return pseudo + udpHeader(checksum: 0) + payload.prefix(max(0, Int(length) - 8))
   }
 
   private func udpHeader(checksum: UInt16) -> [UInt8] {
-    sourcePort.octets + destinationPort.octets + UInt16(8 + payload.count).octets + checksum.octets
+    sourcePort.octets + destinationPort.octets + udpHeaderLength.octets + checksum.octets
   }
 
   private var udp: [UInt8] {
-    var value: UInt16 = 0
-    if checksum == .computed {
-      value = ~internetSum(covered)
-      if value == 0 { value = 0xffff }
+    var covered = covered
+    switch checksum {
+    case .none: return udpHeader(checksum: 0) + payload
+    case .computed: break
+    case .wrong(let difference):
+      // Summed up as a word of its own.
+      if covered.count % 2 == 1 { covered.append(0) }
+      covered += difference.octets
     }
-    return udpHeader(checksum: value) + payload
+    let value = ~internetSum(covered)
+    return udpHeader(checksum: value == 0 ? 0xffff : value) + payload
   }
 
   /// The checksum that stands in the UDP header.

@@ -1,0 +1,90 @@
+// Who can become a client, and that one who is known is not asked again.
+import LoadBalancing
+import Testing
+
+@Suite("Clients", .serialized)
+struct ClientTests {
+  @Test("everyone who can be answered becomes one", arguments: AddressFamily.allCases)
+  func answerable(family: AddressFamily) throws {
+    let director = try Director(family, level: .trace)
+    let network = director.network
+    var requests = ClientAddress.answerable(network).map { address in
+      Case.changed(network.request(client: 0)) { $0.source = address }
+    }
+    requests += [1, 65535].map { network.request(client: 0, clientPort: $0) }
+    requests.append(Case.changed(network.request(client: 0)) { $0.source = network.server(3) })
+    for (index, request) in requests.enumerated() {
+      let server = network.server(1 + index % 3)
+      try director.expect(
+        .sent("from \(request.source)", .ingressNewNAT, request, to: server))
+      try director.expect(
+        .sent("from \(request.source)", .ingressReusedNAT, request, to: server))
+    }
+  }
+
+  @Test("a real server may write to everyone who can answer", arguments: AddressFamily.allCases)
+  func serverInitiated(family: AddressFamily) throws {
+    let director = try Director(family, level: .trace)
+    let network = director.network
+    for address in ClientAddress.answerable(network) {
+      let reply = Case.changed(network.reply(server: 2, client: 0)) { $0.destination = address }
+      try director.expect(
+        .sent("to \(address)", .egressNewNAT, reply, from: network.virtualServer))
+    }
+  }
+
+  /// As tables have them that were filled before anyone was asked.
+  @Test(
+    "who is known is asked for nothing, until the server goes", arguments: AddressFamily.allCases)
+  func known(family: AddressFamily) throws {
+    let director = try Director(family, level: .trace)
+    let network = director.network
+    #expect(try director.server(of: 0) == network.server(1))
+    _ = director.events()
+    let word = try #require(try director.association(of: 0))
+    for address in ClientAddress.unanswerable(network) {
+      let request = Case.changed(network.request(client: 0)) { $0.source = address }
+      let reply = Case.changed(network.reply(server: 1, client: 0)) { $0.destination = address }
+      try director.dataPlane.apply(network.servers(1..<4))
+      try director.setAssociation(ofSourceOf: request, word)
+      try director.expect(.sent("\(address)", .ingressReusedNAT, request, to: network.server(1)))
+      try director.expect(
+        .sent("\(address)", .egressReusedNAT, reply, from: network.virtualServer))
+      try director.dataPlane.apply(network.servers(2..<4))
+      try director.expect(
+        Case(name: "\(address)", event: .invalidClient, verdict: .drop, datagram: request))
+      let other = Case.changed(reply) { $0.source = network.server(2) }
+      try director.expect(
+        Case(name: "\(address)", event: .unhandledTraffic, verdict: .pass, datagram: other))
+    }
+  }
+
+  /// Addresses that differ in one bit are others, wherever it is.
+  @Test("every bit of an address counts", arguments: AddressFamily.allCases)
+  func everyBit(family: AddressFamily) throws {
+    let director = try Director(family, level: .trace)
+    let network = director.network
+    #expect(try director.server(of: 0) == network.server(1))
+    _ = director.events()
+    for address in ClientAddress.neighbours(of: network.virtualServer) {
+      let request = Case.changed(network.request(client: 0)) { $0.destination = address }
+      try director.expect(
+        Case(name: "to \(address)", event: .unhandledTraffic, verdict: .pass, datagram: request))
+    }
+    for address in ClientAddress.neighbours(of: network.server(1)) {
+      let reply = Case.changed(network.reply(server: 1, client: 0)) { $0.source = address }
+      // Two of the neighbours may be real servers themselves.
+      let isServer = network.servers(1..<4).contains(address)
+      try director.expect(
+        Case(
+          name: "from \(address)", event: isServer ? .egressNotAuthorized : .unhandledTraffic,
+          verdict: isServer ? .drop : .pass, datagram: reply))
+    }
+    for address in ClientAddress.neighbours(of: network.client(0)) {
+      let reply = Case.changed(network.reply(server: 2, client: 0)) { $0.destination = address }
+      try director.expect(
+        .sent("to \(address)", .egressNewNAT, reply, from: network.virtualServer))
+    }
+    #expect(try director.server(of: 0) == network.server(1))
+  }
+}
