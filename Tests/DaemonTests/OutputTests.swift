@@ -26,7 +26,7 @@ import Testing
     #expect(output.write("x" + String(repeating: "🜂", count: 20_000), spare: false))
     let line = try #require(pipe.read(while: output.flush).first)
     // Not the whole line, which would fill the report of a failure.
-    #expect(line.suffix(20) == "🜂… (\(80_001 - Output.longestLine + 3) bytes more)")
+    #expect(line.suffix(21) == "🜂… (\(80_001 - Output.longestLine + 3) bytes more)")
   }
 
   @Test func theLongestLineIsWhole() throws {
