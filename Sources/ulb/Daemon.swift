@@ -21,7 +21,6 @@ final class Daemon {
   private var interfaceLostAt: ContinuousClock.Instant?
   private var lastCount: ContinuousClock.Instant
   private var lastWatchdog: ContinuousClock.Instant
-  private var droppedBefore: UInt64 = 0
 
   /// How often events are taken and the interface is looked at.
   private static let tick = Duration.milliseconds(100)
@@ -151,7 +150,7 @@ final class Daemon {
 
   /// Something for who looks into the daemon, at the levels that show each packet as well.
   private func debug(_ message: String) {
-    if configuration.effective.logLevel <= .debug { log.notice(message) }
+    if configuration.effective.logLevel <= .debug { log.debug(message) }
   }
 
   // MARK: Events
@@ -169,13 +168,7 @@ final class Daemon {
   }
 
   private func countLostEvents() {
-    let lost = (try? dataPlane.lostEvents()) ?? 0
-    let dropped = log.droppedEvents - droppedBefore
-    droppedBefore = log.droppedEvents
-    if lost + dropped > 0 {
-      log.warning(
-        "\(lost + dropped) events lost: they came faster than they could be read and written")
-    }
+    log.reportLostEvents(unread: (try? dataPlane.lostEvents()) ?? 0)
   }
 
   // MARK: Signals

@@ -1,5 +1,6 @@
 // Standard error: the one line that a failure ends with, and libbcc's dumps.
 import Glibc
+import Systemd
 
 enum StandardError {
   /// Writes all of a text, as far as anybody takes it.
@@ -14,11 +15,20 @@ enum StandardError {
 
   /// Writes why the program ends.
   static func write(failure: String) {
-    write("ulb: error: \(failure)\n")
+    line("ulb: error: \(failure)", .error)
   }
 
   /// Writes what the operator hardly meant, a line each.
   static func write(warnings: [String]) {
-    for warning in warnings { write("ulb: warning: \(warning)\n") }
+    for warning in warnings { line("ulb: warning: \(warning)", .warning) }
+  }
+
+  /// Whether the journal reads it.
+  static var isJournal: Bool { Journal.reads(2) }
+
+  /// A line of the program's own, with its priority where the journal reads it.
+  private static func line(_ text: String, _ priority: Journal.Priority) {
+    let line = Output.cut(text, at: Output.longestLine)
+    write((isJournal ? Journal.marked(line, priority) : line) + "\n")
   }
 }

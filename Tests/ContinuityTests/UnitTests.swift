@@ -74,6 +74,37 @@ import Testing
     #expect(try unit.journal().contains("... ulb stopped."))
   }
 
+  /// `journalctl -p` finds the lines that it is asked for.
+  @Test func linesHavePrioritiesInTheJournal() throws {
+    let unit = try Unit(options: Unit.options(.ipv4, "-l DEBUG"))
+    let network = try Network(unit.topology)
+    try unit.systemctl("start")
+    #expect(try network.serversOfNewClients(1) == ["srv1"])
+    try unit.write("nonsense", to: "/etc/ulb/lb0.servers")
+    try unit.waitForJournal("Unable to load config file")
+    try unit.waitForJournal("(NEW ASSOCIATION)")
+    #expect(try unit.property("LogRateLimitIntervalUSec") == "0")
+
+    func lines(_ priorities: String) throws -> [String] {
+      try unit.container.run(
+        "journalctl", "--no-pager", "--output=cat", "--priority", priorities,
+        "_SYSTEMD_UNIT=\(Unit.name)"
+      ).split(separator: "\n").map(String.init)
+    }
+    let errors = try lines("err")
+    #expect(errors.count == 1)
+    #expect(errors.first?.hasPrefix("ERROR: Unable to load config file") == true, "\(errors)")
+    let notices = try lines("notice..notice")
+    for text in ["Virtual Server ", "XDP program attached to lb0"] {
+      #expect(notices.contains { $0.contains(text) }, "\(text) in \(notices)")
+    }
+    let details = try lines("debug..debug")
+    for text in ["Start: render", " Destination NAT", "(NEW ASSOCIATION)", " Source NAT"] {
+      #expect(details.contains { $0.contains(text) }, "\(text) in \(details)")
+    }
+    #expect(!(errors + notices + details).contains { $0.hasPrefix("<") })
+  }
+
   /// 0 is best, 10 is worst.
   @Test func exposureIsSmall() throws {
     let unit = Package.path("scripts/systemd/ulb@.service")

@@ -38,3 +38,99 @@ import Testing
       ])
   }
 }
+
+/// What the journal gets: sd-daemon(3).
+@Suite struct JournalLogTests {
+  private let pipe: Pipe
+  private let log: Log
+
+  init() throws {
+    pipe = try Pipe()
+    log = Log(format: .text, family: .ipv4, output: Output(pipe.writing), isJournal: true)
+  }
+
+  private static func record(_ event: Event) -> EventRecord {
+    let mac: [UInt8] = [2, 0, 0, 0, 0, 1]
+    let address = IPAddress("10.0.0.1")!
+    return EventRecord(
+      event: event, sourceMAC: mac, destinationMAC: mac, source: address, destination: address,
+      sourcePort: 1, destinationPort: 2, newSourceMAC: mac, newDestinationMAC: mac,
+      newSource: address, newDestination: address)
+  }
+
+  private func lines() -> [String] { pipe.read(while: log.flush) }
+
+  @Test func eachOwnLineBeginsWithItsPriority() {
+    log.notice("one\ntwo")
+    log.error("three\nfour")
+    log.warning("five")
+    log.debug("six")
+    #expect(
+      lines() == [
+        "<5>one", "<5>two", "<3>ERROR: three", "<3>four", "<4>WARNING: five", "<7>six",
+      ])
+  }
+
+  @Test(arguments: Event.allCases) func eachLineOfAnEventBeginsWithItsPriority(event: Event) {
+    log.event(Self.record(event))
+    let expected =
+      switch event.level {
+      case .critical: "<2>"
+      case .error: "<3>"
+      case .warning: "<4>"
+      case .info: "<6>"
+      case .debug, .trace: "<7>"
+      }
+    let lines = lines()
+    #expect(lines.count == (event.kind == .translated ? 2 : 1))
+    for line in lines { #expect(line.hasPrefix(expected + " ") || line.hasPrefix(expected + "0")) }
+  }
+
+  @Test func manyEventsOfALevelHideNothingElse() throws {
+    var written = 0
+    for _ in 0..<EventAllowance.burst + 5_000 {
+      log.event(Self.record(.notUDP))
+      written += lines().count
+    }
+    let allowed = EventAllowance.burst
+    #expect((allowed...allowed + 4_000).contains(written))
+    log.event(Self.record(.egressNotAuthorized))
+    log.notice("ulb's own")
+    log.reportLostEvents(unread: 0)
+    log.reportLostEvents(unread: 0)
+    let rest = lines()
+    #expect(rest.count == 3)
+    #expect(rest[0].hasPrefix("<6>") && rest[0].contains("Not associated real server"))
+    #expect(rest[1] == "<5>ulb's own")
+    let count = allowed + 5_000 - written
+    #expect(
+      rest[2]
+        == "<4>WARNING: \(count) events not logged: the journal gets at most 10000 of a level in 30 s"
+    )
+  }
+
+  @Test func anotherReaderGetsEveryEventAndNoPriority() throws {
+    let log = Log(format: .text, family: .ipv4, output: Output(pipe.writing), isJournal: false)
+    var written = 0
+    for _ in 0..<EventAllowance.burst + 5_000 {
+      log.event(Self.record(.notUDP))
+      let lines = pipe.read(while: log.flush)
+      #expect(lines.first?.hasPrefix("<") == false)
+      written += lines.count
+    }
+    #expect(written == EventAllowance.burst + 5_000)
+  }
+
+  @Test func theAllowanceComesBackWithTime() {
+    var allowance = EventAllowance()
+    let start = ContinuousClock.now
+    let burst = EventAllowance.burst
+    func taken(_ level: LogLevel, at time: ContinuousClock.Instant) -> Int {
+      (0..<2 * burst).count { _ in allowance.take(level, now: time) }
+    }
+    #expect(taken(.info, at: start) == burst)
+    #expect(taken(.warning, at: start) == burst)
+    let half = taken(.info, at: start + EventAllowance.interval / 2)
+    #expect((burst / 2 - 1...burst / 2 + 1).contains(half))
+  }
+}
