@@ -21,6 +21,8 @@ public enum BCCError: Error, Equatable, Sendable {
   case system(operation: String, errno: Int32)
   /// A table is not laid out as its user expects, sizes in bytes.
   case layout(table: String, expected: Int, found: Int)
+  /// A descriptor that somebody else has kept refers to something else.
+  case foreign(expected: String)
 
   /// The error number, where the kernel gave one.
   public var errno: Int32? {
@@ -45,6 +47,7 @@ extension BCCError: CustomStringConvertible {
     case .system(let operation, let number): "\(operation): \(errorText(number))"
     case .layout(let table, let expected, let found):
       "the BPF table \(table) has entries of \(found) bytes, not \(expected)"
+    case .foreign(let expected): "it is no \(expected)"
     }
   }
 

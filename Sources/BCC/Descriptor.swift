@@ -20,4 +20,37 @@ final class Descriptor: Sendable {
   deinit {
     close(number)
   }
+
+  /// What the kernel names its BPF objects in /proc/self/fd.
+  enum Kind: String {
+    case table = "bpf-map"
+    case program = "bpf-prog"
+    case link = "bpf_link"
+
+    fileprivate var name: String {
+      switch self {
+      case .table: "BPF table"
+      case .program: "BPF program"
+      case .link: "BPF link"
+      }
+    }
+  }
+
+  /// Takes over a descriptor that somebody else has kept. It is closed where it is not of this
+  /// kind: what bpf(2) tells of one kind reads like another's.
+  convenience init(adopting number: Int32, as kind: Kind) throws(BCCError) {
+    self.init(owning: number)
+    guard Descriptor.isOpen(number, on: kind) else { throw .foreign(expected: kind.name) }
+  }
+
+  /// Whether a descriptor refers to a BPF object of this kind.
+  static func isOpen(_ number: Int32, on kind: Kind) -> Bool {
+    var target = [UInt8](repeating: 0, count: 64)
+    let count = target.withUnsafeMutableBytes { target in
+      target.withMemoryRebound(to: CChar.self) {
+        readlink("/proc/self/fd/\(number)", $0.baseAddress!, $0.count)
+      }
+    }
+    return target.prefix(max(0, count)).elementsEqual("anon_inode:\(kind.rawValue)".utf8)
+  }
 }

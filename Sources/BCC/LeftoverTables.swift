@@ -13,7 +13,8 @@ struct OpenTables {
         let name = withUnsafeBytes(of: entry.pointee.d_name) {
           String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
         }
-        if let number = Int32(name), OpenTables.isMap(number) { numbers.insert(number) }
+        guard let number = Int32(name), Descriptor.isOpen(number, on: .table) else { continue }
+        numbers.insert(number)
       }
     }
     self.numbers = numbers
@@ -22,15 +23,5 @@ struct OpenTables {
   /// Closes the maps that are open now and were not then.
   func closeNewer() {
     for number in OpenTables().numbers.subtracting(numbers) { close(number) }
-  }
-
-  private static func isMap(_ number: Int32) -> Bool {
-    var target = [UInt8](repeating: 0, count: 64)
-    let count = target.withUnsafeMutableBytes { target in
-      target.withMemoryRebound(to: CChar.self) {
-        readlink("/proc/self/fd/\(number)", $0.baseAddress!, $0.count)
-      }
-    }
-    return target.prefix(max(0, count)).elementsEqual("anon_inode:bpf-map".utf8)
   }
 }

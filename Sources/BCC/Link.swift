@@ -39,14 +39,9 @@ public final class Link: Sendable {
   /// The link behind a descriptor that somebody else has kept. Takes the descriptor over. Throws
   /// where it is no XDP link.
   public init(adopting number: Int32) throws(BCCError) {
-    descriptor = Descriptor(owning: number)
-    var info = bpf_link_info()
-    var length = UInt32(MemoryLayout<bpf_link_info>.size)
-    guard bpf_obj_get_info_by_fd(number, &info, &length) == 0 else {
-      throw .system(operation: "look at a kept XDP link", errno: errno)
-    }
-    guard info.type == BPF_LINK_TYPE_XDP.rawValue else {
-      throw .system(operation: "take over a kept XDP link", errno: EINVAL)
+    descriptor = try Descriptor(adopting: number, as: .link)
+    guard try info().type == BPF_LINK_TYPE_XDP.rawValue else {
+      throw .foreign(expected: "XDP link")
     }
   }
 

@@ -40,7 +40,7 @@ public final class Program: Sendable {
 
   /// The id of the program behind a descriptor that somebody else has kept. Closes the descriptor.
   public static func id(adopting number: Int32) throws(BCCError) -> UInt32 {
-    try info(of: Descriptor(owning: number)).id
+    try info(of: Descriptor(adopting: number, as: .program)).id
   }
 
   /// Lends the descriptor for the time of a call that hands it to somebody else.

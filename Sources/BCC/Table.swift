@@ -4,6 +4,19 @@ import Glibc
 
 /// A BPF map. Keys and leaves are plain C structs, checked against the map's own sizes.
 public final class Table: Sendable {
+  /// The types of maps that this module knows how to read and write (`enum bpf_map_type`).
+  public enum Kind: Sendable {
+    case hash, array, leastRecentlyUsed
+
+    public var rawValue: UInt32 {
+      switch self {
+      case .hash: BPF_MAP_TYPE_HASH.rawValue
+      case .array: BPF_MAP_TYPE_ARRAY.rawValue
+      case .leastRecentlyUsed: BPF_MAP_TYPE_LRU_HASH.rawValue
+      }
+    }
+  }
+
   public let name: String
   /// `enum bpf_map_type`.
   public let type: UInt32
@@ -32,7 +45,7 @@ public final class Table: Sendable {
 
   /// The map behind a descriptor that somebody else has kept. Takes the descriptor over.
   public convenience init(adopting number: Int32) throws(BCCError) {
-    let descriptor = Descriptor(owning: number)
+    let descriptor = try Descriptor(adopting: number, as: .table)
     var info = bpf_map_info()
     var length = UInt32(MemoryLayout<bpf_map_info>.size)
     guard bpf_obj_get_info_by_fd(number, &info, &length) == 0 else {

@@ -87,10 +87,7 @@ extension DataPlane {
       try onEachCPU { () throws(BCCError) in
         guard count > capacity else { return }
         let fillers = UInt32(table.capacity - capacity)
-        switch configuration.family {
-        case .ipv4: try fill(table, fillers, IPv4Layout.self)
-        case .ipv6: try fill(table, fillers, IPv6Layout.self)
-        }
+        try fill(table, fillers, configuration.family.layout)
         count = try self.count(former)
       }
     }
@@ -123,36 +120,15 @@ extension DataPlane {
         tables.associations, realServers: realServers, plan: servers, layout: layout)
       return try writer.write(associations, onlyMissing: onlyMissing)
     }
-    switch configuration.family {
-    case .ipv4: return try write(IPv4Layout.self)
-    case .ipv6: return try write(IPv6Layout.self)
-    }
+    return try write(configuration.family.layout)
   }
 
   private static func reader(
     of tables: Tables, _ slots: [ServerTable.Slot?], _ family: AddressFamily
   ) throws(BCCError) -> AssociationReader {
-    switch family {
-    case .ipv4: try AssociationReader(tables.associations, slots: slots, layout: IPv4Layout.self)
-    case .ipv6: try AssociationReader(tables.associations, slots: slots, layout: IPv6Layout.self)
+    func reader<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) -> AssociationReader {
+      try AssociationReader(tables.associations, slots: slots, layout: layout)
     }
-  }
-
-  /// The plan that kept tables have in force, and whether for this virtual server.
-  static func read(_ kept: Tables, _ configuration: Configuration) throws(BCCError) -> (
-    plan: ServerTable, isOfVirtualServer: Bool
-  ) {
-    func read<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) -> (
-      plan: ServerTable, isOfVirtualServer: Bool
-    ) {
-      try RealServerTables<Layout>(
-        tables: kept, virtualServer: configuration.virtualServer,
-        maxRealServers: kept.maxRealServers
-      ).read()
-    }
-    switch configuration.family {
-    case .ipv4: return try read(IPv4Layout.self)
-    case .ipv6: return try read(IPv6Layout.self)
-    }
+    return try reader(family.layout)
   }
 }

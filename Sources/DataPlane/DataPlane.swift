@@ -56,21 +56,20 @@ public final class DataPlane {
   ///
   /// - Parameter kept: tables that another process has kept. Those that fit are used as they are,
   ///   and what they hold stays in force until ``apply(_:)``; else associations are copied.
-  public convenience init(_ configuration: Configuration, adopting kept: Tables? = nil)
+  public convenience init(_ configuration: Configuration, adopting kept: KeptTables? = nil)
     throws(DataPlaneError)
   {
     let capacity = Renderer.slotCount(maxRealServers: configuration.maxRealServers)
-    guard let kept, kept.family == configuration.family,
-      let (plan, isOfVirtualServer) = try? DataPlane.read(kept, configuration)
-    else {
+    guard let kept, kept.family == configuration.family else {
       self.init(
         configuration, try DataPlane.load(configuration, keeping: nil),
         ServerTable(capacity: capacity))
       try apply(configuration.realServers)
       return
     }
-    if isOfVirtualServer, kept.fit(configuration) {
-      self.init(configuration, try DataPlane.load(configuration, keeping: kept), plan)
+    if kept.isOf(virtualServer: configuration.virtualServer), kept.tables.fit(configuration) {
+      let plan = kept.servers
+      self.init(configuration, try DataPlane.load(configuration, keeping: kept.tables), plan)
       self.configuration.realServers = plan.round.compactMap { plan.slots[Int($0)]?.address }
       adoption = .shared
       return
@@ -79,7 +78,7 @@ public final class DataPlane {
       configuration, try DataPlane.load(configuration, keeping: nil),
       ServerTable(capacity: capacity))
     try apply(configuration.realServers)
-    former = (kept, plan.slots)
+    former = (kept.tables, kept.servers.slots)
     adoption = .copied(try copyFormer(onlyMissing: false))
   }
 
@@ -133,8 +132,7 @@ public final class DataPlane {
     if let version = LibraryVersion.loaded, version < .oldestSupported {
       throw .libraryTooOld(version)
     }
-    // Two banks of twice as many slots are counted in 32 bits.
-    guard configuration.maxRealServers <= 1 << 28 else {
+    guard configuration.maxRealServers <= Tables.mostRealServers else {
       throw .outOfMemory(
         table: "real_servers",
         advice: "\(configuration.maxRealServers) real servers; lower --max_realservers (-mrs)")
@@ -206,10 +204,7 @@ public final class DataPlane {
     var plan = servers
     let change = plan.apply(list)
     do throws(BCCError) {
-      switch configuration.family {
-      case .ipv4: try realServers(IPv4Layout.self).write(plan, replacing: servers)
-      case .ipv6: try realServers(IPv6Layout.self).write(plan, replacing: servers)
-      }
+      try write(plan, configuration.family.layout)
     } catch {
       throw .wording(error)
     }
@@ -219,10 +214,13 @@ public final class DataPlane {
     return change
   }
 
-  private func realServers<Layout>(_ layout: Layout.Type) -> RealServerTables<Layout> {
-    RealServerTables(
+  private func write<Layout: FamilyLayout>(_ plan: ServerTable, _ layout: Layout.Type)
+    throws(BCCError)
+  {
+    try RealServerTables<Layout>(
       tables: tables, virtualServer: configuration.virtualServer,
-      maxRealServers: Int(configuration.maxRealServers))
+      maxRealServers: Int(configuration.maxRealServers)
+    ).write(plan, replacing: servers)
   }
 
   // MARK: Events

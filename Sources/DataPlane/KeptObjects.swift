@@ -1,74 +1,134 @@
 // The kernel objects of a process that was here before: its tables and its link to the interface.
 // Knows their names, not who kept them.
 import BCC
+import Glibc
 import LoadBalancing
 
 /// What a former process has handed on. The link keeps its program attached, so that packets flow
 /// from the first process's start on to the last one's stop.
 public struct KeptObjects: Sendable {
-  /// The tables of the attached program; `nil` where there are none that are whole.
-  public let tables: Tables?
+  /// The tables of the attached program; `nil` where there are none that can be trusted.
+  public let tables: KeptTables?
   public let link: Link?
-  /// The number of the set of tables in force; a new set gets the next one.
-  public let generation: Int
-  private let stale: Set<String>
+  /// What was kept and cannot be trusted, a line each. The start goes on without it.
+  public let refusals: [String]
+  /// The number of the set of tables that ``tables`` are; 0 for none.
+  private let set: Int
+  /// A number that no kept set has.
+  public let unusedSet: Int
+  /// All names but the link's.
+  private let names: Set<String>
 
   /// The name under which the link is kept.
   public static let linkName = "link"
 
   /// Takes the descriptors over; what is no object of ours is closed.
   public init(_ descriptors: [(name: String, descriptor: Int32)]) {
-    var sets: [Int: [String: Table]] = [:]
-    var programs: [Int: UInt32] = [:]
-    var link: Link?
-    var stale: Set<String> = []
-    for (name, descriptor) in descriptors {
-      let parts = name.split(separator: ".")
-      if name == KeptObjects.linkName {
-        link = try? Link(adopting: descriptor)
-      } else if parts.count == 2, let set = Int(parts[1]), parts[0] == KeptObjects.programName {
-        programs[set] = try? Program.id(adopting: descriptor)
-        stale.insert(name)
-      } else if let table = try? Table(adopting: descriptor), parts.count == 2,
-        let set = Int(parts[1])
-      {
-        sets[set, default: [:]][String(parts[0])] = table
-        stale.insert(name)
-      } else {
-        stale.insert(name)
+    var found = Found()
+    for (name, descriptor) in descriptors { found.take(descriptor, as: name) }
+    var whole: [Int: KeptTables] = [:]
+    for (set, tables) in found.tables.sorted(by: { $0.key < $1.key }) {
+      do throws(KeptTables.Refusal) {
+        if let name = found.ambiguous[set] { throw KeptTables.Refusal("\(name) is there twice") }
+        whole[set] = try KeptTables(tables)
+      } catch {
+        found.refusals.append("The kept tables of set \(set) are not used: \(error.reason).")
       }
     }
-    // Two sets are there if a process died while it exchanged one for the other. The new one was
-    // kept together with its program: whether that is attached tells which is in force.
-    let attached = try? link?.programID()
-    let whole = sets.compactMapValues { Tables(kept: $0) }
-    func rank(_ set: Int) -> Int {
-      guard let program = programs[set] else { return 1 }
-      return program == attached ? 2 : 0
-    }
-    let current = whole.keys.sorted().max { rank($0) < rank($1) }
-    tables = current.flatMap { whole[$0] }
-    self.link = link
-    generation = current ?? sets.keys.max() ?? 0
-    self.stale = stale
+    let attached = try? found.link?.programID()
+    set = KeptObjects.setInForce(Set(whole.keys), programs: found.programs, attached: attached)
+    tables = whole[set]
+    link = found.link
+    unusedSet = (Set(found.tables.keys).union(found.programs.keys).max() ?? 0) + 1
+    refusals = found.refusals
+    names = Set(descriptors.map(\.name)).subtracting([KeptObjects.linkName])
   }
+
+  /// Two sets are there if a process died while it exchanged one for the other. The new one was
+  /// kept together with its program: whether that is attached tells which is in force.
+  ///
+  /// - Returns: 0 where none is.
+  private static func setInForce(
+    _ whole: Set<Int>, programs: [Int: UInt32], attached: UInt32?
+  ) -> Int {
+    // Where the set in force is one that cannot be trusted, another is not better.
+    if let set = programs.first(where: { $0.value == attached })?.key {
+      return whole.contains(set) ? set : 0
+    }
+    let settled = whole.filter { programs[$0] == nil }
+    return settled.min() ?? whole.min() ?? 0
+  }
+
+  /// What the descriptors are, as far as they are what their names say.
+  private struct Found {
+    var tables: [Int: [String: Table]] = [:]
+    var programs: [Int: UInt32] = [:]
+    var link: Link?
+    var refusals: [String] = []
+    /// A name that came twice, of each set that has one.
+    var ambiguous: [Int: String] = [:]
+
+    mutating func take(_ descriptor: Int32, as name: String) {
+      do throws(BCCError) {
+        if name == KeptObjects.linkName {
+          let link = try Link(adopting: descriptor)
+          guard self.link == nil else { return refuse(name, "there is another one") }
+          self.link = link
+        } else if let (kind, set) = KeptObjects.parse(name) {
+          if kind == KeptObjects.programName {
+            programs[set] = try Program.id(adopting: descriptor)
+          } else if tables[set, default: [:]].updateValue(
+            try Table(adopting: descriptor), forKey: kind) != nil
+          {
+            ambiguous[set] = kind
+          }
+        } else {
+          close(descriptor)
+          refuse(name, "ulb keeps nothing of that name")
+        }
+      } catch {
+        refuse(name, "\(error)")
+      }
+    }
+
+    private mutating func refuse(_ name: String, _ reason: String) {
+      let shown = name.count > 40 ? "\(name.prefix(40))…" : name
+      refusals.append("The kept descriptor '\(shown)' is not used: \(reason).")
+    }
+  }
+
+  // MARK: Names
 
   /// The names of all that is no longer in force, and better forgotten.
   ///
   /// - Parameter isReplaced: whether the set of tables itself has been exchanged for a new one.
   public func staleNames(isReplaced: Bool) -> [String] {
-    guard let tables, !isReplaced else { return stale.sorted() }
-    return stale.subtracting(KeptObjects.names(of: tables, generation: generation).map(\.name))
-      .sorted()
+    guard tables != nil, !isReplaced else { return names.sorted() }
+    return names.subtracting(Tables.names.map { KeptObjects.name(of: $0, set: set) }).sorted()
   }
 
   /// The names under which a set of tables is kept.
-  public static func names(of tables: Tables, generation: Int) -> [(name: String, table: Table)] {
-    tables.all.map { ("\($0.name).\(generation)", $0.table) }
+  public static func names(of tables: Tables, set: Int) -> [(name: String, table: Table)] {
+    tables.all.map { (name(of: $0.name, set: set), $0.table) }
   }
 
   /// The name under which a program is kept while its set of tables is not yet in force.
-  public static func programName(generation: Int) -> String { "\(programName).\(generation)" }
+  public static func programName(set: Int) -> String { name(of: programName, set: set) }
 
   private static let programName = "program"
+
+  private static func name(of kind: String, set: Int) -> String { "\(kind).\(set)" }
+
+  /// The most that a set's number can be. Each exchange of the tables adds one.
+  private static let mostSets = 1_000_000_000
+
+  /// What a name says, if it is one of ours.
+  private static func parse(_ name: String) -> (kind: String, set: Int)? {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 2, let set = Int(parts[1]), (1...mostSets).contains(set),
+      name == self.name(of: parts[0], set: set),
+      parts[0] == programName || Tables.names.contains(parts[0])
+    else { return nil }
+    return (parts[0], set)
+  }
 }

@@ -37,13 +37,13 @@ protocol FamilyLayout {
   associatedtype AddressKey: BitwiseCopyable
   associatedtype FlowKey: BitwiseCopyable
 
-  static var family: AddressFamily { get }
-
   /// A slot that was never used.
   static var unusedRealServer: RealServer { get }
   static func realServer(_ slot: ServerTable.Slot, virtualServer: IPAddress) -> RealServer
   /// `nil` for a slot that was never used.
   static func slot(_ realServer: RealServer) -> ServerTable.Slot?
+  /// Whether the generation that counts is that of the slot, or none.
+  static func isWhole(_ realServer: RealServer) -> Bool
   static func checksumDelta(_ realServer: RealServer) -> UInt16
   static func key(_ address: IPAddress) -> AddressKey
   static func key(_ client: Client) -> FlowKey
@@ -52,12 +52,26 @@ protocol FamilyLayout {
   static func fillerKey(_ number: UInt32) -> FlowKey
 }
 
+extension FamilyLayout {
+  /// Bytes of a client in the association table.
+  static var clientSize: Int { MemoryLayout<FlowKey>.size }
+}
+
+extension AddressFamily {
+  /// The family's structs. To be handed to a generic function.
+  var layout: any FamilyLayout.Type {
+    switch self {
+    case .ipv4: IPv4Layout.self
+    case .ipv6: IPv6Layout.self
+    }
+  }
+}
+
 enum IPv4Layout: FamilyLayout {
   typealias RealServer = real_server_v4
   typealias AddressKey = AddressKeyV4
   typealias FlowKey = flow_key_v4
 
-  static var family: AddressFamily { .ipv4 }
   static var unusedRealServer: real_server_v4 { real_server_v4() }
 
   static func realServer(_ slot: ServerTable.Slot, virtualServer: IPAddress) -> real_server_v4 {
@@ -72,6 +86,10 @@ enum IPv4Layout: FamilyLayout {
     return ServerTable.Slot(
       address: IPAddress(words: (server.address, 0, 0, 0), family: .ipv4),
       generation: server.last_generation, isListed: server.generation != 0)
+  }
+
+  static func isWhole(_ server: real_server_v4) -> Bool {
+    server.generation == 0 || server.generation == server.last_generation
   }
 
   static func checksumDelta(_ server: real_server_v4) -> UInt16 { server.checksum_delta }
@@ -94,7 +112,6 @@ enum IPv6Layout: FamilyLayout {
   typealias AddressKey = AddressKeyV6
   typealias FlowKey = flow_key_v6
 
-  static var family: AddressFamily { .ipv6 }
   static var unusedRealServer: real_server_v6 { real_server_v6() }
 
   static func realServer(_ slot: ServerTable.Slot, virtualServer: IPAddress) -> real_server_v6 {
@@ -109,6 +126,10 @@ enum IPv6Layout: FamilyLayout {
     return ServerTable.Slot(
       address: IPAddress(words: server.address, family: .ipv6),
       generation: server.last_generation, isListed: server.generation != 0)
+  }
+
+  static func isWhole(_ server: real_server_v6) -> Bool {
+    server.generation == 0 || server.generation == server.last_generation
   }
 
   static func checksumDelta(_ server: real_server_v6) -> UInt16 { server.checksum_delta }

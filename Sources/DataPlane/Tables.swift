@@ -42,33 +42,58 @@ public struct Tables: Sendable {
     self.control = control
   }
 
-  /// The family that the tables were made for; `nil` for layouts that this program does not know.
-  var family: AddressFamily? {
-    func isLaidOut<Layout: FamilyLayout>(_ layout: Layout.Type) -> Bool {
-      associations.keySize == MemoryLayout<Layout.FlowKey>.size
-        && associations.leafSize == MemoryLayout<association>.size
-        && realServers.leafSize == MemoryLayout<Layout.RealServer>.size
-        && realServerIDs.keySize == MemoryLayout<Layout.AddressKey>.size
-        && realServerIDs.leafSize == 4 && rounds.leafSize == 4 && cursor.leafSize == 8
-        && control.leafSize == MemoryLayout<CLayout.control>.size
-        && [realServers, rounds, cursor, control].allSatisfy { $0.keySize == 4 }
+  /// What the layout says of one of the tables.
+  struct Shape: Equatable, CustomStringConvertible {
+    /// `enum bpf_map_type`.
+    let type: UInt32
+    /// In bytes.
+    let keySize, leafSize: Int
+    let flags: UInt32
+
+    init(type: UInt32, keySize: Int, leafSize: Int, flags: UInt32) {
+      (self.type, self.flags) = (type, flags)
+      (self.keySize, self.leafSize) = (keySize, leafSize)
     }
-    if isLaidOut(IPv4Layout.self) { return .ipv4 }
-    if isLaidOut(IPv6Layout.self) { return .ipv6 }
-    return nil
+
+    /// That of a table as it is.
+    init(_ table: Table) {
+      self.init(
+        type: table.type, keySize: table.keySize, leafSize: table.leafSize, flags: table.flags)
+    }
+
+    var description: String {
+      "of type \(type) with \(keySize) + \(leafSize) bytes and flags \(flags)"
+    }
   }
+
+  /// What the template declares under this name.
+  static func shape<Layout: FamilyLayout>(of name: String, _ layout: Layout.Type) -> Shape {
+    func shape<Key, Leaf>(_ type: Table.Kind, _ key: Key.Type, _ leaf: Leaf.Type) -> Shape {
+      Shape(
+        type: type.rawValue, keySize: MemoryLayout<Key>.size, leafSize: MemoryLayout<Leaf>.size,
+        flags: 0)
+    }
+    switch name {
+    case "associations": return shape(.leastRecentlyUsed, Layout.FlowKey.self, association.self)
+    case "real_servers": return shape(.array, UInt32.self, Layout.RealServer.self)
+    case "real_server_ids": return shape(.hash, Layout.AddressKey.self, UInt32.self)
+    case "rounds": return shape(.array, UInt32.self, UInt32.self)
+    case "cursor": return shape(.array, UInt32.self, UInt64.self)
+    default: return shape(.array, UInt32.self, CLayout.control.self)
+    }
+  }
+
+  /// The longest list of real servers that can be counted: two banks of twice as many slots in 32
+  /// bits.
+  static let mostRealServers = 1 << 28
 
   /// The longest list of real servers that the tables were made for.
   var maxRealServers: Int { rounds.capacity / 2 - 1 }
 
   /// Whether a program for this configuration would make tables just like these.
   func fit(_ configuration: Configuration) -> Bool {
-    let slots = Renderer.slotCount(maxRealServers: configuration.maxRealServers)
-    return family == configuration.family
-      && associations.capacity == Int(configuration.maxAssociations)
+    associations.capacity == Int(configuration.maxAssociations)
       && maxRealServers == Int(configuration.maxRealServers)
-      && realServers.capacity == 2 * slots && realServerIDs.capacity == slots
-      && cursor.capacity == 1 && control.capacity == 1
   }
 
   /// The index in the round that the next new client is given.
@@ -136,28 +161,5 @@ struct RealServerTables<Layout: FamilyLayout> {
       }
     }
     try tables.realServerIDs.update(keys: keys, leaves: ids)
-  }
-
-  /// The plan that is in force, and whether it was made for this virtual server.
-  func read() throws(BCCError) -> (plan: ServerTable, isOfVirtualServer: Bool) {
-    let bank = try currentBank()
-    var slots: [ServerTable.Slot?] = []
-    var isOfVirtualServer = true
-    for id in 0..<UInt32(slotCount) {
-      let entry = try tables.realServers.lookup(
-        bank * UInt32(slotCount) + id, as: Layout.RealServer.self)
-      guard let entry, let slot = Layout.slot(entry) else { break }
-      slots.append(slot)
-      if Layout.checksumDelta(entry) != Checksum.delta(from: virtualServer, to: slot.address) {
-        isOfVirtualServer = false
-      }
-    }
-    let start = bank * UInt32(1 + maxRealServers)
-    let length = try tables.rounds.lookup(start, as: UInt32.self) ?? 0
-    var round: [UInt32] = []
-    for index in 0..<min(length, UInt32(maxRealServers)) {
-      if let id = try tables.rounds.lookup(start + 1 + index, as: UInt32.self) { round.append(id) }
-    }
-    return (ServerTable(capacity: slotCount, slots: slots, round: round), isOfVirtualServer)
   }
 }

@@ -40,9 +40,10 @@ final class Daemon {
     self.signals = signals
     self.log = log
     serviceManager = ServiceManager(log: log)
-    store = ObjectStore(serviceManager, generation: kept.generation)
+    store = ObjectStore(serviceManager, set: kept.unusedSet)
     lastCount = clock.now
     lastWatchdog = clock.now
+    for refusal in kept.refusals { log.warning(refusal) }
     // A name that does not exist is said before anything is compiled.
     let interfaceIndex = try Attachment.index(of: configuration.interface)
     dataPlane = try DataPlane(configuration.effective, adopting: kept.tables)

@@ -4,29 +4,29 @@ import DataPlane
 /// What systemd keeps for the next process. Does nothing without systemd.
 final class ObjectStore {
   private let serviceManager: ServiceManager
-  private var generation: Int
+  private let set: Int
   /// What systemd did not take at once, as it was busy.
   private var pending: [String: (ObjectStore) -> Bool] = [:]
 
-  init(_ serviceManager: ServiceManager, generation: Int) {
+  /// - Parameter set: the number of a new set of tables.
+  init(_ serviceManager: ServiceManager, set: Int) {
     self.serviceManager = serviceManager
-    self.generation = generation
+    self.set = set
   }
 
   /// Keeps a new set of tables, besides the one in force if there is one.
   func keepNew(_ dataPlane: DataPlane) {
-    generation += 1
-    for (name, table) in KeptObjects.names(of: dataPlane.tables, generation: generation) {
+    for (name, table) in KeptObjects.names(of: dataPlane.tables, set: set) {
       keep(name) { store in table.withDescriptor { store.serviceManager.store($0, name: name) } }
     }
-    let name = KeptObjects.programName(generation: generation)
+    let name = KeptObjects.programName(set: set)
     let program = dataPlane.program
     keep(name) { store in program.withDescriptor { store.serviceManager.store($0, name: name) } }
   }
 
   /// The new set is in force: forgets all that is not.
   func forget(_ names: [String]) {
-    for name in names + [KeptObjects.programName(generation: generation)] {
+    for name in names + [KeptObjects.programName(set: set)] {
       pending[name] = nil
       serviceManager.removeStored(name: name)
     }

@@ -1,8 +1,10 @@
 // The real program in the real kernel, and the network that the frames of the tests come from.
 import BCC
 import DataPlane
+import Glibc
 import LoadBalancing
 import TestSupport
+import Testing
 
 /// The domain's, as all of these tests mean it.
 typealias AddressFamily = LoadBalancing.AddressFamily
@@ -64,7 +66,7 @@ final class Director {
   init(
     _ family: AddressFamily, servers: [IPAddress]? = nil, level: LogLevel = .error,
     virtualServer: IPAddress? = nil, ports: [UInt16] = Network.ports, maxServers: UInt32 = 32,
-    maxAssociations: UInt32 = 4096, adopting former: Tables? = nil
+    maxAssociations: UInt32 = 4096, adopting former: KeptTables? = nil
   ) throws {
     network = Network(family: family)
     self.level = level
@@ -75,6 +77,15 @@ final class Director {
       maxAssociations: maxAssociations)
     try configuration.validate()
     dataPlane = try compiling { try DataPlane(configuration, adopting: former) }
+  }
+
+  /// The tables as the process after this one finds them.
+  func keptTables() throws -> KeptTables {
+    let kept = KeptObjects(
+      KeptObjects.names(of: dataPlane.tables, set: 1).map { name, table in
+        (name, table.withDescriptor { dup($0) })
+      })
+    return try #require(kept.tables, "\(kept.refusals)")
   }
 
   /// What became of a frame.

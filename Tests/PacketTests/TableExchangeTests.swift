@@ -21,7 +21,7 @@ struct TableExchangeTests {
     }
     for client in last { try speak(client) }
     #expect(try former.associated(clients) == Set(clients))
-    let next = try Director(.ipv4, maxAssociations: 100, adopting: former.dataPlane.tables)
+    let next = try Director(.ipv4, maxAssociations: 100, adopting: former.keptTables())
     let taken = try next.associated(clients)
     #expect(next.dataPlane.adoption == .copied(taken.count))
     #expect(taken.isSuperset(of: last))

@@ -1,0 +1,119 @@
+// Tables that another process has kept, looked through before anything believes what they say.
+import BCC
+import CLayout
+import LoadBalancing
+
+/// A whole set of tables of a process that was here before. What they say can be relied on: types
+/// and sizes are the layout's, and the plan that is in force is one that ulb can have written.
+public struct KeptTables: Sendable {
+  let tables: Tables
+  let family: AddressFamily
+  /// The plan in force; its capacity is the count of slots.
+  let servers: ServerTable
+  /// What the packet path adds to a checksum for each slot that was ever used.
+  private let checksumDeltas: [UInt16]
+
+  /// Why a set of tables is not used.
+  struct Refusal: Error {
+    let reason: String
+    init(_ reason: String) { self.reason = reason }
+  }
+
+  /// Looks through tables that another process has made.
+  ///
+  /// - Parameter kept: by the names that the template declares them by.
+  init(_ kept: [String: Table]) throws(Refusal) {
+    let missing = Tables.names.filter { kept[$0] == nil }
+    guard let tables = Tables(kept: kept) else {
+      throw Refusal("they are not whole without \(missing.joined(separator: ", "))")
+    }
+    let family = AddressFamily.allCases.first {
+      $0.layout.clientSize == tables.associations.keySize
+    }
+    guard let family else {
+      throw Refusal("clients of \(tables.associations.keySize) bytes are of neither family")
+    }
+    do {
+      try KeptTables.checkShape(tables, family.layout)
+      (servers, checksumDeltas) = try KeptTables.readPlan(tables, family.layout)
+    } catch let refusal as Refusal {
+      throw refusal
+    } catch {
+      throw Refusal("\(error)")
+    }
+    self.tables = tables
+    self.family = family
+  }
+
+  /// Whether the packet path translates between this virtual server and the real servers.
+  func isOf(virtualServer: IPAddress) -> Bool {
+    zip(servers.slots, checksumDeltas).allSatisfy { slot, delta in
+      slot.map { Checksum.delta(from: virtualServer, to: $0.address) == delta } ?? true
+    }
+  }
+
+  /// Types, sizes and flags. No entry may be read before: the kernel writes as many bytes as the
+  /// table's own type and size say.
+  private static func checkShape<Layout: FamilyLayout>(
+    _ tables: Tables, _ layout: Layout.Type
+  ) throws {
+    for (name, table) in tables.all {
+      let found = Tables.Shape(table)
+      let expected = Tables.shape(of: name, layout)
+      guard found == expected else { throw Refusal("\(name) is \(found), not \(expected)") }
+    }
+    let slots = tables.realServerIDs.capacity
+    guard (1...Tables.mostRealServers).contains(tables.maxRealServers),
+      tables.rounds.capacity == 2 * (1 + tables.maxRealServers),
+      slots == Renderer.slotCount(maxRealServers: UInt32(tables.maxRealServers)),
+      tables.realServers.capacity == 2 * slots,
+      tables.cursor.capacity == 1, tables.control.capacity == 1
+    else {
+      let sizes = tables.all.map { "\($0.name) \($0.table.capacity)" }
+      throw Refusal("their sizes do not fit together: \(sizes.joined(separator: ", "))")
+    }
+  }
+
+  /// The plan in force, as far as the first slot that was never used.
+  private static func readPlan<Layout: FamilyLayout>(
+    _ tables: Tables, _ layout: Layout.Type
+  ) throws -> (ServerTable, [UInt16]) {
+    let slotCount = tables.realServerIDs.capacity
+    let bank = try tables.control.lookup(UInt32(0), as: control.self)?.bank ?? 0
+    guard bank <= 1 else { throw Refusal("control tells of a bank \(bank)") }
+    var slots: [ServerTable.Slot] = []
+    var checksumDeltas: [UInt16] = []
+    var addresses: Set<IPAddress> = []
+    for index in 0..<slotCount {
+      let key = bank * UInt32(slotCount) + UInt32(index)
+      guard let entry = try tables.realServers.lookup(key, as: Layout.RealServer.self),
+        let slot = Layout.slot(entry)
+      else { break }
+      guard Layout.isWhole(entry) else {
+        throw Refusal("slot \(index) of real_servers has two generations")
+      }
+      guard addresses.insert(slot.address).inserted else {
+        throw Refusal("real_servers has \(slot.address) in two slots")
+      }
+      slots.append(slot)
+      checksumDeltas.append(Layout.checksumDelta(entry))
+    }
+    let start = bank * UInt32(1 + tables.maxRealServers)
+    let length = try tables.rounds.lookup(start, as: UInt32.self) ?? 0
+    guard length <= tables.maxRealServers else {
+      throw Refusal("a round of \(length) turns is longer than rounds has room for")
+    }
+    var round: [UInt32] = []
+    for turn in 0..<length {
+      let slot = try tables.rounds.lookup(start + 1 + turn, as: UInt32.self) ?? .max
+      guard slot < slots.count, slots[Int(slot)].isListed else {
+        throw Refusal("turn \(turn) of the round is of a slot without a real server: \(slot)")
+      }
+      round.append(slot)
+    }
+    guard Set(round).count == slots.count(where: \.isListed) else {
+      throw Refusal("a listed real server has no turn in the round")
+    }
+    return (ServerTable(capacity: slotCount, slots: slots, round: round), checksumDeltas)
+  }
+}
