@@ -164,21 +164,23 @@ public struct Configuration: Sendable, Equatable {
     }
   }
 
-  /// The configuration with what a config file says in the place of what it said before.
+  /// What is served when the config file has changed, and what its reader is to be warned of.
   ///
   /// - Throws: what does not fit, with the file and, where there is one, the line.
-  public func updated(from file: ConfigFile) throws(ConfigFileError) -> Configuration {
+  public func updated(
+    from file: ConfigFile, on director: DirectorAddresses
+  ) throws(ConfigFileError) -> (configuration: Configuration, warnings: [String]) {
     var next = self
     next.realServers = file.realServers
     next.liveSettings = try LiveSettings(file)
     do throws(ConfigurationError) {
       try next.validate()
+      return (try next.served(on: director), file.warnings + next.warnings(on: director))
     } catch {
       throw ConfigFileError(
         fileName: file.fileName, line: error.realServer.flatMap { file.line(ofRealServer: $0) },
         reason: error.message)
     }
-    return next
   }
 
   /// One JSON object on one line with what ``effective`` sets of ulb.py's options.

@@ -114,6 +114,19 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
   /// True for `0.0.0.0` and `::`.
   public var isUnspecified: Bool { high == 0 && low == 0 }
 
+  /// True for 127.0.0.0/8 (RFC 1122 section 3.2.1.3) and `::1`.
+  public var isLoopback: Bool {
+    family == .ipv4 ? low >> 24 == 127 : high == 0 && low == 1
+  }
+
+  /// True for 224.0.0.0/4 (RFC 5771) and ff00::/8.
+  public var isMulticast: Bool {
+    family == .ipv4 ? low >> 28 == 0xe : high >> 56 == 0xff
+  }
+
+  /// True for 255.255.255.255 (RFC 919).
+  public var isLimitedBroadcast: Bool { family == .ipv4 && low == 0xffff_ffff }
+
   /// Dotted decimal, or RFC 5952 without its section 5: IPv4-mapped addresses stay hexadecimal.
   public var description: String {
     switch family {

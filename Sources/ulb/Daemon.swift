@@ -237,8 +237,8 @@ final class Daemon {
 
   private func apply(_ bytes: [UInt8]) throws {
     let file = try ConfigFile.parse(bytes, fileName: configuration.configFile ?? "")
-    let next = try configuration.updated(from: file)
-    defer { warn(file.warnings) }
+    let (next, warnings) = try configuration.updated(from: file, on: .ofInterfaces())
+    defer { warn(warnings) }
     if next == configuration { return finishReload("Config file read again: nothing has changed.") }
     if next.effective.isRendered(differentlyFrom: configuration.effective) {
       try dataPlane.respecialise(next.effective) { try attachment?.link.update(to: $0) }

@@ -23,9 +23,11 @@ func run(
   // Nothing depends on the working directory, and libbcc leaves and enters it while it compiles.
   chdir("/")
   let log = Log(format: configuration.logFormat, family: configuration.family)
+  let director = DirectorAddresses.ofInterfaces()
   do {
     let daemon = try Daemon(
-      configuration, warnings: warnings, configFileState: configFileState,
+      configuration.served(on: director),
+      warnings: warnings + configuration.warnings(on: director), configFileState: configFileState,
       kept: KeptObjects(DescriptorStore.take()), signals: Signals(), log: log)
     return daemon.run()
   } catch {
@@ -58,7 +60,8 @@ func main() -> Int32 {
     case .run(let configuration):
       return run(configuration, warnings: warnings, configFileState: configFileState)
     case .check(let configuration):
-      StandardError.write(warnings: warnings)
+      StandardError.write(
+        warnings: warnings + configuration.warnings(on: .ofInterfaces()))
       print(configuration.json())
     case .render(let configuration):
       StandardError.write(warnings: warnings)

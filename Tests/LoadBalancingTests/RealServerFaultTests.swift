@@ -1,0 +1,83 @@
+// Addresses that cannot be a real server's: who they are, what is said of them, what is served.
+
+import Testing
+
+@testable import LoadBalancing
+
+@Suite struct RealServerFaultTests {
+  static func configuration(_ virtualServer: String, _ servers: [String]) -> Configuration {
+    Configuration(
+      interface: "eth0", virtualServer: IPAddress(virtualServer)!,
+      realServers: servers.map { IPAddress($0)! }, ports: [53])
+  }
+
+  static let director = DirectorAddresses(
+    own: Set(["10.60.0.2", "10.60.0.10", "fd60::2"].map { IPAddress($0)! }),
+    broadcast: Set(["10.60.0.255", "0.0.0.0"].map { IPAddress($0)! }))
+
+  @Test(arguments: [
+    ("10.60.0.10", "10.60.0.10", RealServerFault.virtualServer),
+    ("10.60.0.10", "0.0.0.0", .unspecified), ("0.0.0.0", "0.0.0.0", .virtualServer),
+    ("10.60.0.10", "127.0.0.1", .loopback), ("10.60.0.10", "127.255.255.255", .loopback),
+    ("10.60.0.10", "224.0.0.0", .multicast), ("10.60.0.10", "239.255.255.255", .multicast),
+    ("10.60.0.10", "255.255.255.255", .broadcast), ("10.60.0.10", "10.60.0.255", .broadcast),
+    ("10.60.0.10", "10.60.0.2", .director), ("10.60.0.11", "10.60.0.10", .director),
+    ("fd60::10", "fd60::10", .virtualServer), ("fd60::10", "::", .unspecified),
+    ("fd60::10", "::1", .loopback), ("fd60::10", "ff00::", .multicast),
+    ("fd60::10", "ff02::1", .multicast), ("fd60::10", "fd60::2", .director),
+  ])
+  func anAddressThatCannotBeARealServers(
+    _ virtualServer: String, _ address: String, _ fault: RealServerFault
+  ) throws {
+    let configuration = Self.configuration(virtualServer, ["10.70.1.2", address, address])
+    #expect(
+      configuration.warnings(on: Self.director) == [
+        "real server \(address) is given no client: it is \(fault.what); take it off the list"
+      ])
+    #expect(try configuration.served(on: Self.director).realServers == [IPAddress("10.70.1.2")!])
+    let alone = Self.configuration(virtualServer, [address])
+    #expect(
+      throws: ConfigurationError(
+        message: "no real server can be given a client: \(address) is \(fault.what). "
+          + "See options -vs and -rs.", realServer: 0)
+    ) { try alone.served(on: Self.director) }
+    #expect(
+      alone.warnings(on: Self.director).last?
+        .hasPrefix("a start would be refused: no real server can be given a client: ") == true)
+  }
+
+  @Test(arguments: [
+    "126.255.255.255", "128.0.0.0", "223.255.255.255", "240.0.0.0", "255.255.255.254", "0.0.0.1",
+    "10.60.0.11", "::2", "1::1", "fe80::1", "feff::", "0:0:0:1::", "::7f00:1", "e000::",
+  ])
+  func itsNeighbourCan(_ address: String) throws {
+    let configuration = Self.configuration("10.60.0.10", [address, address])
+    #expect(configuration.warnings(on: Self.director) == [])
+    #expect(try configuration.served(on: Self.director) == configuration)
+  }
+
+  @Test func manyAreSummedUp() {
+    let servers = (0..<3000).map { "127.0.\($0 >> 8).\($0 & 255)" }
+    let warnings = Self.configuration("10.60.0.10", servers).warnings(on: Self.director)
+    #expect(warnings.count == 10)
+    #expect(warnings[8] == "2,992 more real servers are given no client")
+    #expect(warnings[9].count < 500)
+  }
+
+  @Test func aFileWithoutAUsableServerIsRefusedWithItsLine() throws {
+    let configuration = Self.configuration("10.60.0.10", ["10.70.1.2"])
+    func updated(_ list: String) throws -> (configuration: Configuration, warnings: [String]) {
+      let file = try ConfigFile.parse(Array("[Real Servers]\n\(list)\n".utf8), fileName: "f")
+      return try configuration.updated(from: file, on: Self.director)
+    }
+    let (next, warnings) = try updated("127.0.0.1\n10.70.2.2\n[ULB]")
+    #expect(next.realServers == [IPAddress("10.70.2.2")!])
+    #expect(warnings.map { $0.prefix(21) } == ["f, line 4: section [U", "real server 127.0.0.1"])
+    let error = #expect(throws: ConfigFileError.self) { try updated("# none\n127.0.0.1\n::1\n") }
+    #expect(error?.line == 4, "the other family comes first")
+    let unusable = #expect(throws: ConfigFileError.self) { try updated("# none\n127.0.0.1") }
+    #expect(
+      unusable?.description == "f, line 3: no real server can be given a client: 127.0.0.1 is a "
+        + "loopback address. See options -vs and -rs.")
+  }
+}
