@@ -12,14 +12,19 @@ static __always_inline __u32 current_bank(void)
 	return state ? state->bank : 0;
 }
 
+/* The real server of a slot; null if it is not listed. */
 static __always_inline struct real_server *real_server_of_slot(__u32 bank, __u32 slot)
 {
 	__u32 index = bank * REAL_SERVER_SLOTS + slot;
+	struct real_server *server = real_servers.lookup(&index);
 
-	return real_servers.lookup(&index);
+	return server && server->generation ? server : 0;
 }
 
-/* The real server that an association leads to; null if it is no longer listed. */
+/*
+ * The real server that an association leads to; null if it is no longer listed. So too for the word
+ * 0, which stands for no association: no listed server has generation 0.
+ */
 static __always_inline struct real_server *real_server_of(__u32 bank, union association association)
 {
 	struct real_server *server = real_server_of_slot(bank, association.server);

@@ -95,7 +95,7 @@ static __always_inline struct real_server *find_real_server(__u32 bank, struct i
 		return 0;
 	*slot = *id;
 	server = real_server_of_slot(bank, *id);
-	if (!server || !server->generation || !same_address(real_server_address(server), address))
+	if (!server || !same_address(real_server_address(server), address))
 		return 0;
 	return server;
 }
@@ -147,9 +147,10 @@ static __always_inline int egress(struct frame *frame)
 	fresh = associate(slot, server);
 	if (set_association(&key, known, stale, &fresh))
 		return egress_send(frame, server, true);
-	if (!fresh.word)
+	associated = real_server_of(bank, fresh);
+	if (!associated)
 		return DECIDE(frame, EGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
-	if (real_server_of(bank, fresh) != server)
+	if (associated != server)
 		return DECIDE(frame, EGRESS_NOT_AUTHORIZED, XDP_DROP);
 	return egress_send(frame, server, false);
 }

@@ -1,0 +1,67 @@
+// An association that the table does not take. The kernel's LRU hash refuses one rarely; a plain
+// hash that is full does each time.
+import BCC
+import LoadBalancing
+import TestSupport
+import Testing
+
+@testable import DataPlane
+
+@Suite("Refused associations", .serialized)
+struct RefusedInsertTests {
+  /// The program over the tables of a director, but for the associations: there is room for one.
+  private struct FullDirector {
+    let program: Program
+    let events: RingBuffer
+    let network: Network
+
+    init(over director: Director) throws {
+      network = director.network
+      let source = try Renderer.source(
+        for: director.dataPlane.configuration, createdAssociations: 1
+      ).replacing("\"lru_hash\"", with: "\"hash\"")
+      (program, events) = try compiling {
+        let headers = try KernelHeaderTree(.own)
+        let module = try Module(source: source, compilerFlags: headers.compilerFlags)
+        for (name, table) in director.dataPlane.tables.all where name != "associations" {
+          try module.replaceTable(name, with: table)
+        }
+        return (try module.loadXDPProgram("ulb"), try RingBuffer(module.table("events")))
+      }
+    }
+
+    /// Runs a case's frame, and compares all there is.
+    func expect(_ row: Case) throws {
+      #expect(
+        Director.Outcome(try program.testRun(frame: row.frame)) == row.outcome, "\(row.name)")
+      var records: [EventRecord] = []
+      events.consume(limit: .max) { bytes in
+        records += [EventRecord(bytes, family: network.family)].compactMap(\.self)
+      }
+      #expect(records == [row.record], "\(row.name)")
+    }
+  }
+
+  /// Where the slot that the word 0 would lead to is a listed server's, and where it has left it.
+  @Test("are nobody's", arguments: AddressFamily.allCases, [[1, 2], [2]])
+  func refused(family: AddressFamily, listed: [Int]) throws {
+    let director = try Director(
+      family, servers: [1, 2].map(Network(family: family).server), level: .trace)
+    let network = director.network
+    try director.dataPlane.apply(listed.map(network.server))
+    let full = try FullDirector(over: director)
+    let first = network.server(listed[0])
+    try full.expect(.sent("room for one", .ingressNewNAT, network.request(client: 1), to: first))
+    for client in 2..<5 {
+      try full.expect(
+        Case(
+          name: "a client too many", event: .ingressCannotCreateAssociation, verdict: .drop,
+          datagram: network.request(client: client)))
+      try full.expect(
+        Case(
+          name: "server-initiated, one too many", event: .egressCannotCreateAssociation,
+          verdict: .drop, datagram: network.reply(server: 2, client: client)))
+    }
+    try full.expect(.sent("known", .ingressReusedNAT, network.request(client: 1), to: first))
+  }
+}
