@@ -58,7 +58,8 @@ let package = Package(
     .testTarget(name: "SystemdTests", dependencies: ["Systemd"]),
     .testTarget(name: "DaemonTests", dependencies: ["ulb"]),
     .testTarget(
-      name: "DataPlaneTests", dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport"]),
+      name: "DataPlaneTests",
+      dependencies: ["DataPlane", "BCC", "CLayout", "LoadBalancing", "TestSupport"]),
     .testTarget(
       name: "PacketTests", dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport"]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "LoadBalancing"]),

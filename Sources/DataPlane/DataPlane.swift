@@ -67,7 +67,7 @@ public final class DataPlane {
       try apply(configuration.realServers)
       return
     }
-    if kept.isOf(virtualServer: configuration.virtualServer), kept.tables.fit(configuration) {
+    if kept.fit(configuration) {
       let plan = kept.servers
       self.init(configuration, try DataPlane.load(configuration, keeping: kept.tables), plan)
       self.configuration.realServers = plan.round.compactMap { plan.slots[Int($0)]?.address }

@@ -8,6 +8,9 @@ import LoadBalancing
 public struct KeptTables: Sendable {
   let tables: Tables
   let family: AddressFamily
+  /// By whose layouts the tables were made; where it is not ``Tables/layoutVersion``, no program of
+  /// this ulb can use them.
+  let layoutVersion: UInt32
   /// The plan in force; its capacity is the count of slots.
   let servers: ServerTable
   /// What the packet path adds to a checksum for each slot that was ever used.
@@ -35,7 +38,9 @@ public struct KeptTables: Sendable {
     }
     do {
       try KeptTables.checkShape(tables, family.layout)
-      (servers, checksumDeltas) = try KeptTables.readPlan(tables, family.layout)
+      let control = try KeptTables.readControl(tables)
+      layoutVersion = control.layout_version
+      (servers, checksumDeltas) = try KeptTables.readPlan(tables, control.bank, family.layout)
     } catch let refusal as Refusal {
       throw refusal
     } catch {
@@ -43,6 +48,14 @@ public struct KeptTables: Sendable {
     }
     self.tables = tables
     self.family = family
+  }
+
+  /// Whether a program for this configuration can use them as they are.
+  func fit(_ configuration: Configuration) -> Bool {
+    layoutVersion == Tables.layoutVersion && family == configuration.family
+      && tables.associations.capacity == Int(configuration.maxAssociations)
+      && tables.maxRealServers == Int(configuration.maxRealServers)
+      && isOf(virtualServer: configuration.virtualServer)
   }
 
   /// Whether the packet path translates between this virtual server and the real servers.
@@ -59,6 +72,7 @@ public struct KeptTables: Sendable {
   ) throws {
     for (name, table) in tables.all {
       let found = Tables.Shape(table)
+      if name == "control", found == shapeOfControlInVersion1 { continue }
       let expected = Tables.shape(of: name, layout)
       guard found == expected else { throw Refusal("\(name) is \(found), not \(expected)") }
     }
@@ -74,13 +88,30 @@ public struct KeptTables: Sendable {
     }
   }
 
+  /// In version 1 a bank is all that it has. Everything else is as in version 2.
+  private static let shapeOfControlInVersion1 = Tables.Shape(
+    type: Table.Kind.array.rawValue, keySize: 4, leafSize: 4, flags: 0)
+
+  private static func readControl(_ tables: Tables) throws -> control {
+    let read: control
+    if Tables.Shape(tables.control) == shapeOfControlInVersion1 {
+      read = control(bank: try tables.control.lookup(UInt32(0)) ?? 0, layout_version: 1)
+    } else {
+      read = try tables.control.lookup(UInt32(0)) ?? control()
+      guard read.layout_version == Tables.layoutVersion else {
+        throw Refusal(
+          "they have layout version \(read.layout_version), this ulb knows \(Tables.layoutVersion)")
+      }
+    }
+    guard read.bank <= 1 else { throw Refusal("control tells of a bank \(read.bank)") }
+    return read
+  }
+
   /// The plan in force, as far as the first slot that was never used.
   private static func readPlan<Layout: FamilyLayout>(
-    _ tables: Tables, _ layout: Layout.Type
+    _ tables: Tables, _ bank: UInt32, _ layout: Layout.Type
   ) throws -> (ServerTable, [UInt16]) {
     let slotCount = tables.realServerIDs.capacity
-    let bank = try tables.control.lookup(UInt32(0), as: control.self)?.bank ?? 0
-    guard bank <= 1 else { throw Refusal("control tells of a bank \(bank)") }
     var slots: [ServerTable.Slot] = []
     var checksumDeltas: [UInt16] = []
     var addresses: Set<IPAddress> = []

@@ -13,6 +13,9 @@ public struct Tables: Sendable {
   let cursor: Table
   let control: Table
 
+  /// That of the layouts that this program was built with.
+  static let layoutVersion = UInt32(LAYOUT_VERSION)
+
   /// The names by which the template declares them.
   static let names = [
     "associations", "real_servers", "real_server_ids", "rounds", "cursor", "control",
@@ -90,12 +93,6 @@ public struct Tables: Sendable {
   /// The longest list of real servers that the tables were made for.
   var maxRealServers: Int { rounds.capacity / 2 - 1 }
 
-  /// Whether a program for this configuration would make tables just like these.
-  func fit(_ configuration: Configuration) -> Bool {
-    associations.capacity == Int(configuration.maxAssociations)
-      && maxRealServers == Int(configuration.maxRealServers)
-  }
-
   /// The index in the round that the next new client is given.
   func roundPosition() throws(BCCError) -> UInt32 {
     UInt32(truncatingIfNeeded: try cursor.lookup(UInt32(0), as: UInt64.self) ?? 0)
@@ -143,7 +140,8 @@ struct RealServerTables<Layout: FamilyLayout> {
     try tables.rounds.update(
       keys: round.indices.map { start + UInt32($0) }, leaves: round)
     // Only one byte of this differs from what is there, so that it is one store.
-    try tables.control.update(UInt32(0), control(bank: bank))
+    try tables.control.update(
+      UInt32(0), control(bank: bank, layout_version: Tables.layoutVersion))
   }
 
   /// An address may stand here that is not listed: the slot itself tells the packet path.

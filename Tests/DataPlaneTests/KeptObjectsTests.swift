@@ -1,5 +1,6 @@
 // Descriptors that a former process is said to have kept: what is whole is taken, all else refused.
 import BCC
+import CLayout
 import Foundation
 import LoadBalancing
 import TestSupport
@@ -20,8 +21,10 @@ struct KeptSet {
   var maps: [String: Map]
   var number = "1"
 
-  /// Those of 1.0.0, IPv4, for at most two real servers, both of which are listed.
-  init(bank: UInt32 = 1) {
+  /// IPv4, for at most two real servers, both of which are listed.
+  ///
+  /// - Parameter layout: the layouts' version: 1 for ulb 1.0.0's.
+  init(bank: UInt32 = 1, layout: UInt32 = 2) {
     func server(_ octet: UInt8, generation: UInt32) -> [UInt8] {
       let address: [UInt8] = [10, 40, 0, octet]
       let delta = Checksum.delta(
@@ -54,13 +57,14 @@ struct KeptSet {
       "cursor": Map(
         kind: .array, keySize: 4, leafSize: 8, capacity: 1, entries: [entry(0, bytes(UInt64(1)))]),
       "control": Map(
-        kind: .array, keySize: 4, leafSize: 4, capacity: 1, entries: [entry(0, bytes(bank))]),
+        kind: .array, keySize: 4, leafSize: layout == 1 ? 4 : 8, capacity: 1,
+        entries: [entry(0, bytes(bank) + bytes(layout))]),
     ]
   }
 
   /// Makes the maps. The descriptors are the caller's.
   func descriptors() throws -> [(name: String, descriptor: Int32)] {
-    try maps.sorted { $0.key < $1.key }.map { name, map in
+    let made = try maps.sorted { $0.key < $1.key }.map { name, map in
       let made = try BPFMap(
         map.kind, keySize: map.keySize, leafSize: map.leafSize, capacity: map.capacity,
         flags: map.flags)
@@ -70,8 +74,9 @@ struct KeptSet {
         let leaf = leaf + [UInt8](repeating: 0, count: 4_096)
         try? made.update(key, leaf)
       }
-      return ("\(name).\(number)", try made.duplicate())
+      return ("\(name).\(number)", made)
     }
+    return try made.map { ($0, try $1.duplicate()) }
   }
 }
 
@@ -106,7 +111,9 @@ struct KeptObjectsTests {
     }
     let prefix = "The kept tables of set 1 are not used: "
     #expect(
-      try entry("control", 0, bytes(UInt32(7))) == [prefix + "control tells of a bank 7."])
+      try entry("control", 0, bytes(UInt32(7)) + bytes(UInt32(2))) == [
+        prefix + "control tells of a bank 7."
+      ])
     #expect(
       try refusals { $0.maps["cursor"] = nil } == [prefix + "they are not whole without cursor."])
     #expect(
@@ -128,8 +135,8 @@ struct KeptObjectsTests {
     let perCPU = try refusals { $0.maps["control"]!.kind = .perCPUArray }
     #expect(
       perCPU == [
-        prefix + "control is of type 6 with 4 + 4 bytes and flags 0, "
-          + "not of type 2 with 4 + 4 bytes and flags 0."
+        prefix + "control is of type 6 with 4 + 8 bytes and flags 0, "
+          + "not of type 2 with 4 + 8 bytes and flags 0."
       ])
     let sizes = try refusals { $0.maps["rounds"]!.capacity = 1 }
     #expect(sizes.first?.hasPrefix(prefix + "their sizes do not fit together: ") == true)
@@ -203,7 +210,7 @@ struct KeptObjectsTests {
       }
       let (zero, one) = (KeptSet(bank: 0), KeptSet(bank: 1))
       var broken = one
-      broken.maps["control"]!.entries[0].leaf = bytes(UInt32(2))
+      broken.maps["control"]!.entries[0].leaf = bytes(UInt32(2)) + bytes(UInt32(2))
       for set in ["1", "2"] {
         let both = try kept(programOf: set, first: zero, second: one)
         let other = set == "1" ? "2" : "1"
@@ -212,6 +219,41 @@ struct KeptObjectsTests {
       }
       #expect(try kept(programOf: "2", first: zero, second: broken).tables == nil)
       #expect(try kept(programOf: "2", first: broken, second: zero).tables != nil)
+    }
+  }
+
+  @Test("of layouts that a program of today can use, or copy from, or must not touch")
+  func layoutVersions() throws {
+    var configuration = Configuration.sample()
+    configuration.maxRealServers = 2
+    for (version, adoption) in [(1, DataPlane.Adoption.copied(20)), (2, .shared)] {
+      let set = KeptSet(layout: UInt32(version))
+      let descriptors = try set.descriptors()
+      let tables = try #require(KeptObjects(descriptors).tables)
+      let dataPlane = try compiling { try DataPlane(configuration, adopting: tables) }
+      #expect(dataPlane.adoption == adoption)
+      #expect(dataPlane.configuration.realServers == configuration.realServers)
+      for client: UInt8 in 0..<20 {
+        let key = flow_key_v4(
+          address: IPAddress(octets: [10, 50, 0, client]).words.0,
+          port: UInt16(0x0102).bigEndian, padding: 0)
+        let word = try #require(
+          try dataPlane.tables.associations.lookup(key, as: UInt64.self))
+        let slot = dataPlane.servers.slots[Int(association(word: word).server)]
+        #expect(slot?.address == configuration.realServers[Int(client % 2)])
+        #expect(slot?.generation == association(word: word).generation)
+      }
+      #expect(try dataPlane.roundPosition == 1)
+    }
+    for version: UInt32 in [0, 1, 3, .max] {
+      let refusals = try refusals {
+        $0.maps["control"]!.entries[0].leaf = bytes(UInt32(0)) + bytes(version)
+      }
+      #expect(
+        refusals == [
+          "The kept tables of set 1 are not used: "
+            + "they have layout version \(version), this ulb knows 2."
+        ])
     }
   }
 
@@ -250,12 +292,13 @@ struct KeptObjectsTests {
 
   @Test("600 sets with things wrong, by chance, from fixed seeds")
   func fuzz() throws {
-    let before = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+    let before = BPFObjects.held(by: getpid())
     let numbers = ["1", "2", "1000000000", "1000000001", "9223372036854775807", "-1", "0x1"]
     var taken = 0
     for seed in 0..<600 as Range<UInt64> {
       var random = SplitMix(state: seed)
-      var set = KeptSet(bank: .random(in: 0...1, using: &random))
+      var set = KeptSet(
+        bank: .random(in: 0...1, using: &random), layout: .random(in: 1...2, using: &random))
       for _ in 0..<Int.random(in: 0...3, using: &random) { spoil(&set, &random) }
       if Int.random(in: 0..<10, using: &random) == 0 {
         set.number = numbers.randomElement(using: &random)!
@@ -282,7 +325,6 @@ struct KeptObjectsTests {
       while try reader.next() != nil {}
     }
     #expect(taken > 100 && taken < 400, "\(taken)")
-    #expect(
-      try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count == before)
+    #expect(BPFObjects.held(by: getpid()) == before)
   }
 }

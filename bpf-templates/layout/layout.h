@@ -6,6 +6,13 @@
 
 #include <linux/types.h>
 
+/*
+ * The version of these layouts, by which a process recognises tables that another has kept. To be
+ * raised with each change of a key, a value, a type or a flag of a table that is kept, and of what
+ * a value means. Version 1 is that of ulb 1.0.0, whose control does not tell it.
+ */
+#define LAYOUT_VERSION 2
+
 /* A client: who an association belongs to. */
 struct flow_key_v4 {
 	__be32 address;
@@ -55,6 +62,7 @@ struct real_server_v6 {
 /* Which of the two banks of real servers and of the round is in force: one store switches both. */
 struct control {
 	__u32 bank; /* 0 or 1 */
+	__u32 layout_version;
 };
 
 /* What happened to one frame. Of an IPv4 address only the first word is set. */
