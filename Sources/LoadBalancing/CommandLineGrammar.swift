@@ -7,25 +7,16 @@ struct CommandLineGrammar {
     enum Action { case run, check, render }
 
     var action = Action.run
-    var interface = ""
-    var virtualServer = IPAddress.unspecified(.ipv4)
-    var realServers: [IPAddress] = []
-    var configFile: (name: String, bytes: [UInt8])?
-    /// Any integer; out of range is found later than a usage error.
-    var ports: [PythonText.Integer] = []
-    var debug = 0
-    var logLevel = LogLevel.error
-    var maxPorts: UInt32 = 16
-    var maxRealServers: UInt32 = 32
-    var maxAssociations: UInt32 = 1_048_576
-    var mode = AttachMode.auto
-    var replace = false
-    var logFormat = LogFormat.text
-    var kernelHeaders = KernelHeaders.own
-    var stateFile: String?
-    var stateInterval = 60
-    var interfaceWait = 5
+    var configuration = defaults
+    /// The ports as they were written: what is no port is 0 in the configuration, as that is found
+    /// later than a usage error.
+    var portTexts: [String] = []
+    var configFileContent: [UInt8] = []
   }
+
+  /// What holds where no option says otherwise.
+  static let defaults = Configuration(
+    interface: "", virtualServer: .unspecified(.ipv4), realServers: [], ports: [])
 
   typealias Parser = ArgumentParser<Values>
   typealias Option = Parser.Option
@@ -59,30 +50,25 @@ struct CommandLineGrammar {
   private func configuration(
     _ values: Values
   ) throws(UsageError) -> (Configuration, warnings: [String]) {
+    var configuration = values.configuration
     var warnings = [String]()
-    var configuration = Configuration(
-      interface: values.interface, virtualServer: values.virtualServer,
-      realServers: values.realServers, configFile: values.configFile?.name, ports: [],
-      debug: values.debug, logLevel: values.logLevel, maxPorts: values.maxPorts,
-      maxRealServers: values.maxRealServers, maxAssociations: values.maxAssociations,
-      mode: values.mode, replace: values.replace, logFormat: values.logFormat,
-      kernelHeaders: values.kernelHeaders, stateFile: values.stateFile,
-      stateInterval: values.stateInterval, interfaceWait: values.interfaceWait)
-    if let (name, bytes) = values.configFile {
+    if let name = configuration.configFile {
       do throws(ConfigFileError) {
-        let file = try ConfigFile.parse(bytes, fileName: name)
+        let file = try ConfigFile.parse(values.configFileContent, fileName: name)
         configuration.realServers = file.realServers
-        warnings = file.warnings
         configuration.liveSettings = try LiveSettings(file)
+        warnings = file.warnings
       } catch {
         throw .configuration(message: "Unable to load config \(name) file : \(error)")
       }
     }
     do throws(ConfigurationError) {
-      try configuration.validate(ports: values.ports)
-      configuration.ports = values.ports.compactMap { $0.value.flatMap { UInt16(exactly: $0) } }
       try configuration.validate()
     } catch {
+      var error = error
+      if case .port(let index) = error.element {
+        error = .noPort(PythonText.shortened(values.portTexts[index]), index: index)
+      }
       throw .configuration(message: "Inconsistent configuration: \(error.message)")
     }
     return (configuration, warnings)
@@ -97,7 +83,7 @@ extension CommandLineGrammar {
       program: "ulb",
       positional: Parser.Positional(
         name: "ifnet", help: ["network interface to load balance (e.g. eth0)"],
-        store: { values, word in values.interface = word }),
+        store: { values, word in values.configuration.interface = word }),
       options: originalOptions + furtherOptions,
       groups: [
         Parser.Group(members: ["-rs", "-cfg"], isRequired: true),
@@ -118,13 +104,13 @@ extension CommandLineGrammar {
         spellings: ["-vs", "--virtual_server"], placeholder: "VIRTUAL_SERVER",
         help: ["<Required> Virtual server address (e.g. 10.40.0.1)"], isRequired: true,
         store: { values, words throws(ValueError) in
-          values.virtualServer = try Self.address(words[0])
+          values.configuration.virtualServer = try Self.address(words[0])
         }),
       Option(
         spellings: ["-rs", "--real_server"], arity: .oneOrMore, placeholder: "REAL_SERVER",
         help: ["<Required> Real server address(es) (e.g. 10.40.0.2 10.40.0.3)"],
         store: { values, words throws(ValueError) in
-          values.realServers = try words.map(Self.address)
+          values.configuration.realServers = try words.map(Self.address)
         }),
       Option(
         spellings: ["-cfg", "--config_file"], placeholder: "CONFIG_FILE",
@@ -147,17 +133,20 @@ extension CommandLineGrammar {
           "",
         ],
         store: { values, words throws(ValueError) in
-          values.configFile = (words[0], try Self.content(words[0], readFile))
+          values.configFileContent = try Self.content(words[0], readFile)
+          values.configuration.configFile = words[0]
         }),
       Option(
         spellings: ["-p", "--port"], arity: .oneOrMore, placeholder: "PORT",
         help: ["<Required> UDP port(s) to load balance"], isRequired: true,
         store: { values, words throws(ValueError) in
-          values.ports = try words.map(Self.integer)
+          let numbers = try words.map(Self.integer)
+          values.portTexts = numbers.map(\.text)
+          values.configuration.ports = numbers.map { $0.value.flatMap(UInt16.init(exactly:)) ?? 0 }
         }),
       Option(
         spellings: ["-d", "--debug"], placeholder: "{0,1,2,3,4}",
-        help: ["Use to set bpf verbosity, 0 is minimal. (default: 0)"],
+        help: ["Use to set bpf verbosity, 0 is minimal. (default: \(Self.defaults.debug))"],
         store: { values, words throws(ValueError) in
           let number = try Self.integer(words[0])
           guard let flags = number.value, (0...4).contains(flags) else {
@@ -165,34 +154,38 @@ extension CommandLineGrammar {
               message: "invalid choice: \(PythonText.shortened(number.text)) "
                 + "(choose from 0, 1, 2, 3, 4)")
           }
-          values.debug = flags
+          values.configuration.debug = flags
         }),
       Option(
         spellings: ["-l", "--loglevel"], placeholder: "{\(levels.joined(separator: ","))}",
-        help: ["Use to set logging verbosity. (default: ERROR)"],
+        help: ["Use to set logging verbosity. (default: \(Self.defaults.logLevel.name))"],
         store: { values, words throws(ValueError) in
-          values.logLevel = try Self.choice(words[0], LogLevel.allCases) { $0.name }
+          values.configuration.logLevel = try Self.choice(words[0], LogLevel.allCases) { $0.name }
         }),
       Option(
         spellings: ["-mp", "--max_ports"], placeholder: "MAX_PORTS",
-        help: ["Set the maximum number of port to load balance. (default: 16)"],
+        help: [
+          "Set the maximum number of port to load balance. (default: \(Self.defaults.maxPorts))"
+        ],
         store: { values, words throws(ValueError) in
-          values.maxPorts = try Self.maximum(words[0])
+          values.configuration.maxPorts = try Self.maximum(words[0])
         }),
       Option(
         spellings: ["-mrs", "--max_realservers"], placeholder: "MAX_REALSERVERS",
-        help: ["Set the maximum number of real servers. (default: 32)"],
+        help: [
+          "Set the maximum number of real servers. (default: \(Self.defaults.maxRealServers))"
+        ],
         store: { values, words throws(ValueError) in
-          values.maxRealServers = try Self.maximum(words[0])
+          values.configuration.maxRealServers = try Self.maximum(words[0])
         }),
       Option(
         spellings: ["-ma", "--max_associations"], placeholder: "MAX_ASSOCIATIONS",
         help: [
-          "Set the maximum number of associations. (default: 1048576)",
+          "Set the maximum number of associations. (default: \(Self.defaults.maxAssociations))",
           "This defined the maximum number of foreign peers supported at the same time.",
         ],
         store: { values, words throws(ValueError) in
-          values.maxAssociations = try Self.maximum(words[0])
+          values.configuration.maxAssociations = try Self.maximum(words[0])
         }),
     ]
   }
@@ -220,11 +213,11 @@ extension CommandLineGrammar {
         spellings: ["--mode"], placeholder: "{\(modes)}",
         help: [
           "Attach in the driver (native), in the kernel's stack (generic), or native",
-          "where the driver has it, else generic (auto). (default: auto)",
+          "where the driver has it, else generic (auto). (default: \(Self.defaults.mode.rawValue))",
         ],
         isAbbreviable: false,
         store: { values, words throws(ValueError) in
-          values.mode = try Self.choice(words[0], AttachMode.allCases) { $0.rawValue }
+          values.configuration.mode = try Self.choice(words[0], AttachMode.allCases) { $0.rawValue }
         }),
       Option(
         spellings: ["--replace"], arity: .none,
@@ -232,13 +225,17 @@ extension CommandLineGrammar {
           "Take the place of another XDP program on the interface.",
           "(default: leave it there and exit)",
         ],
-        isAbbreviable: false, store: { values, _ in values.replace = true }),
+        isAbbreviable: false, store: { values, _ in values.configuration.replace = true }),
       Option(
         spellings: ["--log_format"], placeholder: "{\(formats)}",
-        help: ["Log ulb.py's lines, or one JSON object a line. (default: text)"],
+        help: [
+          "Log ulb.py's lines, or one JSON object a line. (default: \(Self.defaults.logFormat.rawValue))"
+        ],
         isAbbreviable: false,
         store: { values, words throws(ValueError) in
-          values.logFormat = try Self.choice(words[0], LogFormat.allCases) { $0.rawValue }
+          values.configuration.logFormat = try Self.choice(words[0], LogFormat.allCases) {
+            $0.rawValue
+          }
         }),
       Option(
         spellings: ["--kernel_headers"], placeholder: "DIR|system",
@@ -251,7 +248,7 @@ extension CommandLineGrammar {
           if words[0].isEmpty {
             throw ValueError(message: "expected a directory or the word system")
           }
-          values.kernelHeaders = words[0] == "system" ? .system : .directory(words[0])
+          values.configuration.kernelHeaders = words[0] == "system" ? .system : .directory(words[0])
         }),
       Option(
         spellings: ["--state"], placeholder: "FILE",
@@ -262,24 +259,24 @@ extension CommandLineGrammar {
         isAbbreviable: false,
         store: { values, words throws(ValueError) in
           if words[0].isEmpty { throw ValueError(message: "expected the path of a file") }
-          values.stateFile = words[0]
+          values.configuration.stateFile = words[0]
         }),
       Option(
         spellings: ["--state_interval"], placeholder: "SECONDS",
-        help: ["Seconds between two saves, 1 to 86400. (default: 60)"],
+        help: ["Seconds between two saves, 1 to 86400. (default: \(Self.defaults.stateInterval))"],
         isAbbreviable: false,
         store: { values, words throws(ValueError) in
-          values.stateInterval = try Self.seconds(words[0], 1...86400)
+          values.configuration.stateInterval = try Self.seconds(words[0], 1...86400)
         }),
       Option(
         spellings: ["--interface_wait"], placeholder: "SECONDS",
         help: [
           "Seconds to wait for an interface that went away to come back before ulb",
-          "ends, 0 to 86400. (default: 5)",
+          "ends, 0 to 86400. (default: \(Self.defaults.interfaceWait))",
         ],
         isAbbreviable: false,
         store: { values, words throws(ValueError) in
-          values.interfaceWait = try Self.seconds(words[0], 0...86400)
+          values.configuration.interfaceWait = try Self.seconds(words[0], 0...86400)
         }),
     ]
   }

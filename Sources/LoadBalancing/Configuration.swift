@@ -31,18 +31,34 @@ public enum KernelHeaders: Sendable, Hashable {
 
 /// Values that do not fit together. `message` is one line with the value and the mend.
 public struct ConfigurationError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// An element of one of the lists.
+  public enum Element: Sendable, Hashable {
+    case realServer(index: Int)
+    case port(index: Int)
+  }
+
   public let message: String
-  /// The index of the real server that does not fit, where it is one.
-  let realServer: Int?
+  /// What does not fit, where it is one element.
+  public let element: Element?
   public var description: String { message }
 
-  init(message: String, realServer: Int? = nil) {
+  init(message: String, element: Element? = nil) {
     self.message = message
-    self.realServer = realServer
+    self.element = element
+  }
+
+  /// A number that is no port.
+  ///
+  /// - Parameter text: the number as the operator wrote it.
+  public static func noPort(_ text: String, index: Int) -> ConfigurationError {
+    ConfigurationError(
+      message: "port out of range, \(text) is not in 1 to 65535. See option -p.",
+      element: .port(index: index))
   }
 }
 
-/// A configuration of the daemon: the command line and the content of the config file.
+/// A configuration of the daemon: the command line and the content of the config file. What is set
+/// here is the default.
 public struct Configuration: Sendable, Equatable {
   /// Name of the network interface (`eth0`).
   public var interface: String
@@ -52,54 +68,40 @@ public struct Configuration: Sendable, Equatable {
   public var realServers: [IPAddress]
   /// Path of the config file as given, if the real servers come from one.
   public var configFile: String?
-  /// Balanced UDP ports in host order, as the operator wrote them.
+  /// Balanced UDP ports in host order, as the operator wrote them. 0 is none.
   public var ports: [UInt16]
   /// libbcc's debug flag word, 0…4.
-  public var debug: Int
-  public var logLevel: LogLevel
-  public var maxPorts: UInt32
-  public var maxRealServers: UInt32
-  public var maxAssociations: UInt32
-  public var mode: AttachMode
+  public var debug = 0
+  public var logLevel = LogLevel.error
+  public var maxPorts: UInt32 = 16
+  public var maxRealServers: UInt32 = 32
+  public var maxAssociations: UInt32 = 1_048_576
+  public var mode = AttachMode.auto
   /// Take the interface over from another XDP program.
-  public var replace: Bool
-  public var logFormat: LogFormat
-  public var kernelHeaders: KernelHeaders
+  public var replace = false
+  public var logFormat = LogFormat.text
+  public var kernelHeaders = KernelHeaders.own
   /// Where the associations are saved, `nil` for nowhere.
   public var stateFile: String?
   /// Seconds between two saves, 1…86400.
-  public var stateInterval: Int
+  public var stateInterval = 60
   /// Seconds to wait for an interface that went away to come back, 0…86400.
-  public var interfaceWait: Int
+  public var interfaceWait = 5
   /// What the config file's section [ulb] sets over the values above.
-  public var liveSettings: LiveSettings
+  public var liveSettings = LiveSettings()
 
+  /// The defaults but for what has none.
+  ///
+  /// - Parameter adjust: sets what else is to differ from the defaults.
   public init(
-    interface: String, virtualServer: IPAddress, realServers: [IPAddress],
-    configFile: String? = nil, ports: [UInt16], debug: Int = 0, logLevel: LogLevel = .error,
-    maxPorts: UInt32 = 16, maxRealServers: UInt32 = 32, maxAssociations: UInt32 = 1_048_576,
-    mode: AttachMode = .auto, replace: Bool = false, logFormat: LogFormat = .text,
-    kernelHeaders: KernelHeaders = .own, stateFile: String? = nil, stateInterval: Int = 60,
-    interfaceWait: Int = 5, liveSettings: LiveSettings = LiveSettings()
+    interface: String, virtualServer: IPAddress, realServers: [IPAddress], ports: [UInt16],
+    adjust: (inout Configuration) -> Void = { _ in }
   ) {
     self.interface = interface
     self.virtualServer = virtualServer
     self.realServers = realServers
-    self.configFile = configFile
     self.ports = ports
-    self.debug = debug
-    self.logLevel = logLevel
-    self.maxPorts = maxPorts
-    self.maxRealServers = maxRealServers
-    self.maxAssociations = maxAssociations
-    self.mode = mode
-    self.replace = replace
-    self.logFormat = logFormat
-    self.kernelHeaders = kernelHeaders
-    self.stateFile = stateFile
-    self.stateInterval = stateInterval
-    self.interfaceWait = interfaceWait
-    self.liveSettings = liveSettings
+    adjust(&self)
   }
 
   /// The family of the virtual server.
@@ -124,14 +126,11 @@ public struct Configuration: Sendable, Equatable {
   /// Checks what no single value shows: the counts against the maxima, the families, the ports.
   /// Does so with the command line's own values and with ``effective``.
   public func validate() throws(ConfigurationError) {
-    try validate(ports: ports.map { PythonText.Integer(text: String($0)) })
-    if let ports = liveSettings.ports {
-      try validate(ports: ports.map { PythonText.Integer(text: String($0)) })
-    }
+    try validate(ports: ports)
+    try validate(ports: effective.ports)
   }
 
-  /// The same for ports that may be beyond a port number's range.
-  func validate(ports: [PythonText.Integer]) throws(ConfigurationError) {
+  private func validate(ports: [UInt16]) throws(ConfigurationError) {
     if ports.count > maxPorts {
       throw ConfigurationError(
         message: "too many ports, \(ports.count) ports configured, \(maxPorts) maximum allowed. "
@@ -141,7 +140,7 @@ public struct Configuration: Sendable, Equatable {
       throw ConfigurationError(
         message: "too many real servers, \(realServers.count) real servers configured, "
           + "\(maxRealServers) maximum allowed. See option -mrs.",
-        realServer: Int(maxRealServers))
+        element: .realServer(index: Int(maxRealServers)))
     }
     if let index = realServers.firstIndex(where: { $0.family != family }) {
       let stranger = realServers[index]
@@ -149,14 +148,9 @@ public struct Configuration: Sendable, Equatable {
         message: "Real server ip \(stranger) seems to be \(stranger.family) address. "
           + "\(family) is expected, as the virtual server is \(virtualServer). "
           + "See options -vs and \(configFile == nil ? "-rs" : "-cfg").",
-        realServer: index)
+        element: .realServer(index: index))
     }
-    if let port = ports.first(where: { !(1...65535).contains($0.value ?? 0) }) {
-      throw ConfigurationError(
-        message:
-          "port out of range, \(PythonText.shortened(port.text)) is not in 1 to 65535. See option -p."
-      )
-    }
+    if let index = ports.firstIndex(of: 0) { throw .noPort("0", index: index) }
     let maxima = [("-mp", maxPorts), ("-mrs", maxRealServers), ("-ma", maxAssociations)]
     if let (option, _) = maxima.first(where: { $0.1 == 0 }) {
       throw ConfigurationError(
@@ -177,9 +171,9 @@ public struct Configuration: Sendable, Equatable {
       try next.validate()
       return (try next.served(on: director), file.warnings + next.warnings(on: director))
     } catch {
-      throw ConfigFileError(
-        fileName: file.fileName, line: error.realServer.flatMap { file.line(ofRealServer: $0) },
-        reason: error.message)
+      var line: Int?
+      if case .realServer(let index) = error.element { line = file.line(ofRealServer: index) }
+      throw ConfigFileError(fileName: file.fileName, line: line, reason: error.message)
     }
   }
 

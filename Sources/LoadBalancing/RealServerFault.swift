@@ -66,7 +66,7 @@ extension Configuration {
   public func served(on director: DirectorAddresses) throws(ConfigurationError) -> Configuration {
     var result = self
     result.realServers.removeAll { fault($0, director) != nil }
-    guard result.realServers.isEmpty, let first = realServers.first else { return result }
+    guard result.realServers.isEmpty, !realServers.isEmpty else { return result }
     let faults = faults(director)
     let reasons = faults.prefix(Self.most).map { "\($0.address) is \($0.fault.what)" }
       .joined(separator: ", ")
@@ -74,7 +74,7 @@ extension Configuration {
     throw ConfigurationError(
       message: "no real server can be given a client: \(reasons)\(more). "
         + "See options -vs and \(configFile == nil ? "-rs" : "-cfg").",
-      realServer: realServers.firstIndex(of: first))
+      element: .realServer(index: 0))
   }
 
   /// What is said of the real servers that cannot be any, each once, a line each; where none is

@@ -24,7 +24,13 @@ extension Configuration {
     let addresses = texts.compactMap { IPAddress($0) }
     return Configuration(
       interface: "eth0", virtualServer: addresses[0], realServers: Array(addresses[1...]),
-      ports: ports, debug: debug, logLevel: level, maxPorts: 64, maxAssociations: maxAssociations)
+      ports: ports
+    ) {
+      $0.debug = debug
+      $0.logLevel = level
+      $0.maxPorts = 64
+      $0.maxAssociations = maxAssociations
+    }
   }
 }
 

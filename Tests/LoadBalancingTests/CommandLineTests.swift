@@ -300,8 +300,8 @@ import Testing
 
   @Test func livePortsAreBoundToo() {
     var configuration = Configuration(
-      interface: "eth0", virtualServer: .unspecified(.ipv4), realServers: [], ports: [1],
-      maxPorts: 1)
+      interface: "eth0", virtualServer: .unspecified(.ipv4), realServers: [], ports: [1]
+    ) { $0.maxPorts = 1 }
     #expect(throws: Never.self) { try configuration.validate() }
     configuration.liveSettings.ports = [1, 2]
     #expect(throws: ConfigurationError.self) { try configuration.validate() }

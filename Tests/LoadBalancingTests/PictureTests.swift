@@ -9,7 +9,7 @@ import Testing
     let virtualServer = try #require(IPAddress("10.40.0.1"))
     return Configuration(
       interface: "eth0", virtualServer: virtualServer, realServers: addresses(servers),
-      ports: Array(ports), maxPorts: 65535, maxRealServers: 65535)
+      ports: Array(ports))
   }
 
   static func addresses(_ count: Int) -> [IPAddress] {

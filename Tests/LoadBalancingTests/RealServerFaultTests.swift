@@ -39,7 +39,7 @@ import Testing
     #expect(
       throws: ConfigurationError(
         message: "no real server can be given a client: \(address) is \(fault.what). "
-          + "See options -vs and -rs.", realServer: 0)
+          + "See options -vs and -rs.", element: .realServer(index: 0))
     ) { try alone.served(on: Self.director) }
     #expect(
       alone.warnings(on: Self.director).last?

@@ -72,9 +72,13 @@ final class Director {
     self.level = level
     let configuration = Configuration(
       interface: "none", virtualServer: virtualServer ?? network.virtualServer,
-      realServers: servers ?? network.servers(1..<4), ports: ports, logLevel: level,
-      maxPorts: UInt32(max(16, ports.count)), maxRealServers: maxServers,
-      maxAssociations: maxAssociations)
+      realServers: servers ?? network.servers(1..<4), ports: ports
+    ) {
+      $0.logLevel = level
+      $0.maxPorts = UInt32(max(16, ports.count))
+      $0.maxRealServers = maxServers
+      $0.maxAssociations = maxAssociations
+    }
     try configuration.validate()
     dataPlane = try compiling { try DataPlane(configuration, adopting: former) }
   }
