@@ -5,15 +5,7 @@
 #pragma once
 
 #include "address.h"
-
-static __always_inline void count_lost_event(void)
-{
-	__u32 zero = 0;
-	__u64 *lost = lost_events.lookup(&zero);
-
-	if (lost)
-		*lost += 1;
-}
+#include "counters.h"
 
 /* Called before the frame is rewritten; the new addresses are null where nothing is translated. */
 static __always_inline void report(const struct frame *frame, __u32 event,
@@ -23,7 +15,7 @@ static __always_inline void report(const struct frame *frame, __u32 event,
 	struct event_record *record = events.ringbuf_reserve(sizeof(*record));
 
 	if (!record) {
-		count_lost_event();
+		count(COUNTER_EVENTS_LOST);
 		return;
 	}
 	__builtin_memset(record, 0, sizeof(*record));

@@ -43,5 +43,4 @@ BPF_TABLE("array", __u32, __u64, ports, 1024);
 
 BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
 
-/* Events that the ring buffer had no room for. */
-BPF_TABLE("percpu_array", __u32, __u64, lost_events, 1);
+BPF_TABLE("percpu_array", __u32, __u64, counters, COUNTERS);

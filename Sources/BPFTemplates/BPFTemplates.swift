@@ -36,6 +36,7 @@ public enum BPFTemplates {
     "association.h": PackageResources.association_h,
     "admission.h": PackageResources.admission_h,
     "nat.h": PackageResources.nat_h,
+    "counters.h": PackageResources.counters_h,
     "events.h": PackageResources.events_h,
   ]
 }

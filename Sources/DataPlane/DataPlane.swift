@@ -25,7 +25,7 @@ public final class DataPlane {
   public private(set) var tables: Tables
   var servers: ServerTable
   private var ringBuffer: RingBuffer
-  private var lost: Table
+  private var counters: Table
   private var lostBefore: UInt64 = 0
   private var lostOfFormerPrograms: UInt64 = 0
 
@@ -86,7 +86,7 @@ public final class DataPlane {
     self.configuration = configuration
     self.servers = servers
     (program, tables) = (parts.program, parts.tables)
-    (ringBuffer, lost) = (parts.ringBuffer, parts.lost)
+    (ringBuffer, counters) = (parts.ringBuffer, parts.counters)
     compilerOutput = parts.output
     times = parts.times
     openTrace()
@@ -99,9 +99,9 @@ public final class DataPlane {
   public func respecialise(_ next: Configuration, swap: (Program) throws -> Void) throws {
     let parts = try DataPlane.load(next, keeping: tables)
     try swap(parts.program)
-    lostOfFormerPrograms += ((try? lost.sum(0)) ?? 0) - lostBefore
+    lostOfFormerPrograms += ((try? counters.sum(Counter.eventsLost.key)) ?? 0) - lostBefore
     lostBefore = 0
-    (program, ringBuffer, lost) = (parts.program, parts.ringBuffer, parts.lost)
+    (program, ringBuffer, counters) = (parts.program, parts.ringBuffer, parts.counters)
     compilerOutput = parts.output
     let fill = times.fill
     times = parts.times
@@ -120,7 +120,7 @@ public final class DataPlane {
     let program: Program
     let tables: Tables
     let ringBuffer: RingBuffer
-    let lost: Table
+    let counters: Table
     let output: String
     let times: Times
   }
@@ -161,7 +161,7 @@ public final class DataPlane {
       times.load = stopwatch.lap()
       return Parts(
         program: program, tables: tables, ringBuffer: try RingBuffer(module.table("events")),
-        lost: try module.table("lost_events"), output: module.output + program.log, times: times)
+        counters: try module.table("counters"), output: module.output + program.log, times: times)
     } catch {
       throw wording(error, configuration)
     }
@@ -256,7 +256,7 @@ public final class DataPlane {
   /// How many events were lost since the last call, because nobody took them in time.
   public func lostEvents() throws(DataPlaneError) -> UInt64 {
     do {
-      let total = try lost.sum(0)
+      let total = try counters.sum(Counter.eventsLost.key)
       defer { (lostBefore, lostOfFormerPrograms) = (total, 0) }
       return total - lostBefore + lostOfFormerPrograms
     } catch {

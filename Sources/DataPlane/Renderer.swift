@@ -53,6 +53,10 @@ public enum Renderer {
       "log_level_name": configuration.logLevel.name,
       "trace_points": configuration.debug > 0 ? 1 : 0,
       "trace_tag": traceTag,
+      "counter_count": Counter.allCases.count,
+      "counters": Counter.allCases.map {
+        ["name": $0.rawValue, "key": $0.key] as [String: Any]
+      },
       "events": Event.allCases.map {
         ["name": $0.name, "code": $0.rawValue, "level": $0.level.rawValue] as [String: Any]
       },

@@ -76,3 +76,7 @@ _Static_assert(PORT_COUNT <= MAX_PORTS, "see option -mp");
 #define LEVEL_EGRESS_NOT_AUTHORIZED 20
 #define EVENT_UNHANDLED_TRAFFIC 22
 #define LEVEL_UNHANDLED_TRAFFIC 5
+
+/* The counters: how many, and their keys. */
+#define COUNTERS 1
+#define COUNTER_EVENTS_LOST 0

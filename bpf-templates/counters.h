@@ -1,0 +1,12 @@
+/* Counts, each CPU for itself. What is counted is named in the settings. */
+#pragma once
+
+#include "tables.h"
+
+static __always_inline void count(__u32 counter)
+{
+	__u64 *value = counters.lookup(&counter);
+
+	if (value)
+		*value += 1;
+}
