@@ -19,6 +19,7 @@ let package = Package(
       exclude: ["files/compile_flags.txt", "files/editor", "files/layout/module.modulemap"],
       resources: [.embedInCode("files")]),
     .target(name: "LoadBalancing"),
+    .target(name: "CommandLine", dependencies: ["LoadBalancing"]),
     .target(name: "AssociationFile", dependencies: ["LoadBalancing"]),
     .target(name: "BCC", dependencies: ["CBCC"]),
     .target(
@@ -29,11 +30,14 @@ let package = Package(
       ]),
     .target(name: "Systemd"),
     .executableTarget(
-      name: "ulb", dependencies: ["AssociationFile", "DataPlane", "LoadBalancing", "Systemd"]),
+      name: "ulb",
+      dependencies: ["AssociationFile", "CommandLine", "DataPlane", "LoadBalancing", "Systemd"]),
 
     .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .testTarget(name: "LoadBalancingTests", dependencies: ["LoadBalancing"]),
     .testTarget(
-      name: "LoadBalancingTests", dependencies: ["LoadBalancing"], resources: [.copy("vectors")]),
+      name: "CommandLineTests", dependencies: ["CommandLine", "LoadBalancing"],
+      resources: [.copy("vectors")]),
     .testTarget(
       name: "AssociationFileTests", dependencies: ["AssociationFile", "LoadBalancing"]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd"]),

@@ -157,40 +157,4 @@ public struct Configuration: Sendable, Equatable {
         message: "a maximum must be at least 1, 0 given. See option \(option).")
     }
   }
-
-  /// What is served when the config file has changed, and what its reader is to be warned of.
-  ///
-  /// - Throws: what does not fit, with the file and, where there is one, the line.
-  public func updated(
-    from file: ConfigFile, on director: DirectorAddresses
-  ) throws(ConfigFileError) -> (configuration: Configuration, warnings: [String]) {
-    var next = self
-    next.realServers = file.realServers
-    next.liveSettings = try LiveSettings(file)
-    do throws(ConfigurationError) {
-      try next.validate()
-      return (try next.served(on: director), file.warnings + next.warnings(on: director))
-    } catch {
-      var line: Int?
-      if case .realServer(let index) = error.element { line = file.line(ofRealServer: index) }
-      throw ConfigFileError(fileName: file.fileName, line: line, reason: error.message)
-    }
-  }
-
-  /// One JSON object on one line with what ``effective`` sets of ulb.py's options.
-  public func json() -> String {
-    let effective = effective
-    return JSON.object([
-      ("ifnet", JSON.quoted(interface)),
-      ("virtual_server", JSON.quoted(virtualServer.description)),
-      ("real_servers", JSON.array(realServers.map { JSON.quoted($0.description) })),
-      ("config_file", configFile.map { JSON.quoted($0) } ?? "null"),
-      ("ports", JSON.array(effective.ports.map { String($0) })),
-      ("debug", String(effective.debug)),
-      ("loglevel", JSON.quoted(effective.logLevel.name)),
-      ("max_ports", String(maxPorts)),
-      ("max_realservers", String(maxRealServers)),
-      ("max_associations", String(maxAssociations)),
-    ])
-  }
 }

@@ -48,7 +48,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Reads the same forms from UTF-8.
-  init?(utf8 bytes: ArraySlice<UInt8>) {
+  public init?(utf8 bytes: ArraySlice<UInt8>) {
     guard let parsed = bytes.withUnsafeBufferPointer({ Self.parse($0) }) else { return nil }
     self = parsed
   }

@@ -9,7 +9,7 @@ extension Collection where Element: CustomStringConvertible {
 }
 
 /// A number with a comma after each three digits: `40,001`.
-func grouped(_ number: Int) -> String {
+package func grouped(_ number: Int) -> String {
   let digits = String(number.magnitude)
   var result = number < 0 ? "-" : ""
   for (index, digit) in digits.enumerated() {

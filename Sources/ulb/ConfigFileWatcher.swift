@@ -1,5 +1,5 @@
 // Sees that the config file has changed, and waits until whoever writes it has finished.
-import LoadBalancing
+import CommandLine
 
 /// Looks at a file each second. A change is handed over when two reads 100 ms apart agree.
 struct ConfigFileWatcher {

@@ -1,4 +1,5 @@
 // The main loop: signals, the config file, events, the interface, the watchdog. One thread.
+import CommandLine
 import DataPlane
 import Glibc
 import LoadBalancing

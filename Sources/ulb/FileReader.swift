@@ -1,4 +1,5 @@
 // Reads a regular file whole, and tells one state of a file from another.
+import CommandLine
 import Glibc
 import LoadBalancing
 

@@ -1,4 +1,5 @@
 // The entry: reads the command line, does what it asks for, and ends with a status.
+import CommandLine
 import DataPlane
 import Glibc
 import LoadBalancing
@@ -47,7 +48,7 @@ func openStandardDescriptors() {
 
 func main() -> Int32 {
   openStandardDescriptors()
-  let arguments = Array(CommandLine.arguments.dropFirst())
+  let arguments = Array(Swift.CommandLine.arguments.dropFirst())
   // The state that the config file was read in, so that a change since then is seen as one.
   var configFileState: FileFingerprint?
   do {
@@ -62,7 +63,7 @@ func main() -> Int32 {
     case .check(let configuration):
       StandardError.write(
         warnings: warnings + configuration.warnings(on: .ofInterfaces()))
-      print(configuration.json())
+      print(try configuration.json())
     case .render(let configuration):
       StandardError.write(warnings: warnings)
       print(try Renderer.source(for: configuration.effective))

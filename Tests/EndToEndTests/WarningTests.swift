@@ -20,7 +20,7 @@ import Testing
     #expect(
       result.standardError == "ulb: warning: \(file.path), line 3: section [ULB] is passed over; "
         + "write [ulb] if that is meant")
-    #expect(result.standardOutput.hasPrefix("{\"ifnet\":\"lb0\""))
+    #expect(result.standardOutput.contains("\"ifnet\":\"lb0\""))
   }
 
   @Test func aRunningDaemonWarnsOnceOfEachThing() throws {

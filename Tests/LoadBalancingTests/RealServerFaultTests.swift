@@ -63,21 +63,4 @@ import Testing
     #expect(warnings[8] == "2,992 more real servers are given no client")
     #expect(warnings[9].count < 500)
   }
-
-  @Test func aFileWithoutAUsableServerIsRefusedWithItsLine() throws {
-    let configuration = Self.configuration("10.60.0.10", ["10.70.1.2"])
-    func updated(_ list: String) throws -> (configuration: Configuration, warnings: [String]) {
-      let file = try ConfigFile.parse(Array("[Real Servers]\n\(list)\n".utf8), fileName: "f")
-      return try configuration.updated(from: file, on: Self.director)
-    }
-    let (next, warnings) = try updated("127.0.0.1\n10.70.2.2\n[ULB]")
-    #expect(next.realServers == [IPAddress("10.70.2.2")!])
-    #expect(warnings.map { $0.prefix(21) } == ["f, line 4: section [U", "real server 127.0.0.1"])
-    let error = #expect(throws: ConfigFileError.self) { try updated("# none\n127.0.0.1\n::1\n") }
-    #expect(error?.line == 4, "the other family comes first")
-    let unusable = #expect(throws: ConfigFileError.self) { try updated("# none\n127.0.0.1") }
-    #expect(
-      unusable?.description == "f, line 3: no real server can be given a client: 127.0.0.1 is a "
-        + "loopback address. See options -vs and -rs.")
-  }
 }

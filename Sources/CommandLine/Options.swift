@@ -1,7 +1,8 @@
 // The options one by one: spelling, values, default, help. Knows no rule of how words are told
 // apart; that is the argument parser's.
+import LoadBalancing
 
-struct CommandLineGrammar {
+struct Options {
   /// What the options leave behind.
   struct Values {
     enum Action { case run, check, render }
@@ -77,7 +78,7 @@ struct CommandLineGrammar {
 
 // MARK: - The options
 
-extension CommandLineGrammar {
+extension Options {
   var parser: Parser {
     Parser(
       program: "ulb",
@@ -284,7 +285,7 @@ extension CommandLineGrammar {
 
 // MARK: - Values
 
-extension CommandLineGrammar {
+extension Options {
   private static func address(_ word: String) throws(ValueError) -> IPAddress {
     guard let address = IPAddress(word) else {
       throw ValueError(

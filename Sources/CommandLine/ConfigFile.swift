@@ -1,5 +1,6 @@
 // The grammar of the config file: what Python's configparser accepts (allow_no_value, "=" the
 // only delimiter, strict). Reads bytes, not files.
+import LoadBalancing
 
 /// Why a config file is refused.
 public struct ConfigFileError: Error, Sendable, Hashable, CustomStringConvertible {

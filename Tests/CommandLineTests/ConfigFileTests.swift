@@ -1,8 +1,9 @@
 // The config file's grammar against configparser's, the section [ulb], and the messages.
 
+import LoadBalancing
 import Testing
 
-@testable import LoadBalancing
+@testable import CommandLine
 
 @Suite struct ConfigFileTests {
   static func parse(_ text: String) throws(ConfigFileError) -> ConfigFile {
@@ -194,5 +195,24 @@ import Testing
     let file = try Self.parse("[Real Servers]\n" + addresses.joined(separator: "\n"))
     #expect(file.realServers.count == 100_000)
     #expect(file.realServers.last?.description == addresses.last)
+  }
+
+  @Test func aFileWithoutAUsableServerIsRefusedWithItsLine() throws {
+    let configuration = Configuration(
+      interface: "eth0", virtualServer: IPAddress("10.60.0.10")!,
+      realServers: [IPAddress("10.70.1.2")!], ports: [53])
+    func updated(_ list: String) throws -> (configuration: Configuration, warnings: [String]) {
+      let file = try ConfigFile.parse(Array("[Real Servers]\n\(list)\n".utf8), fileName: "f")
+      return try configuration.updated(from: file, on: DirectorAddresses())
+    }
+    let (next, warnings) = try updated("127.0.0.1\n10.70.2.2\n[ULB]")
+    #expect(next.realServers == [IPAddress("10.70.2.2")!])
+    #expect(warnings.map { $0.prefix(21) } == ["f, line 4: section [U", "real server 127.0.0.1"])
+    let error = #expect(throws: ConfigFileError.self) { try updated("# none\n127.0.0.1\n::1\n") }
+    #expect(error?.line == 4, "the other family comes first")
+    let unusable = #expect(throws: ConfigFileError.self) { try updated("# none\n127.0.0.1") }
+    #expect(
+      unusable?.description == "f, line 3: no real server can be given a client: 127.0.0.1 is a "
+        + "loopback address. See options -vs and -rs.")
   }
 }

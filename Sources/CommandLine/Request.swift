@@ -1,4 +1,5 @@
 // The command line of ulb: ulb.py's options, and those beyond it. Opens no file itself.
+import LoadBalancing
 
 /// Why a file cannot be read: an errno value and its text (`No such file or directory`).
 public struct FileError: Error, Sendable, Hashable {
@@ -69,7 +70,7 @@ public enum CommandLineRequest: Sendable, Equatable {
     _ arguments: [String], readFile: (String) -> Result<[UInt8], FileError>
   ) throws(UsageError) -> (request: CommandLineRequest, warnings: [String]) {
     try withoutActuallyEscaping(readFile) { readFile throws(UsageError) in
-      try CommandLineGrammar(readFile: readFile).parse(arguments)
+      try Options(readFile: readFile).parse(arguments)
     }
   }
 }

@@ -1,0 +1,47 @@
+// What --check prints of a configuration.
+import Foundation
+import LoadBalancing
+
+extension Configuration {
+  /// One JSON object on one line with what ``effective`` sets of ulb.py's options, by the names of
+  /// ulb.py's options; the keys are sorted.
+  public func json() throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try encoder.encode(Checked(effective)), as: UTF8.self)
+  }
+}
+
+/// The keys of ulb.py's own configuration.
+private struct Checked: Encodable {
+  let configuration: Configuration
+
+  init(_ configuration: Configuration) { self.configuration = configuration }
+
+  private enum Key: String, CodingKey {
+    case interface = "ifnet"
+    case virtualServer = "virtual_server"
+    case realServers = "real_servers"
+    case configFile = "config_file"
+    case ports
+    case debug
+    case logLevel = "loglevel"
+    case maxPorts = "max_ports"
+    case maxRealServers = "max_realservers"
+    case maxAssociations = "max_associations"
+  }
+
+  func encode(to encoder: any Encoder) throws {
+    var keys = encoder.container(keyedBy: Key.self)
+    try keys.encode(configuration.interface, forKey: .interface)
+    try keys.encode(configuration.virtualServer.description, forKey: .virtualServer)
+    try keys.encode(configuration.realServers.map(\.description), forKey: .realServers)
+    try keys.encode(configuration.configFile, forKey: .configFile)
+    try keys.encode(configuration.ports, forKey: .ports)
+    try keys.encode(configuration.debug, forKey: .debug)
+    try keys.encode(configuration.logLevel.name, forKey: .logLevel)
+    try keys.encode(configuration.maxPorts, forKey: .maxPorts)
+    try keys.encode(configuration.maxRealServers, forKey: .maxRealServers)
+    try keys.encode(configuration.maxAssociations, forKey: .maxAssociations)
+  }
+}
