@@ -41,7 +41,7 @@ let package = Package(
     .testTarget(
       name: "AssociationFileTests", dependencies: ["AssociationFile", "LoadBalancing"]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd"]),
-    .testTarget(name: "DaemonTests", dependencies: ["ulb"]),
+    .testTarget(name: "DaemonTests", dependencies: ["ulb", "Systemd", "TestSupport"]),
     .testTarget(
       name: "DataPlaneTests",
       dependencies: ["DataPlane", "BCC", "CLayout", "LoadBalancing", "TestSupport"]),

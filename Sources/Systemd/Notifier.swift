@@ -60,6 +60,13 @@ public final class Notifier: Sendable {
     try send("RELOADING=1\nMONOTONIC_USEC=\(now.tv_sec * 1_000_000 + now.tv_nsec / 1000)")
   }
 
+  /// `EXTEND_TIMEOUT_USEC=`: the start, the stop or what else goes on may take this long from now,
+  /// whatever the unit's limit; to be said again in time if that does not suffice.
+  public func extendTimeout(_ time: Duration) throws(SystemdError) {
+    let (seconds, attoseconds) = time.components
+    try send("EXTEND_TIMEOUT_USEC=\(seconds * 1_000_000 + attoseconds / 1_000_000_000_000)")
+  }
+
   /// `STOPPING=1`: the daemon is on its way out.
   public func stopping() throws(SystemdError) {
     try send("STOPPING=1")

@@ -10,3 +10,8 @@ enum Clock {
     return Timestamp(seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
   }
 }
+
+extension Timestamp {
+  /// Without the fraction of the second: `2026-01-31T23:59:59Z`.
+  var toTheSecond: String { description.prefix(19) + "Z" }
+}

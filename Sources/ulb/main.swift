@@ -12,9 +12,11 @@ func absolute(_ path: String) -> String {
   return "\(String(cString: directory))/\(path)"
 }
 
-func run(
-  _ requested: Configuration, warnings: [String], configFileState: FileFingerprint?
-) -> Int32 {
+/// - Returns: a daemon that serves.
+func start(
+  _ requested: Configuration, warnings: [String], configFileState: FileFingerprint?,
+  kept: [DescriptorStore.Entry]
+) throws -> Daemon {
   var configuration = requested
   configuration.configFile = requested.configFile.map(absolute)
   configuration.stateFile = requested.stateFile.map(absolute)
@@ -26,15 +28,26 @@ func run(
   let log = Log(format: configuration.logFormat, family: configuration.family)
   let director = DirectorAddresses.ofInterfaces()
   do {
-    let daemon = try Daemon(
+    return try Daemon(
       configuration.served(on: director),
       warnings: warnings + configuration.warnings(on: director), configFileState: configFileState,
-      kept: KeptObjects(DescriptorStore.take()), signals: Signals(), log: log)
-    return daemon.run()
+      kept: KeptObjects(kept), signals: Signals(), log: log)
   } catch {
     log.drain()
-    StandardError.write(failure: "\(error)")
-    return 1
+    throw error
+  }
+}
+
+/// Says why a start has failed.
+///
+/// Where the journal reads it, the usage is left out: sixteen lines of it at each attempt would hide
+/// the one that matters.
+func report(_ message: String, usage: String) {
+  if !usage.isEmpty, StandardError.isJournal {
+    StandardError.write(failure: "\(message); see 'ulb --help'")
+  } else {
+    StandardError.write(usage)
+    StandardError.write(failure: message)
   }
 }
 
@@ -48,18 +61,30 @@ func openStandardDescriptors() {
 
 func main() -> Int32 {
   openStandardDescriptors()
-  let arguments = Array(Swift.CommandLine.arguments.dropFirst())
+  var kept = DescriptorStore.take()
+  var failedStarts = FailedStarts(&kept, notifier: try? Notifier())
   // The state that the config file was read in, so that a change since then is seen as one.
   var configFileState: FileFingerprint?
+  var conditions = StartConditions()
+  func fail(_ message: String, usage: String = "", status: Int32) -> Int32 {
+    report(message, usage: usage)
+    return failedStarts.putOff(message, until: conditions) ? 0 : status
+  }
   do {
+    let arguments = Array(Swift.CommandLine.arguments.dropFirst())
     let (request, warnings) = try CommandLineRequest.parse(arguments) { path in
       let file = FileReader.readSettled(path)
       configFileState = try? file.get().state
+      conditions.add(file: absolute(path), configFileState ?? FileFingerprint(path: path))
       return file.map(\.bytes)
     }
     switch request {
     case .run(let configuration):
-      return run(configuration, warnings: warnings, configFileState: configFileState)
+      conditions.add(interface: configuration.interface)
+      let daemon = try start(
+        configuration, warnings: warnings, configFileState: configFileState, kept: kept)
+      failedStarts.forget()
+      return daemon.run()
     case .check(let configuration):
       StandardError.write(
         warnings: warnings + configuration.warnings(on: .ofInterfaces()))
@@ -71,12 +96,12 @@ func main() -> Int32 {
       print(text, terminator: text.hasSuffix("\n") ? "" : "\n")
     }
     return 0
+  } catch UsageError.usage(let message, let usage) {
+    return fail(message, usage: usage, status: 2)
   } catch let error as UsageError {
-    StandardError.write(error.text)
-    return error.status
+    return fail(error.message, status: error.status)
   } catch {
-    StandardError.write(failure: "\(error)")
-    return 1
+    return fail("\(error)", status: 1)
   }
 }
 

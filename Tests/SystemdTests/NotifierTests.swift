@@ -22,9 +22,10 @@ import Testing
     try notifier.stopping()
     try notifier.watchdog()
     try notifier.remove(name: "tables")
+    try notifier.extendTimeout(.milliseconds(90_500))
     for expected in [
       "READY=1", "READY=1\nSTATUS=3 real servers", "STATUS=first second third", "STOPPING=1",
-      "WATCHDOG=1", "FDSTOREREMOVE=1\nFDNAME=tables",
+      "WATCHDOG=1", "FDSTOREREMOVE=1\nFDNAME=tables", "EXTEND_TIMEOUT_USEC=90500000",
     ] {
       #expect(try receiver.receive()?.text == expected)
     }
