@@ -30,45 +30,70 @@ package enum Format {
     return bytes
   }
 
+  /// Whether a file that begins with these octets is one of ulb's, whole or not.
+  static func isOurs(_ head: some Collection<UInt8>) -> Bool {
+    magic.starts(with: head.prefix(magic.count))
+  }
+
+  /// The header, decoded.
+  struct Header {
+    let family: AddressFamily
+    let roundPosition: UInt32
+    let realServerCount: Int
+
+    /// - Parameter bytes: the file's first ``headerSize`` octets, of ulb's.
+    init(_ bytes: UnsafeRawBufferPointer) throws(Refusal) {
+      guard bytes.count >= headerSize else { throw .truncated }
+      let version = bytes.littleEndian(at: 8, as: UInt32.self)
+      guard version <= Format.version else { throw .newer(version) }
+      guard version == Format.version, bytes[13..<16].allSatisfy({ $0 == 0 }) else {
+        throw .header
+      }
+      switch bytes[12] {
+      case 4: family = .ipv4
+      case 6: family = .ipv6
+      default: throw .header
+      }
+      roundPosition = bytes.littleEndian(at: 16, as: UInt32.self)
+      realServerCount = Int(bytes.littleEndian(at: 20, as: UInt32.self))
+    }
+
+    /// Where in a file of this size the records are, if its trailer counts so many.
+    func records(fileSize: Int, count: UInt64) throws(Refusal) -> Range<Int> {
+      let start = headerSize + realServerCount * family.octetCount
+      let end = fileSize - trailerSize
+      let size = Record.size(family)
+      guard start <= end, (end - start) % size == 0, count == UInt64((end - start) / size) else {
+        throw .truncated
+      }
+      return start..<end
+    }
+  }
+
   /// Checks a whole file.
   ///
   /// - Returns: what stands before the records, and where in the file the records are.
   package static func check(_ file: UnsafeRawBufferPointer) throws(Refusal) -> (
     preamble: Preamble, records: Range<Int>
   ) {
-    guard file.count >= magic.count, file.prefix(magic.count).elementsEqual(magic) else {
-      throw .foreign
-    }
+    let header = try Header(file)
     guard file.count >= headerSize + trailerSize else { throw .truncated }
-    let version = file.littleEndian(at: 8, as: UInt32.self)
-    guard version <= self.version else { throw .newer(version) }
-    let family: AddressFamily
-    switch (version, file[12]) {
-    case (self.version, 4): family = .ipv4
-    case (self.version, 6): family = .ipv6
-    default: throw .damaged
-    }
-    let serverCount = Int(file.littleEndian(at: 20, as: UInt32.self))
-    let start = headerSize + serverCount * family.octetCount
-    let end = file.count - trailerSize
-    let count = file.littleEndian(at: end, as: UInt64.self)
-    let size = UInt64(Record.size(family))
-    guard start <= end, count == UInt64(end - start) / size, UInt64(end - start) % size == 0 else {
-      throw .truncated
-    }
+    let records = try header.records(
+      fileSize: file.count, count: file.littleEndian(at: file.count - trailerSize, as: UInt64.self))
     var checksum = CRC32()
     checksum.update(UnsafeRawBufferPointer(rebasing: file[..<(file.count - 4)]))
     guard checksum.value == file.littleEndian(at: file.count - 4, as: UInt32.self) else {
-      throw .damaged
+      throw .checksum
     }
-    let servers = (0..<serverCount).map { index in
-      let at = headerSize + index * family.octetCount
-      return IPAddress(octets: Array(file[at..<at + family.octetCount]))
+    let size = header.family.octetCount
+    let servers = (0..<header.realServerCount).map { index in
+      let start = headerSize + index * size
+      return IPAddress(
+        family: header.family, octets: UnsafeRawBufferPointer(rebasing: file[start..<start + size]))
     }
     let preamble = Preamble(
-      family: family, roundPosition: file.littleEndian(at: 16, as: UInt32.self),
-      realServers: servers)
-    return (preamble, start..<end)
+      family: header.family, roundPosition: header.roundPosition, realServers: servers)
+    return (preamble, records)
   }
 }
 
@@ -95,22 +120,5 @@ public struct Preamble: Sendable, Equatable {
     bytes.append(littleEndian: UInt32(realServers.count))
     for server in realServers { bytes += server.octets }
     return bytes
-  }
-}
-
-/// Why a file is not taken.
-public enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
-  case foreign
-  case newer(UInt32)
-  case truncated
-  case damaged
-
-  public var description: String {
-    switch self {
-    case .foreign: "it is not a state file of ulb"
-    case .newer(let version): "it has version \(version), this ulb knows version \(Format.version)"
-    case .truncated: "it ends too early or too late"
-    case .damaged: "its checksum is wrong"
-    }
   }
 }

@@ -1,4 +1,5 @@
 // The main loop: signals, the config file, events, the interface, the watchdog. One thread.
+import AssociationFile
 import CommandLine
 import DataPlane
 import Glibc
@@ -30,11 +31,13 @@ final class Daemon {
 
   /// Compiles, loads, fills and attaches. Nothing is left behind where it fails.
   ///
-  /// - Parameter kept: what the process before this one has handed on. Its program stays in service
-  ///   until this one's takes its place in one step.
+  /// - Parameters:
+  ///   - stateFile: where the associations are saved; `nil` for nowhere.
+  ///   - kept: what the process before this one has handed on. Its program stays in service until
+  ///     this one's takes its place in one step.
   init(
     _ configuration: Configuration, warnings: [String], configFileState: FileFingerprint?,
-    kept: KeptObjects, signals: Signals, log: Log
+    stateFile: StateFile?, kept: KeptObjects, signals: Signals, log: Log
   ) throws(DataPlaneError) {
     self.configuration = configuration
     self.warnings = warnings
@@ -55,14 +58,14 @@ final class Daemon {
     if let path = configuration.configFile {
       watcher = ConfigFileWatcher(path: path, known: configFileState, now: clock.now)
     }
+    if let stateFile {
+      let interval = Duration.seconds(configuration.stateInterval)
+      state = StateKeeper(stateFile, interval: interval, log: log, now: clock.now)
+    }
     restoreAssociations()
     let attachStart = clock.now
     try attach(kept, interfaceIndex: interfaceIndex)
     debug("Start: \(dataPlane.times.summary(attach: clock.now - attachStart)).")
-    if let path = configuration.stateFile {
-      let interval = Duration.seconds(configuration.stateInterval)
-      state = StateKeeper(path: path, interval: interval, log: log, now: clock.now)
-    }
   }
 
   /// Runs until it is told to stop or cannot go on.
@@ -101,11 +104,10 @@ final class Daemon {
     case .shared: log.notice("The association table of the process before is taken over.")
     case .copied(let count): log.notice("\(count) association(s) copied into the new tables.")
     case .none:
-      guard let path = configuration.stateFile,
-        let outcome = StateLoader.load(path, into: dataPlane)
-      else { return }
-      if outcome.isError { log.error(outcome.message) } else { log.notice(outcome.message) }
+      state?.restore(into: dataPlane)
+      return
     }
+    state?.keepUnusableAside(dataPlane)
   }
 
   /// Swaps the program in where a link was kept, else attaches it.

@@ -1,4 +1,5 @@
 // The entry: reads the command line, does what it asks for, and ends with a status.
+import AssociationFile
 import CommandLine
 import DataPlane
 import Glibc
@@ -28,10 +29,12 @@ func start(
   let log = Log(format: configuration.logFormat, family: configuration.family)
   let director = DirectorAddresses.ofInterfaces()
   do {
+    // A path that will not do is said before anything is compiled.
+    let stateFile = try configuration.stateFile.map { path in try StateFile(path) }
     return try Daemon(
       configuration.served(on: director),
       warnings: warnings + configuration.warnings(on: director), configFileState: configFileState,
-      kept: KeptObjects(kept), signals: Signals(), log: log)
+      stateFile: stateFile, kept: KeptObjects(kept), signals: Signals(), log: log)
   } catch {
     log.drain()
     throw error

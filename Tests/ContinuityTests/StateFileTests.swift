@@ -67,46 +67,37 @@ import Testing
     #expect(try third.stop() == 0)
   }
 
+  /// State files of ulb that cannot be used.
   enum Damage: String, CaseIterable {
-    case torn, truncated, longer, foreign, newer, empty, otherFamily, directory, fifo, danglingLink
-    case unreadable
+    case torn, truncated, longer, newer, header, otherFamily
 
     var reason: String {
       switch self {
       case .torn: "its checksum is wrong"
-      case .truncated, .longer, .empty: "it ends too early or too late"
-      case .foreign: "it is not a state file of ulb"
+      case .truncated, .longer: "it ends too early or too late"
       case .newer: "it has version 2, this ulb knows version 1"
+      case .header: "its header is damaged"
       case .otherFamily: "it is of ipv6 clients"
-      case .directory, .fifo: "it is not a regular file"
-      case .danglingLink: "No such file or directory"
-      case .unreadable: "Permission denied"
       }
     }
 
-    func make(_ path: String, of whole: [UInt8]) throws {
+    func bytes(of whole: [UInt8]) -> [UInt8] {
       var bytes = whole
       switch self {
       case .torn: bytes[bytes.count / 2] ^= 1
       case .truncated: bytes.removeLast(100)
       case .longer: bytes.append(0)
-      case .foreign: bytes = Array("[Real Servers]\n".utf8) + bytes
       case .newer: bytes[8] = 2
-      case .empty: bytes = []
+      case .header: bytes[12] = 5
       case .otherFamily: bytes = StateFiles.bytes(clients: 3, servers: ["fd70:1::2"])
-      case .directory: try need(["mkdir", path])
-      case .fifo: try need(["mkfifo", path])
-      case .danglingLink: try need(["ln", "-s", "/nonexistent/state", path])
-      case .unreadable: break
       }
-      if ![.directory, .fifo, .danglingLink].contains(self) {
-        try StateFiles.write(bytes, to: path)
-      }
-      if self == .unreadable {
-        try need(["chown", "65534", path])
-        try need(["chmod", "600", path])
-      }
+      return bytes
     }
+  }
+
+  private func refused(_ director: Director) throws -> [String] {
+    try director.contents().filter { $0.hasPrefix("associations.refused-") }
+      .map { director.path($0) }
   }
 
   @Test func brokenFilesAreKeptAside() throws {
@@ -114,29 +105,145 @@ import Testing
     let network = director.network
     let whole = StateFiles.bytes(clients: 100, servers: network.addresses([0, 1, 2]))
     for damage in Damage.allCases {
-      try? FileManager.default.removeItem(atPath: director.state)
-      try damage.make(director.state, of: whole)
-      // Root that may read only what root may.
-      let daemon = try director.startWithState(
-        wrapper: ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"])
+      let bytes = damage.bytes(of: whole)
+      try StateFiles.write(bytes, to: director.state)
+      let daemon = try director.startWithState()
       let message = Comment(rawValue: "\(damage): \(daemon.process.transcript)")
       #expect(daemon.errors.count == 1, message)
       let error = try #require(daemon.errors.first, message)
       #expect(error.hasPrefix("ERROR: The state file \(director.state) is refused: "), message)
       #expect(error.contains(damage.reason), message)
-      let aside = director.state + ".refused"
+      let aside = try #require(try refused(director).first, message)
       #expect(error.contains("kept aside as \(aside); started without it"), message)
       #expect(try network.serversOfNewClients(3) == ["srv1", "srv2", "srv3"], message)
       #expect(try daemon.stop() == 0)
       #expect(try StateFiles.read(director.state).count == 3, message)
-      #expect(
-        try director.contents() == ["associations", "associations.refused", "servers.cfg"])
-      if damage == .torn || damage == .newer || damage == .unreadable {
-        let kept = try Data(contentsOf: URL(fileURLWithPath: aside))
-        #expect(kept.count == whole.count, message)
-      }
-      try need(["rm", "-rf", aside])
+      #expect(try director.contents().count == 3, message)
+      #expect(try Data(contentsOf: URL(fileURLWithPath: aside)) == Data(bytes), message)
+      try need(["rm", aside])
     }
+  }
+
+  /// A virtual server of the other family, and back: nothing of the first one's clients is lost.
+  @Test func otherFamilyAndBack() throws {
+    let director = try Director()
+    let network = director.network
+    let first = try director.startWithState()
+    let clients = try network.newClients(5)
+    let servers = network.servers(of: clients)
+    #expect(try first.stop() == 0)
+    let whole = try Data(contentsOf: URL(fileURLWithPath: director.state))
+
+    try director.replace("[Real Servers]\n" + Topology.realServer(0, .ipv6))
+    for round in 1...2 {
+      let other = try director.startWithState(["-vs", Topology.virtualServer(.ipv6)])
+      #expect(other.count("it is of ipv4 clients; kept aside as ") == (round == 1 ? 1 : 0))
+      #expect(try other.stop() == 0)
+    }
+    let aside = try #require(try refused(director).first)
+    try director.list([0, 1, 2])
+    let back = try director.startWithState()
+    #expect(back.count("it is of ipv6 clients; kept aside as ") == 1)
+    #expect(try back.stop() == 0)
+    #expect(try refused(director).count == 2)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: aside)) == whole)
+
+    try need(["mv", aside, director.state])
+    let again = try director.startWithState()
+    #expect(again.count("Restored 5 association(s)") == 1)
+    #expect(network.servers(of: clients.reversed()) == servers.reversed())
+    #expect(try again.stop() == 0)
+  }
+
+  /// What is no state file of ulb's ends the start, before anything is compiled, and stays.
+  @Test func whatIsNotOursEndsTheStart() throws {
+    let director = try Director()
+    let network = director.network
+    let whole = StateFiles.bytes(clients: 100, servers: network.addresses([0, 1, 2]))
+    for (command, reason) in [
+      ("echo '[Real Servers]' >PATH", "is not a state file of ulb"),
+      ("mkdir PATH", "is a directory"), ("mkfifo PATH", "is a named pipe"),
+      ("mknod PATH c 1 3", "is a device"), ("ln -s servers.cfg PATH", "is a symbolic link"),
+      ("ln -s /nonexistent/state PATH", "is a symbolic link"),
+      ("cp whole PATH; chown 65534 PATH; chmod 600 PATH", "Permission denied"),
+      ("cp whole PATH; mkdir PATH.new", "is a directory"),
+      ("cp whole PATH; echo mine >PATH.new", "is not a state file of ulb"),
+      ("truncate -s 4G PATH", "is not a state file of ulb"),
+    ] {
+      try StateFiles.write(whole, to: director.path("whole"))
+      let make = command.replacingOccurrences(of: "PATH", with: "associations")
+      try need(["sh", "-c", "cd \(director.path("")) && \(make)"])
+      func picture() throws -> String {
+        // Names, kinds, inodes, sizes and times, and what is in the files.
+        try need([
+          "sh", "-c",
+          "cd \(director.path("")) && ls -ilR --time-style=full-iso && "
+            + "find . -type f -size -1M -exec cksum {} +",
+        ])
+      }
+      let before = try picture()
+      // Root that may read only what root may.
+      let start = ContinuousClock.now
+      let result = try Daemon.run(
+        director.arguments(["--state", director.state]), in: director.topology.director,
+        wrapper: ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"])
+      let message = Comment(rawValue: "\(command): \(result.standardError)")
+      #expect(ContinuousClock.now - start < .seconds(3), message)
+      #expect(result.status == 1, message)
+      #expect(result.standardError.hasPrefix("ulb: error: "), message)
+      #expect(!result.standardError.contains("\n"), message)
+      #expect(result.standardError.contains("'\(director.state)"), message)
+      #expect(result.standardError.contains(reason), message)
+      #expect(result.standardOutput == "", message)
+      #expect(try picture() == before, message)
+      #expect(try director.topology.directorInterface.xdpProgram() == nil)
+      try need(["sh", "-c", "rm -rf \(director.state)*"])
+    }
+    let device = try need(["stat", "-c", "%F %t %T %i", "/dev/null"])
+    let result = try Daemon.run(
+      director.arguments(["--state", "/dev/null"]), in: director.topology.director)
+    #expect(result.status == 1)
+    #expect(result.standardError.contains("'/dev/null' is a device, not a regular file"))
+    #expect(try need(["stat", "-c", "%F %t %T %i", "/dev/null"]) == device)
+  }
+
+  @Test func anEmptyFileIsAFirstStart() throws {
+    let director = try Director()
+    try need(["touch", director.state])
+    let daemon = try director.startWithState()
+    #expect(try director.network.serversOfNewClients(2) == ["srv1", "srv2"])
+    #expect(try daemon.stop() == 0)
+    #expect(daemon.errors == [])
+    #expect(try StateFiles.read(director.state).count == 2)
+    #expect(try director.contents() == ["associations", "servers.cfg"])
+  }
+
+  /// One file, two daemons: the second is refused at any time, and a killed one is in nobody's way.
+  @Test func aSecondDaemonIsRefused() throws {
+    let director = try Director()
+    let network = director.network
+    let daemon = try director.startWithState(["--state_interval", "1"])
+    func expectRefusal() throws {
+      let second = try Daemon.run(
+        director.arguments(["--state", director.state]), in: director.topology.director)
+      #expect(second.status == 1)
+      #expect(
+        second.standardError.hasPrefix(
+          "ulb: error: the state file '\(director.state)' is in use by another ulb"),
+        "\(second.standardError)")
+      #expect(!second.standardError.contains("\n"))
+    }
+    try expectRefusal()
+    for count in 1...3 {
+      _ = network.servers(of: try network.newClients(1))
+      #expect(waitUntil { (try? StateFiles.read(director.state).count) == count })
+      try expectRefusal()
+    }
+    _ = try daemon.stop(with: SIGKILL)
+    let next = try director.startWithState()
+    #expect(next.count("Restored 3 association(s)") == 1)
+    #expect(try next.stop() == 0)
+    #expect(try director.contents() == ["associations", "servers.cfg"])
   }
 
   @Test func fullDisk() throws {

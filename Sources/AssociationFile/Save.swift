@@ -1,0 +1,51 @@
+// Writes the state file a piece at a time, and puts it in place only when it is whole.
+import Glibc
+import LoadBalancing
+
+/// A save under way. The file under its own name is the last whole one at any instant.
+public final class Save {
+  private let target: StateFile
+  private let file: OpenFile
+  private let family: AddressFamily
+  private var checksum = CRC32()
+  private var count: UInt64 = 0
+  private var isDone = false
+
+  /// Begins a save.
+  public init(_ target: StateFile, _ preamble: Preamble) throws(StateFileError) {
+    self.target = target
+    family = preamble.family
+    try target.removeLeftover()
+    file = try OpenFile(target.temporary, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
+    guard try file.lock() else { throw .inUse(path: target.temporary) }
+    try write(preamble.bytes)
+  }
+
+  deinit {
+    if !isDone { unlink(target.temporary) }
+  }
+
+  /// Saves some more.
+  ///
+  /// - Parameter associations: of the preamble's family.
+  public func write(_ associations: [Association]) throws(StateFileError) {
+    count += UInt64(associations.count)
+    try write(Record.encode(associations, family))
+  }
+
+  /// All is there: puts the save in the file's place.
+  public func commit() throws(StateFileError) {
+    try write(Format.trailer(recordCount: count, checksum: checksum))
+    try file.synchronise()
+    try target.replace(with: file)
+    isDone = true
+  }
+
+  private func write(_ bytes: [UInt8]) throws(StateFileError) {
+    try bytes.withUnsafeBufferPointer { bytes throws(StateFileError) in
+      let bytes = UnsafeRawBufferPointer(bytes)
+      checksum.update(bytes)
+      try file.write(bytes)
+    }
+  }
+}

@@ -1,0 +1,50 @@
+// What a state file holds, taken out a piece at a time.
+import Glibc
+import LoadBalancing
+
+/// The content of a whole state file.
+public struct SavedAssociations {
+  public let preamble: Preamble
+  /// How many associations there are.
+  public let count: Int
+  private let content: WholeFile
+  /// Where the records are that were not taken out yet.
+  private var records: Range<Int>
+
+  /// How many associations are taken out at once.
+  static let batch = 1 << 15
+
+  init(preamble: Preamble, content: WholeFile, records: Range<Int>) {
+    self.preamble = preamble
+    self.content = content
+    self.records = records
+    count = records.count / Record.size(preamble.family)
+  }
+
+  /// The next associations; `nil` at the end.
+  public mutating func next() -> [Association]? {
+    guard !records.isEmpty else { return nil }
+    let piece = records.prefix(SavedAssociations.batch * Record.size(preamble.family))
+    records = piece.upperBound..<records.upperBound
+    return Record.decode(UnsafeRawBufferPointer(rebasing: content.bytes[piece]), preamble.family)
+  }
+}
+
+/// A file's octets in memory of their own: what was checked is what is used, whatever happens to
+/// the file meanwhile.
+final class WholeFile {
+  let bytes: UnsafeRawBufferPointer
+
+  /// - Parameter size: more than 0. A file that has become shorter is read as far as it goes.
+  init(_ file: OpenFile, size: Int) throws(StateFileError) {
+    let start = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard let start, start != MAP_FAILED else {
+      throw .system(operation: "read", path: file.path, errno: errno)
+    }
+    let buffer = UnsafeMutableRawBufferPointer(start: start, count: size)
+    bytes = UnsafeRawBufferPointer(buffer)
+    _ = try file.read(into: buffer, at: 0)
+  }
+
+  deinit { munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count) }
+}

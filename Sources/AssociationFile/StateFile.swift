@@ -1,0 +1,199 @@
+// The state file of one daemon: opened and locked at the start, read, and replaced by whole saves.
+// Knows associations, and nothing of where they come from.
+import Glibc
+import LoadBalancing
+
+/// The state file, locked for as long as this lives.
+///
+/// What is locked is the file itself: a save is locked before it takes the file's place, so that no
+/// file of another name stays behind, and a lock ends with its process. Where there is no file yet
+/// an empty one is made to be locked; an empty file is one that nothing was saved in yet.
+public final class StateFile {
+  /// The path that it was opened with.
+  public let path: String
+  /// The locked file.
+  private var file: OpenFile
+  /// Whether `file` was made to be locked, and nothing else.
+  private var isPlaceholder: Bool
+  /// Whether what is in the file has to be kept aside before a save takes its place.
+  private var isRefused = false
+
+  /// Where a save is written until it is whole.
+  var temporary: String { path + ".new" }
+
+  /// Opens the file and locks it. Nothing that stands there is changed, but for the rest of an
+  /// interrupted save, which is removed.
+  public init(_ path: String) throws(StateFileError) {
+    self.path = path
+    (file, isPlaceholder) = try StateFile.openLocked(path)
+    guard Format.isOurs(try file.read(count: Format.magic.count, at: 0)) else {
+      throw .foreign(path: path)
+    }
+    try removeLeftover()
+  }
+
+  deinit { removePlaceholder() }
+
+  // MARK: Opening
+
+  private static func openLocked(_ path: String) throws(StateFileError) -> (
+    file: OpenFile, isPlaceholder: Bool
+  ) {
+    // Another daemon's save may take the file's place meanwhile: then that one counts.
+    for _ in 0..<100 {
+      guard let (file, isNew) = try open(path) else { continue }
+      guard try file.lock() else { throw .inUse(path: path) }
+      if try file.stands(at: path) { return (file, isNew) }
+    }
+    throw .inUse(path: path)
+  }
+
+  /// Opens the file, or makes one; `nil` where it came or went meanwhile.
+  private static func open(_ path: String) throws(StateFileError) -> (
+    file: OpenFile, isNew: Bool
+  )? {
+    guard let status = try OpenFile.look(at: path) else {
+      do throws(StateFileError) {
+        return (try OpenFile(path, O_RDWR | O_CREAT | O_EXCL, mode: 0o600), true)
+      } catch .system(_, _, EEXIST) {
+        return nil
+      }
+    }
+    try requireRegular(status, path)
+    do throws(StateFileError) {
+      let file = try openForReading(path)
+      try requireRegular(try file.status(), path)
+      return (file, false)
+    } catch .system(_, _, ENOENT) {
+      return nil
+    }
+  }
+
+  /// For writing too where that is allowed, as some file systems want it for a lock.
+  private static func openForReading(_ path: String) throws(StateFileError) -> OpenFile {
+    do throws(StateFileError) {
+      return try OpenFile(path, O_RDWR)
+    } catch {
+      return try OpenFile(path, O_RDONLY)
+    }
+  }
+
+  private static func requireRegular(_ status: stat, _ path: String) throws(StateFileError) {
+    let kind =
+      switch status.st_mode & S_IFMT {
+      case S_IFREG: nil as String?
+      case S_IFDIR: "a directory"
+      case S_IFLNK: "a symbolic link"
+      case S_IFIFO: "a named pipe"
+      case S_IFSOCK: "a socket"
+      default: "a device"
+      }
+    if let kind { throw .notRegular(path: path, kind: kind) }
+  }
+
+  /// Removes what a save left that was interrupted. A file system that cannot is told of at the
+  /// first save.
+  func removeLeftover() throws(StateFileError) {
+    guard let status = try OpenFile.look(at: temporary) else { return }
+    try StateFile.requireRegular(status, temporary)
+    let head = try OpenFile(temporary, O_RDONLY).read(count: Format.magic.count, at: 0)
+    // After a power cut a file may have its length, but not yet what was written into it.
+    guard Format.isOurs(head) || head.allSatisfy({ $0 == 0 }) else {
+      throw .foreign(path: temporary)
+    }
+    unlink(temporary)
+  }
+
+  private func removePlaceholder() {
+    guard isPlaceholder, (try? file.stands(at: path)) == true, (try? file.status().st_size) == 0
+    else { return }
+    unlink(path)
+  }
+
+  // MARK: Reading
+
+  /// What the file holds; `nil` where nothing was saved in it yet.
+  ///
+  /// - Parameter family: that of the clients that are wanted.
+  public func load(_ family: AddressFamily) throws(Refusal) -> SavedAssociations? {
+    guard let size = try check(family) else { return nil }
+    let content: WholeFile
+    do throws(StateFileError) {
+      content = try WholeFile(file, size: size)
+    } catch {
+      throw .unreadable(errno: error.errno)
+    }
+    let (preamble, records) = try Format.check(content.bytes)
+    guard preamble.family == family else { throw .otherFamily(preamble.family) }
+    return SavedAssociations(preamble: preamble, content: content, records: records)
+  }
+
+  /// Whether the file's header and size are those of a usable file; looks at no record.
+  ///
+  /// - Returns: the file's size in octets; `nil` where nothing was saved in it yet.
+  @discardableResult
+  public func check(_ family: AddressFamily) throws(Refusal) -> Int? {
+    let size: Int
+    let (head, trailer): ([UInt8], [UInt8])
+    do throws(StateFileError) {
+      size = Int(try file.status().st_size)
+      head = try file.read(count: Format.headerSize, at: 0)
+      trailer = try file.read(
+        count: Format.trailerSize, at: max(0, size - Format.trailerSize))
+    } catch {
+      throw .unreadable(errno: error.errno)
+    }
+    guard size > 0 else { return nil }
+    let header = try head.withUnsafeBufferPointer { head throws(Refusal) in
+      try Format.Header(UnsafeRawBufferPointer(head))
+    }
+    guard trailer.count == Format.trailerSize else { throw .truncated }
+    let count = trailer.withUnsafeBytes { $0.littleEndian(at: 0, as: UInt64.self) }
+    _ = try header.records(fileSize: size, count: count)
+    guard header.family == family else { throw .otherFamily(header.family) }
+    return size
+  }
+
+  /// Gives a file that was refused a name of its own, in the place of which an empty one is locked.
+  /// Where that fails it is tried again before a save would take the file's place.
+  ///
+  /// - Returns: the refused file's path from now on.
+  public func keepAside() throws(StateFileError) -> String {
+    isRefused = true
+    guard try file.stands(at: path) else { throw .replaced(path: path) }
+    let aside = try RefusedFiles.keep(path, time: .now)
+    isRefused = false
+    RefusedFiles.removeOld(of: path, butNot: aside)
+    // Without one, on a full disk, the first save is what is locked.
+    if let (placeholder, isNew) = try? StateFile.openLocked(path), isNew {
+      (file, isPlaceholder) = (placeholder, true)
+    }
+    return aside
+  }
+
+  // MARK: Saving
+
+  /// Puts a save in the file's place. The save is locked already.
+  func replace(with save: OpenFile) throws(StateFileError) {
+    if isRefused, try file.stands(at: path) { _ = try keepAside() }
+    // Nobody's file is overwritten who does not know of the lock.
+    if try OpenFile.look(at: path) != nil, try !file.stands(at: path) {
+      throw .replaced(path: path)
+    }
+    guard rename(temporary, path) == 0 else {
+      throw .system(operation: "replace", path: path, errno: errno)
+    }
+    (file, isPlaceholder) = (save, false)
+  }
+}
+
+extension StateFileError {
+  /// `errno`; 0 where it was no call of the system that failed.
+  fileprivate var errno: Int32 {
+    if case .system(_, _, let errno) = self { errno } else { 0 }
+  }
+}
+
+extension Timestamp {
+  fileprivate static var now: Timestamp { Timestamp(seconds: Int64(time(nil))) }
+}

@@ -1,0 +1,68 @@
+// Why the state file cannot be opened or saved, and why what is in it is not used.
+import Glibc
+import LoadBalancing
+
+/// What is in the way of the state file: at the start it ends the start, at a save the last save
+/// stays. Nothing was changed.
+public enum StateFileError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// What stands there is of another kind, such as `a directory`.
+  case notRegular(path: String, kind: String)
+  /// A regular file that ulb did not write.
+  case foreign(path: String)
+  /// Another process has locked it.
+  case inUse(path: String)
+  /// Somebody else has put another file in its place since the start.
+  case replaced(path: String)
+  /// A call of the system failed.
+  case system(operation: String, path: String, errno: Int32)
+
+  public var description: String {
+    switch self {
+    case .notRegular(let path, let kind):
+      "the state file '\(path)' is \(kind), not a regular file, and left alone; "
+        + "name another file with --state"
+    case .foreign(let path):
+      "'\(path)' is not a state file of ulb, and left alone; "
+        + "move it away, or name another file with --state"
+    case .inUse(let path):
+      "the state file '\(path)' is in use by another ulb; name another file with --state"
+    case .replaced(let path):
+      "somebody else has put another file in the place of '\(path)'; "
+        + "move it away, or restart ulb to use it"
+    case .system(let operation, let path, let errno):
+      "unable to \(operation) the state file '\(path)': \(text(of: errno))" + mend(errno)
+    }
+  }
+}
+
+/// Why a state file of ulb is not used.
+public enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
+  case newer(UInt32)
+  case header
+  case truncated
+  case checksum
+  case otherFamily(AddressFamily)
+  case unreadable(errno: Int32)
+
+  public var description: String {
+    switch self {
+    case .newer(let version): "it has version \(version), this ulb knows version \(Format.version)"
+    case .header: "its header is damaged"
+    case .truncated: "it ends too early or too late"
+    case .checksum: "its checksum is wrong"
+    case .otherFamily(let family): "it is of \(family) clients"
+    case .unreadable(let errno): "it cannot be read: \(text(of: errno))"
+    }
+  }
+}
+
+private func text(of errno: Int32) -> String { String(cString: strerror(errno)) }
+
+/// What to do, where it does not go without saying.
+private func mend(_ errno: Int32) -> String {
+  switch errno {
+  case EACCES, EPERM: "; let ulb read and write it and its folder, or name another with --state"
+  case ENOENT, ENOTDIR: "; make its folder, or name another with --state"
+  default: ""
+  }
+}
