@@ -39,7 +39,8 @@ let package = Package(
       name: "CommandLineTests", dependencies: ["CommandLine", "LoadBalancing"],
       resources: [.copy("vectors")]),
     .testTarget(
-      name: "AssociationFileTests", dependencies: ["AssociationFile", "LoadBalancing"]),
+      name: "AssociationFileTests",
+      dependencies: ["AssociationFile", "LoadBalancing", "TestSupport"]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd"]),
     .testTarget(name: "DaemonTests", dependencies: ["ulb", "Systemd", "TestSupport"]),
     .testTarget(
