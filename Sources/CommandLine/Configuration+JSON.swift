@@ -1,18 +1,11 @@
 // What --check prints of a configuration.
-import Foundation
 import LoadBalancing
 
 extension Configuration {
-  /// One JSON object on one line with what ``effective`` sets of ulb.py's options, by the names of
-  /// ulb.py's options; the keys are sorted.
-  public func json() throws -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    return String(decoding: try encoder.encode(Checked(effective)), as: UTF8.self)
-  }
+  /// One JSON object on one line with what ``effective`` sets of ulb.py's options, by their names.
+  public func json() -> String { JSONLine.text(Checked(effective)) }
 }
 
-/// The keys of ulb.py's own configuration.
 private struct Checked: Encodable {
   let configuration: Configuration
 

@@ -75,30 +75,46 @@ public struct EventRecord: Sendable, Equatable {
   /// One JSON object on one line. Addresses are there if the event has some, ports if they are
   /// known, the new addresses for translations.
   public func json(time: Timestamp) -> String {
-    var members = [
-      (name: "time", value: JSON.quoted(time.description)),
-      (name: "level", value: JSON.quoted(event.level.name)),
-      (name: "event", value: JSON.quoted(event.name)),
-      (name: "message", value: JSON.quoted(event.message)),
-    ]
-    func add(_ name: String, _ address: IPAddress) {
-      members.append((name, JSON.quoted(address.description)))
-    }
-    func add(_ name: String, _ mac: [UInt8], _ port: UInt16) {
-      if port != 0 { members.append(("\(name)_port", String(port))) }
-      members.append(("\(name)_mac", JSON.quoted(Self.text(mac: mac))))
-    }
+    var members = Members(
+      time: time.description, level: event.level.name, event: event.name, message: event.message)
     if event.kind != .withoutAddresses {
-      add("source", source)
-      add("source", sourceMAC, sourcePort)
-      add("destination", destination)
-      add("destination", destinationMAC, destinationPort)
+      members.source = source.description
+      members.sourcePort = sourcePort == 0 ? nil : sourcePort
+      members.sourceMAC = Self.text(mac: sourceMAC)
+      members.destination = destination.description
+      members.destinationPort = destinationPort == 0 ? nil : destinationPort
+      members.destinationMAC = Self.text(mac: destinationMAC)
     }
     if event.kind == .translated {
-      add("new_source", newSource)
-      add("new_destination", newDestination)
+      members.newSource = newSource.description
+      members.newDestination = newDestination.description
     }
-    return JSON.object(members)
+    return JSONLine.text(members)
+  }
+
+  private struct Members: Encodable {
+    let time: String
+    let level: String
+    let event: String
+    let message: String
+    var source: String?
+    var sourcePort: UInt16?
+    var sourceMAC: String?
+    var destination: String?
+    var destinationPort: UInt16?
+    var destinationMAC: String?
+    var newSource: String?
+    var newDestination: String?
+
+    private enum CodingKeys: String, CodingKey {
+      case time, level, event, message, source, destination
+      case sourcePort = "source_port"
+      case sourceMAC = "source_mac"
+      case destinationPort = "destination_port"
+      case destinationMAC = "destination_mac"
+      case newSource = "new_source"
+      case newDestination = "new_destination"
+    }
   }
 
   private static func pair(_ mac: [UInt8], _ address: IPAddress) -> String {

@@ -91,7 +91,7 @@ func main() -> Int32 {
     case .check(let configuration):
       StandardError.write(
         warnings: warnings + configuration.warnings(on: .ofInterfaces()))
-      print(try configuration.json())
+      print(configuration.json())
     case .render(let configuration):
       StandardError.write(warnings: warnings)
       print(try Renderer.source(for: configuration.effective))

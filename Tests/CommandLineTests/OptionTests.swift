@@ -51,7 +51,7 @@ import Testing
     case .success(.run(let configuration)):
       #expect(vector.exit == 0)
       let expected = try #require(vector.configuration)
-      let json = Data(try configuration.json().utf8)
+      let json = Data(configuration.json().utf8)
       #expect(try Vectors.decode(CommandLineVector.Configuration.self, json) == expected)
     case .success(.help):
       #expect(vector.exit == 0)
@@ -73,7 +73,7 @@ import Testing
   @Test func checkPrintsTheKeysInOrder() throws {
     let configuration = try Self.configuration(Self.usual)
     #expect(
-      try configuration.json() == """
+      configuration.json() == """
         {"config_file":null,"debug":0,"ifnet":"eth0","loglevel":"ERROR",\
         "max_associations":1048576,"max_ports":16,"max_realservers":32,"ports":[5683],\
         "real_servers":["10.40.0.2"],"virtual_server":"10.40.0.1"}
@@ -296,7 +296,7 @@ import Testing
     #expect(configuration.effective.debug == 2)
     #expect(configuration.effective.logLevel == .trace)
     #expect(configuration.effective.effective == configuration.effective)
-    #expect(try configuration.json().contains("\"ports\":[1,2]"))
+    #expect(configuration.json().contains("\"ports\":[1,2]"))
   }
 
   @Test func livePortsAreBoundToo() {

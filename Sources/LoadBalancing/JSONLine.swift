@@ -1,0 +1,33 @@
+// What ulb writes as JSON (RFC 8259): one object on one line. Knows no stream.
+import Foundation
+
+package enum JSONLine {
+  private static let encoder: JSONEncoder = {
+    let encoder = JSONEncoder()
+    // Sorted, as the order would else be another one in each process.
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return encoder
+  }()
+
+  /// A value on one line, its keys sorted.
+  ///
+  /// - Parameter value: of strings and whole numbers alone, which cannot fail.
+  package static func text(_ value: some Encodable) -> String {
+    guard let data = try? encoder.encode(value) else { return "{}" }
+    return String(decoding: data, as: UTF8.self)
+  }
+}
+
+/// The daemon's own log messages, those that are not about a packet.
+public enum LogLine {
+  private struct Members: Encodable {
+    let time: String
+    let level: String
+    let message: String
+  }
+
+  /// One JSON object on one line with the members time, level and message.
+  public static func json(time: Timestamp, level: LogLevel, message: String) -> String {
+    JSONLine.text(Members(time: time.description, level: level.name, message: message))
+  }
+}
