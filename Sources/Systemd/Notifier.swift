@@ -54,10 +54,17 @@ public final class Notifier: Sendable {
   }
 
   /// `RELOADING=1`, with the time it began at; ``ready(status:)`` must follow.
-  public func reloading() throws(SystemdError) {
+  ///
+  /// - Parameter since: CLOCK_MONOTONIC in microseconds.
+  public func reloading(since: UInt64 = monotonicMicroseconds) throws(SystemdError) {
+    try send("RELOADING=1\nMONOTONIC_USEC=\(since)")
+  }
+
+  /// CLOCK_MONOTONIC now, in microseconds.
+  public static var monotonicMicroseconds: UInt64 {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC, &now)
-    try send("RELOADING=1\nMONOTONIC_USEC=\(now.tv_sec * 1_000_000 + now.tv_nsec / 1000)")
+    return UInt64(now.tv_sec) * 1_000_000 + UInt64(now.tv_nsec) / 1000
   }
 
   /// `EXTEND_TIMEOUT_USEC=`: the start, the stop or what else goes on may take this long from now,

@@ -15,6 +15,12 @@ public enum SystemdError: Error, Equatable {
   /// A system call failed. `ECONNREFUSED` and `ENOENT`: nobody listens at `address` at present;
   /// `EAGAIN`: the manager is behind with reading. Sending again later may help with all three.
   case systemCall(String, address: String, errno: Int32)
+
+  /// Whether the same may be taken when it is sent again.
+  public var mayPass: Bool {
+    guard case .systemCall(_, _, let code) = self else { return false }
+    return ![EBADF, EINVAL, EMSGSIZE, EPERM].contains(code)
+  }
 }
 
 extension SystemdError: CustomStringConvertible {

@@ -74,7 +74,8 @@ final class Daemon {
   func run() -> Int32 {
     for warning in warnings { log.warning(warning) }
     log.notice(configuration.picture)
-    serviceManager.ready(status)
+    serviceManager.show(statusText)
+    serviceManager.ready()
     var status: Int32?
     while status == nil {
       let hasEvents = takeEvents()
@@ -82,7 +83,7 @@ final class Daemon {
       log.flush()
       status = handleSignals(within: hasEvents || hasWork ? .zero : Daemon.tick) ?? watchInterface()
       lookAtConfigFile()
-      store.retry()
+      if serviceManager.isBehind { serviceManager.retry() }
       tellWatchdog()
     }
     serviceManager.stopping()
@@ -92,6 +93,7 @@ final class Daemon {
     takeEvents()
     countLostEvents()
     log.notice("... ulb stopped.")
+    serviceManager.drain()
     log.drain()
     return status ?? 0
   }
@@ -135,7 +137,7 @@ final class Daemon {
     store.forget(kept.staleNames(isReplaced: dataPlane.adoption != .shared))
   }
 
-  private var status: String {
+  private var statusText: String {
     let mode = attachment?.mode.rawValue ?? "no"
     return "\(configuration.realServers.count) real server(s) behind "
       + "\(configuration.virtualServer), \(configuration.interface) in \(mode) mode"
@@ -201,7 +203,8 @@ final class Daemon {
     guard isReloading else { return }
     isReloading = false
     if let message { log.notice(message) }
-    serviceManager.ready(status)
+    serviceManager.show(statusText)
+    serviceManager.ready()
   }
 
   private func tellWatchdog() {
@@ -253,7 +256,7 @@ final class Daemon {
       log.notice(
         "New config applied: \(next.realServers.count) real server(s); \(change.summary).")
       debug("Real servers: in force after \(dataPlane.times.fill.inMilliseconds) ms.")
-      serviceManager.status(status)
+      serviceManager.show(statusText)
     }
     configuration = next
     finishReload(nil)
@@ -283,7 +286,7 @@ final class Daemon {
       // Whoever took the interface over keeps it: two that replace each other would never end.
       attachment = try attach(replace: false)
       interfaceLostAt = nil
-      serviceManager.status(status)
+      serviceManager.show(statusText)
       return nil
     } catch {
       guard clock.now - lostAt >= .seconds(configuration.interfaceWait) else { return nil }

@@ -1,18 +1,37 @@
-// What the service manager is told. Without one, nothing happens; a failure is said once.
+// What the service manager is to be told, in order, and again until it has taken it.
+import Glibc
 import Systemd
 
-/// Tells systemd how the daemon does; never stops the daemon.
+/// Tells systemd how the daemon does; never stops the daemon. Without systemd nothing happens.
+///
+/// systemd's queue may be full at any moment, or its socket not there. What it has not taken waits
+/// here, in its order: what is stored before `READY=1`, `RELOADING=1` before the `READY=1` after it.
+/// Of the status only the last counts.
 final class ServiceManager {
   private let notifier: Notifier?
   private let log: Log
+  private var outbox: [Message] = []
+  private var status: String?
+  private var isStatusTold = true
+  private var isWatchdogDue = false
   private var hasFailed = false
 
-  init(log: Log) {
+  private enum Message {
+    case ready
+    /// With the time at which it began: CLOCK_MONOTONIC, in microseconds.
+    case reloading(since: UInt64)
+    case stopping
+    case store(name: String, descriptor: OwnedDescriptor)
+    case remove(name: String)
+  }
+
+  /// - Parameter notifier: the way to the service manager; by default that of the environment.
+  init(log: Log, notifier: () throws -> Notifier? = { try Notifier() }) {
     self.log = log
     do {
-      notifier = try Notifier()
+      self.notifier = try notifier()
     } catch {
-      notifier = nil
+      self.notifier = nil
       log.warning("the service manager cannot be told anything: \(error)")
     }
   }
@@ -20,35 +39,124 @@ final class ServiceManager {
   /// How often the watchdog wants to be told; `nil` if it does not.
   var watchdogInterval: Duration? { notifier?.watchdogInterval }
 
-  func ready(_ status: String) { tell { try $0.ready(status: status) } }
-  func status(_ text: String) { tell { try $0.status(text) } }
-  func reloading() { tell { try $0.reloading() } }
-  func stopping() { tell { try $0.stopping() } }
-  func watchdog() { tell { try $0.watchdog() } }
+  /// Whether something waits for the manager to listen: see ``retry()``.
+  var isBehind: Bool { !outbox.isEmpty || !isStatusTold || isWatchdogDue }
 
-  /// Hands a descriptor to systemd's store under a name. Does nothing without systemd.
-  ///
-  /// - Returns: false where it has to be tried again.
-  func store(_ descriptor: Int32, name: String) -> Bool {
-    tell { try $0.store([descriptor], name: name) }
+  /// What `systemctl status` shows from now on.
+  func show(_ text: String) {
+    guard text != status else { return }
+    (status, isStatusTold) = (text, false)
+    retry()
+  }
+
+  /// The start, or a reload, is complete.
+  func ready() { tell(.ready) }
+
+  /// A reload begins; ``ready()`` follows.
+  func reloading() {
+    // A reload that began and ended untold is not worth telling any more.
+    if case .ready? = outbox.last, case .reloading? = outbox.dropLast().last {
+      outbox.removeLast(2)
+    }
+    tell(.reloading(since: Notifier.monotonicMicroseconds))
+  }
+
+  /// The daemon is on its way out. What was to be stored is not any more: what is here is let go.
+  func stopping() {
+    outbox.removeAll {
+      if case .store = $0 { true } else { false }
+    }
+    tell(.stopping)
+  }
+
+  /// The daemon is alive.
+  func watchdog() {
+    isWatchdogDue = true
+    retry()
+  }
+
+  /// Hands a descriptor to systemd's store, beside what is there under this name.
+  func store(_ descriptor: Int32, name: String) {
+    guard notifier != nil else { return }
+    if let duplicate = OwnedDescriptor(duplicating: descriptor) {
+      tell(.store(name: name, descriptor: duplicate))
+    } else {
+      log.warning("\(name) is not kept over a restart: \(String(cString: strerror(errno)))")
+    }
   }
 
   /// Takes what is stored under a name out of systemd's store.
   func removeStored(name: String) {
-    tell { try $0.remove(name: name) }
+    outbox.removeAll {
+      if case .store(name, _) = $0 { true } else { false }
+    }
+    tell(.remove(name: name))
   }
 
-  @discardableResult
-  private func tell(_ message: (Notifier) throws -> Void) -> Bool {
-    guard let notifier else { return true }
+  /// Tells what the manager has not taken before.
+  func retry() {
+    guard let notifier else {
+      (outbox, isStatusTold, isWatchdogDue) = ([], true, false)
+      return
+    }
+    if isWatchdogDue, attempt({ try notifier.watchdog() }) { isWatchdogDue = false }
+    while let message = outbox.first {
+      guard attempt({ try send(message, notifier) }) else { return }
+      outbox.removeFirst()
+    }
+    if !isStatusTold, let status, attempt({ try notifier.status(status) }) { isStatusTold = true }
+  }
+
+  /// Tells the rest before the end, with patience of a second.
+  func drain() {
+    for _ in 0..<50 where isBehind {
+      retry()
+      if isBehind { usleep(20_000) }
+    }
+  }
+
+  private func tell(_ message: Message) {
+    guard notifier != nil else { return }
+    outbox.append(message)
+    retry()
+  }
+
+  private func send(_ message: Message, _ notifier: Notifier) throws {
+    switch message {
+    case .ready:
+      // One step: what was in force before is not shown as ready.
+      try notifier.ready(status: status)
+      isStatusTold = true
+    case .reloading(let since): try notifier.reloading(since: since)
+    case .stopping: try notifier.stopping()
+    case .store(let name, let descriptor): try notifier.store([descriptor.number], name: name)
+    case .remove(let name): try notifier.remove(name: name)
+    }
+  }
+
+  /// - Returns: whether it is done with: taken, or such that it never will be.
+  private func attempt(_ send: () throws -> Void) -> Bool {
     do {
-      try message(notifier)
+      try send()
       hasFailed = false
       return true
     } catch {
       if !hasFailed { log.warning("the service manager does not hear: \(error)") }
       hasFailed = true
-      return false
+      return (error as? SystemdError)?.mayPass == false
     }
   }
+}
+
+/// A descriptor of our own, closed with this.
+private final class OwnedDescriptor {
+  let number: Int32
+
+  /// `nil`, with `errno`, where the process has no room for another one.
+  init?(duplicating other: Int32) {
+    number = fcntl(other, F_DUPFD_CLOEXEC, 3)
+    if number < 0 { return nil }
+  }
+
+  deinit { close(number) }
 }

@@ -1,0 +1,130 @@
+// What the service manager hears in the end, however long it has not listened.
+import Glibc
+import Systemd
+import TestSupport
+import Testing
+
+@testable import ulb
+
+@Suite struct ServiceManagerTests {
+  private let directory: TemporaryDirectory
+  private let log: Log
+  private let pipe: Pipe
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    pipe = try Pipe()
+    log = Log(format: .text, family: .ipv4, output: Output(pipe.writing))
+  }
+
+  private func manager() throws -> ServiceManager {
+    let path = directory.path(of: "notify")
+    return ServiceManager(log: log) { try Notifier { $0 == "NOTIFY_SOCKET" ? path : nil } }
+  }
+
+  /// Without the time of a reload.
+  private func told(_ socket: NotifySocket) -> [String] {
+    socket.assignments.filter { !$0.hasPrefix("MONOTONIC_USEC") && !$0.hasPrefix("FDPOLL") }
+  }
+
+  @Test func whatIsNotTakenIsToldAgainInItsOrder() throws {
+    let manager = try manager()
+    manager.store(2, name: "link")
+    manager.show("one")
+    manager.ready()
+    manager.reloading()
+    manager.show("two")
+    manager.ready()
+    manager.removeStored(name: "tables")
+    #expect(manager.isBehind)
+    let socket = try NotifySocket(in: directory)
+    manager.retry()
+    #expect(!manager.isBehind)
+    #expect(
+      told(socket) == [
+        "FDSTORE=1", "FDNAME=link", "READY=1", "STATUS=two", "RELOADING=1", "READY=1",
+        "STATUS=two", "FDSTOREREMOVE=1", "FDNAME=tables",
+      ])
+    manager.retry()
+    #expect(told(socket).count == 9)
+    // The failure is said once.
+    #expect(pipe.read(while: log.flush).count == 1)
+  }
+
+  @Test func aFullQueueLosesNothing() throws {
+    let socket = try NotifySocket(in: directory)
+    let manager = try manager()
+    var sent = 0
+    while !manager.isBehind {
+      manager.watchdog()
+      sent += 1
+      try #require(sent < 1_000_000)
+    }
+    manager.show("ready")
+    manager.ready()
+    manager.watchdog()
+    #expect(!told(socket).contains("READY=1"))
+    manager.retry()
+    #expect(told(socket).suffix(2) == ["READY=1", "STATUS=ready"])
+    #expect(!manager.isBehind)
+  }
+
+  @Test func ofManyReloadsOnlyTheLastIsTold() throws {
+    let manager = try manager()
+    manager.ready()
+    for _ in 0..<100 {
+      manager.reloading()
+      manager.ready()
+    }
+    let socket = try NotifySocket(in: directory)
+    manager.retry()
+    #expect(told(socket) == ["READY=1", "RELOADING=1", "READY=1"])
+  }
+
+  @Test func ofManyStatusesOnlyTheLastIsTold() throws {
+    let manager = try manager()
+    for number in 0..<100 { manager.show("\(number)") }
+    let socket = try NotifySocket(in: directory)
+    manager.retry()
+    manager.show("99")
+    #expect(told(socket) == ["STATUS=99"])
+  }
+
+  @Test func whatIsLetGoIsNotStoredAnyMore() throws {
+    let manager = try manager()
+    manager.store(2, name: "link")
+    manager.removeStored(name: "link")
+    manager.store(2, name: "tables")
+    manager.stopping()
+    let socket = try NotifySocket(in: directory)
+    manager.drain()
+    #expect(told(socket) == ["FDSTOREREMOVE=1", "FDNAME=link", "STOPPING=1"])
+  }
+
+  @Test func whatCanNeverBeTakenDoesNotStopTheRest() throws {
+    let socket = try NotifySocket(in: directory)
+    let manager = try manager()
+    manager.store(2, name: "no:name")
+    manager.store(-1, name: "tables")
+    manager.ready()
+    #expect(told(socket) == ["READY=1"])
+    #expect(!manager.isBehind)
+  }
+
+  @Test func theEndDoesNotWaitForAManagerThatIsGone() throws {
+    let manager = try manager()
+    manager.stopping()
+    let start = ContinuousClock.now
+    manager.drain()
+    #expect(ContinuousClock.now - start < .seconds(5))
+  }
+
+  @Test func withoutAManagerNothingWaits() {
+    let manager = ServiceManager(log: log) { nil }
+    manager.store(2, name: "link")
+    manager.show("one")
+    manager.ready()
+    manager.watchdog()
+    #expect(!manager.isBehind)
+  }
+}
