@@ -20,7 +20,7 @@ public enum UsageError: Error, Sendable, Hashable {
   case configuration(message: String)
 
   /// The exit status.
-  public var status: Int32 {
+  public var exitStatus: Int32 {
     switch self {
     case .usage: 2
     case .configuration: 1

@@ -27,13 +27,6 @@ public struct ServerTable: Sendable, Equatable {
   public struct Change: Sendable, Equatable {
     public var added: [IPAddress] = []
     public var removed: [IPAddress] = []
-    public var kept: [IPAddress] = []
-    /// Addresses that no slot was left for. Empty if a list has no more distinct addresses than
-    /// the table has slots.
-    public var refused: [IPAddress] = []
-
-    /// True if no address came or went; the order may have changed.
-    public var isEmpty: Bool { added.isEmpty && removed.isEmpty && refused.isEmpty }
   }
 
   /// The index is the id that associations hold; `nil` for a slot that was never used.
@@ -95,6 +88,8 @@ public struct ServerTable: Sendable, Equatable {
   public func slot(of address: IPAddress) -> UInt32? { ids[address] }
 
   /// Makes `list` the list in service. Takes time proportional to the list and the capacity.
+  ///
+  /// - Parameter list: of no more distinct addresses than there are slots; further ones are left out.
   public mutating func apply(_ list: [IPAddress]) -> Change {
     var change = Change()
     let before = listedIDs()
@@ -108,9 +103,7 @@ public struct ServerTable: Sendable, Equatable {
       }
       if isWanted[id] { continue }
       isWanted[id] = true
-      if slot.isListed {
-        change.kept.append(address)
-      } else {
+      if !slot.isListed {
         slots[id]?.isListed = true
         change.added.append(address)
       }
@@ -139,7 +132,6 @@ public struct ServerTable: Sendable, Equatable {
           if ids[old.address] == id { ids[old.address] = nil }
         }
       } else {
-        change.refused.append(address)
         continue
       }
       slots[Int(id)] = Slot(address: address, generation: generation, isListed: true)

@@ -102,7 +102,7 @@ func main() -> Int32 {
   } catch UsageError.usage(let message, let usage) {
     return fail(message, usage: usage, status: 2)
   } catch let error as UsageError {
-    return fail(error.message, status: error.status)
+    return fail(error.message, status: error.exitStatus)
   } catch {
     return fail("\(error)", status: 1)
   }

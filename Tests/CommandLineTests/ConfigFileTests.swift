@@ -28,7 +28,7 @@ import Testing
   }
 
   @Test(arguments: ConfigFileVector.all)
-  func vector(_ vector: ConfigFileVector) {
+  func isReadAsTheOriginalReadsIt(_ vector: ConfigFileVector) {
     do throws(ConfigFileError) {
       let file = try Self.parse(vector.text)
       #expect(vector.refused == nil)
@@ -55,7 +55,7 @@ import Testing
     ("[A]\nx\n[Real Servers]\r\n1.1.1.1\r2.2.2\n", 5, "'2.2.2' does not appear to be"),
     ("\u{feff}[Real Servers]\n1.1.1.1\n", 1, "'\\ufeff[Real Servers]' stands before"),
   ])
-  func namesTheLine(_ text: String, _ line: Int, _ reason: String) {
+  func aFaultIsNamedWithItsLine(_ text: String, _ line: Int, _ reason: String) {
     let error = Self.error(text)
     #expect(error?.line == line)
     #expect(error?.reason.contains(reason) == true, "\(String(describing: error))")
@@ -100,7 +100,7 @@ import Testing
     #expect(warnings.last == "FILE: 4,992 more sections like these are passed over")
   }
 
-  @Test func notUTF8() {
+  @Test func aFileThatIsNotUTF8IsRefused() {
     let error = Self.error(Array("[Real Servers]\n1.1.1.1\n# caf".utf8) + [0xe9, 0x0a])
     #expect(error?.line == 3)
     #expect(error?.reason.contains("UTF-8") == true)
@@ -122,7 +122,7 @@ import Testing
         "section [\\x1b\\u2028] already") == true)
   }
 
-  @Test func blanksBeyondASCII() throws {
+  @Test func blanksBeyondASCIIAreBlanks() throws {
     let file = try Self.parse("[Real Servers]\n\u{a0}\u{3000}10.0.0.4\u{2003}\n\u{85}\u{1f}\n")
     #expect(file.realServers.map { $0.description } == ["10.0.0.4"])
   }
@@ -139,7 +139,7 @@ import Testing
     #expect(file.realServers.map { $0.description } == ["2.2.2.2", "1.1.1.1", "3.3.3.3"])
   }
 
-  @Test func settings() throws {
+  @Test func theSectionOfSettingsIsReadRaw() throws {
     let file = try Self.parse(
       """
       [ulb]
@@ -155,7 +155,7 @@ import Testing
     #expect(file.settings == ["loglevel": "DEBUG", "port": "5683,5684\n5685", "debug": nil])
   }
 
-  @Test func liveSettings() throws {
+  @Test func liveSettingsAreRead() throws {
     func settings(_ text: String) throws -> LiveSettings {
       try LiveSettings(Self.parse("[Real Servers]\n1.1.1.1\n\(text)"))
     }
@@ -179,7 +179,7 @@ import Testing
     ("port", "port: no port; write"),
     ("ports = 1", "'ports': no such setting; use loglevel, debug or port"),
   ])
-  func wrongLiveSettings(_ line: String, _ reason: String) {
+  func aWrongLiveSettingIsNamed(_ line: String, _ reason: String) {
     let error = Self.error("[Real Servers]\n1.1.1.1\n[ulb]\n\(line)\n")
     #expect(error?.line == 4)
     #expect(error?.reason.hasPrefix("[ulb] \(reason)") == true, "\(String(describing: error))")
@@ -190,7 +190,7 @@ import Testing
     #expect(error?.line == 4)
   }
 
-  @Test func longLists() throws {
+  @Test func aLongListIsRead() throws {
     let addresses = (0..<100_000).map { "10.\($0 >> 16).\($0 >> 8 & 255).\($0 & 255)" }
     let file = try Self.parse("[Real Servers]\n" + addresses.joined(separator: "\n"))
     #expect(file.realServers.count == 100_000)

@@ -46,7 +46,7 @@ import Testing
   }
 
   @Test(arguments: CommandLineVector.all)
-  func vector(_ vector: CommandLineVector) throws {
+  func isReadAsTheOriginalReadsIt(_ vector: CommandLineVector) throws {
     switch Result(catching: { () throws(UsageError) in try Self.parse(vector.argv) }) {
     case .success(.run(let configuration)):
       #expect(vector.exit == 0)
@@ -59,7 +59,7 @@ import Testing
     case .success(let request):
       Issue.record("unexpected request \(request)")
     case .failure(let error):
-      #expect(error.status == vector.exit)
+      #expect(error.exitStatus == vector.exit)
       let expected = try #require(vector.error)
       if vector.exit == 2 {
         #expect(error.message == expected)
@@ -80,7 +80,7 @@ import Testing
         """)
   }
 
-  @Test func defaultsOfTheFurtherOptions() throws {
+  @Test func theFurtherOptionsHaveDefaults() throws {
     let configuration = try Self.configuration(Self.usual)
     #expect(configuration.mode == .auto)
     #expect(!configuration.replace)
@@ -91,7 +91,7 @@ import Testing
     #expect(configuration.interfaceWait == 5)
   }
 
-  @Test func furtherOptions() throws {
+  @Test func theFurtherOptionsAreStored() throws {
     let configuration = try Self.configuration(
       Self.usual + [
         "--mode", "generic", "--replace", "--log_format=json", "--kernel_headers", "/usr/src/x",
@@ -136,9 +136,9 @@ import Testing
     (["--chec"], "unrecognized arguments: --chec"),
     (["--state_int", "5"], "unrecognized arguments: --state_int 5"),
   ])
-  func faultsOfFurtherOptions(_ arguments: [String], _ message: String) {
+  func aFaultOfAFurtherOptionIsNamed(_ arguments: [String], _ message: String) {
     let error = Self.error(Self.usual + arguments)
-    #expect(error?.status == 2)
+    #expect(error?.exitStatus == 2)
     #expect(error?.message == message)
   }
 
@@ -151,7 +151,7 @@ import Testing
     #expect(configuration.logLevel == .info)
   }
 
-  @Test func checkAndRender() throws {
+  @Test func checkAndRenderTakeTheSameArguments() throws {
     #expect(
       try Self.parse(["--check"] + Self.usual) == .check(try Self.configuration(Self.usual)))
     #expect(
@@ -183,28 +183,28 @@ import Testing
       Self.error(["--help=x"])?.message == "argument -h/--help: ignored explicit argument 'x'")
   }
 
-  @Test func everyArgumentMissing() {
+  @Test func everyMissingArgumentIsNamed() {
     #expect(
       Self.error([])?.message
         == "the following arguments are required: ifnet, -vs/--virtual_server, -p/--port")
   }
 
   @Test(arguments: [("1_0", 10), (" 7 ", 7), ("+65535", 65535), ("٣", 3)])
-  func numbersAsPythonReadsThem(_ word: String, _ port: UInt16) throws {
+  func aNumberIsReadAsPythonReadsIt(_ word: String, _ port: UInt16) throws {
     let configuration = try Self.configuration(
       ["eth0", "-vs", "10.40.0.1", "-rs", "10.40.0.2", "-p", word])
     #expect(configuration.ports == [port])
   }
 
   @Test(arguments: ["1__0", "_1", "1_", "", " ", "+", "--", "1 0", "²"])
-  func notANumber(_ word: String) {
-    #expect(Self.error(["eth0", "-vs", "::", "-rs", "::1", "-p=\(word)"])?.status == 2)
+  func whatPythonTakesForNoNumberIsRefused(_ word: String) {
+    #expect(Self.error(["eth0", "-vs", "::", "-rs", "::1", "-p=\(word)"])?.exitStatus == 2)
   }
 
-  @Test func hugeNumbers() {
+  @Test func hugeNumbersAreNamedInFull() {
     let huge = "100000000000000000000000"
     let port = Self.error(["eth0", "-vs", "10.40.0.1", "-rs", "10.40.0.2", "-p", huge])
-    #expect(port?.status == 1)
+    #expect(port?.exitStatus == 1)
     #expect(port?.message.contains("port out of range, \(huge) is not in 1 to 65535") == true)
     #expect(
       Self.error(Self.usual + ["-d", "-\(huge)"])?.message
@@ -249,14 +249,14 @@ import Testing
     #expect(configuration.configFile == "b")
   }
 
-  @Test func configFileWithFaults() throws {
+  @Test func aConfigFileWithAFaultIsRefusedWithItsLine() throws {
     let arguments = ["eth0", "-vs", "10.40.0.1", "-cfg", "f.cfg", "-p", "53"]
     func message(_ text: String) -> String? {
       do throws(UsageError) {
         _ = try CommandLineRequest.parse(arguments) { _ in .success(Array(text.utf8)) }
         return nil
       } catch {
-        return "\(error.status) \(error.message)"
+        return "\(error.exitStatus) \(error.message)"
       }
     }
     #expect(
@@ -299,7 +299,7 @@ import Testing
     #expect(configuration.json().contains("\"ports\":[1,2]"))
   }
 
-  @Test func livePortsAreBoundToo() {
+  @Test func portsOfTheConfigFileAreBoundToo() {
     var configuration = Configuration(
       interface: "eth0", virtualServer: .unspecified(.ipv4), realServers: [], ports: [1]
     ) { $0.maxPorts = 1 }
@@ -308,7 +308,7 @@ import Testing
     #expect(throws: ConfigurationError.self) { try configuration.validate() }
   }
 
-  @Test func usageErrorText() {
+  @Test func aUsageErrorComesAfterTheUsage() {
     let text = Self.error(Self.usual + ["-x"])?.text ?? ""
     #expect(text.hasPrefix("usage: ulb [-h] -vs VIRTUAL_SERVER\n"))
     #expect(text.hasSuffix("\nulb: error: unrecognized arguments: -x\n"))
@@ -319,7 +319,7 @@ import Testing
         + "See option -p.\n")
   }
 
-  @Test func helpListsEveryOption() throws {
+  @Test func theHelpListsEveryOption() throws {
     guard case .help(let help) = try Self.parse(["--help"]) else {
       Issue.record("no help")
       return

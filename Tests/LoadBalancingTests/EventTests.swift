@@ -51,7 +51,7 @@ import Testing
         == [.invalidEthernetSize, .notIPv4, .notIPv6])
   }
 
-  @Test func levels() {
+  @Test func levelsAreInPythonsOrder() {
     #expect(LogLevel.allCases.map { $0.rawValue } == [50, 40, 30, 20, 10, 5])
     #expect(LogLevel.trace < .debug && LogLevel.error < .critical)
     for level in LogLevel.allCases { #expect(LogLevel(name: level.name) == level) }
@@ -98,7 +98,7 @@ import Testing
       "                                  <->                                   Not IPv4 packet"
     ),
   ])
-  func linesOfIPv4(_ event: Event, _ line: String) throws {
+  func aLineOfIPv4IsThatOfTheOriginal(_ event: Event, _ line: String) throws {
     #expect(try Self.record(event).line(family: .ipv4) == line)
   }
 
@@ -128,7 +128,7 @@ import Testing
         + "                                                          Not IPv6 packet"
     ),
   ])
-  func linesOfIPv6(_ event: Event, _ line: String) throws {
+  func aLineOfIPv6IsThatOfTheOriginal(_ event: Event, _ line: String) throws {
     #expect(try Self.record(event, .ipv6).line(family: .ipv6) == line)
   }
 
@@ -140,7 +140,7 @@ import Testing
     }
   }
 
-  @Test func jsonOfATranslation() throws {
+  @Test func aTranslationInJSONHasBothAddresses() throws {
     let json = try Self.record(.ingressNewNAT).json(
       time: Timestamp(seconds: 1_700_000_000, nanoseconds: 7_999_999))
     #expect(
@@ -153,7 +153,7 @@ import Testing
         """)
   }
 
-  @Test func jsonIsOneObjectOnOneLine() throws {
+  @Test func anEventInJSONIsOneObjectOnOneLine() throws {
     for event in Event.allCases {
       var record = try Self.record(event)
       record.sourcePort = 0
@@ -192,7 +192,7 @@ import Testing
     (1_735_689_599, "2024-12-31T23:59:59.000Z"), (4_107_542_400, "2100-03-01T00:00:00.000Z"),
     (-1, "1969-12-31T23:59:59.000Z"), (-62_135_596_800, "0001-01-01T00:00:00.000Z"),
   ])
-  func dates(_ seconds: Int64, _ text: String) {
+  func aTimeIsWrittenAsRFC3339(_ seconds: Int64, _ text: String) {
     #expect(Timestamp(seconds: seconds).description == text)
   }
 }

@@ -16,7 +16,7 @@ import Testing
     ("fe80::1%eth0", "fe80::1"), ("::%1", "::"), ("0001:0:0:0:0:0:0:1", "1::1"),
     ("fe80::1%a b", "fe80::1"),
   ])
-  func reads(_ text: String, _ printed: String) throws {
+  func isReadAndPrintedAsPythonDoes(_ text: String, _ printed: String) throws {
     let address = try #require(IPAddress(text))
     #expect(address.description == printed)
     #expect(address.octets.count == address.family.octetCount)
@@ -32,11 +32,11 @@ import Testing
     "g::", "::1%", "::1%a%b", "::1%a/b", "::1/64", "[::1]", "1:2:3:4:5:6:7:1.2.3.4",
     "::1.2.3", "::1.2.3.256", "1.2.3.4::", "::1.2.3.4:5", "1:", "::-1", "%eth0",
   ])
-  func refuses(_ text: String) {
+  func isRefusedAsPythonRefusesIt(_ text: String) {
     #expect(IPAddress(text) == nil)
   }
 
-  @Test func families() throws {
+  @Test func theFamilyIsPartOfAnAddress() throws {
     #expect(IPAddress("1.2.3.4")?.family == .ipv4)
     #expect(IPAddress("::ffff:1.2.3.4")?.family == .ipv6)
     #expect(AddressFamily.ipv4.description == "ipv4")
@@ -51,7 +51,7 @@ import Testing
       IPAddress("102:304:506:708:90a:b0c:d0e:f10")?.octets == Array(1...16))
   }
 
-  @Test func unspecified() throws {
+  @Test func theUnspecifiedAddressIsKnown() throws {
     #expect(IPAddress("0.0.0.0")?.isUnspecified == true)
     #expect(IPAddress("::")?.isUnspecified == true)
     #expect(IPAddress("1::")?.isUnspecified == false)
