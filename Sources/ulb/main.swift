@@ -84,6 +84,9 @@ func main() -> Int32 {
     switch request {
     case .run(let configuration):
       conditions.add(interface: configuration.interface)
+      if let path = configuration.stateFile.map(absolute) {
+        conditions.add(file: path, FileFingerprint(path: path))
+      }
       let daemon = try start(
         configuration, warnings: warnings, configFileState: configFileState, kept: kept)
       failedStarts.forget()

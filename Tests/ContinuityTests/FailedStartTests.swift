@@ -65,4 +65,22 @@ extension SystemdTests {
     #expect(try waitUntil { try unit.property("ActiveState") == "active" })
     #expect(ContinuousClock.now - since < .seconds(6))
   }
+
+  @Test func aStateFileThatIsMovedOutOfTheWayEndsTheWait() throws {
+    let unit = try Unit()
+    try unit.list([Topology.realServer(0, .ipv4)])
+    try unit.container.run("mkdir", "-p", "/var/lib/private/ulb/lb0.associations")
+    #expect(throws: Failure.self) { try unit.systemctl("start") }
+    let failure = "the state file '/var/lib/ulb/lb0.associations' is a directory"
+    // The fifth waits for 8 s.
+    try unit.waitForJournal(failure, times: 5)
+    let since = ContinuousClock.now
+    try unit.container.run("rmdir", "/var/lib/private/ulb/lb0.associations")
+    #expect(try waitUntil { try unit.property("ActiveState") == "active" })
+    #expect(ContinuousClock.now - since < .seconds(5))
+    try unit.systemctl("stop")
+    #expect(
+      try FileManager.default.contentsOfDirectory(
+        atPath: unit.container.path("/var/lib/private/ulb")) == ["lb0.associations"])
+  }
 }
