@@ -10,8 +10,7 @@ extension Configuration {
     from file: ConfigFile, on director: DirectorAddresses
   ) throws(ConfigFileError) -> (configuration: Configuration, warnings: [String]) {
     var next = self
-    next.realServers = file.realServers
-    next.liveSettings = try LiveSettings(file)
+    try next.set(from: file)
     do throws(ConfigurationError) {
       try next.validate()
       return (try next.served(on: director), file.warnings + next.warnings(on: director))
@@ -20,6 +19,12 @@ extension Configuration {
       if case .realServer(let index) = error.element { line = file.line(ofRealServer: index) }
       throw ConfigFileError(fileName: file.fileName, line: line, reason: error.message)
     }
+  }
+
+  /// Puts in what a config file says, unchecked beside the rest.
+  mutating func set(from file: ConfigFile) throws(ConfigFileError) {
+    realServers = file.realServers
+    liveSettings = try LiveSettings(file)
   }
 }
 

@@ -56,8 +56,7 @@ struct Options {
     if let name = configuration.configFile {
       do throws(ConfigFileError) {
         let file = try ConfigFile.parse(values.configFileContent, fileName: name)
-        configuration.realServers = file.realServers
-        configuration.liveSettings = try LiveSettings(file)
+        try configuration.set(from: file)
         warnings = file.warnings
       } catch {
         throw .configuration(message: "Unable to load config \(name) file : \(error)")

@@ -215,4 +215,57 @@ import Testing
       unusable?.description == "f, line 3: no real server can be given a client: 127.0.0.1 is a "
         + "loopback address. See options -vs and -rs.")
   }
+
+  /// Files of pieces that mean something here, some of them long or not printable.
+  @Test(arguments: [1, 2, 3, 4])
+  func whatIsSaidOfAnyFileIsAFewShortLines(_ seed: UInt64) throws {
+    let long = String(repeating: "x", count: 2000)
+    let pieces = [
+      "[Real Servers]\n", "[ulb]\n", "[ULB]\n", "[real server\u{1b}]\n", "[DEFAULT]\n",
+      "[\(long)]\n",
+      "[\(long)\u{7}]\r\n", "10.0.0.1\n", "10.0.0.2 = \(long)\n", "::1\n", "\(long)\n",
+      "  \(long)\n",
+      "port = 53\n", "port = \(long)\n", "loglevel = \(long)\n", "debug\n", "debug = \(long)\n",
+      "\(long) = 1\n", "\u{9b}31m\n", "=\(long)\n", "# \(long)\n", "\u{2028}\u{85}", "a\u{301}\n",
+    ]
+    let configuration = Configuration(
+      interface: "eth0", virtualServer: IPAddress("10.60.0.10")!,
+      realServers: [IPAddress("10.70.1.2")!], ports: [53])
+    var generator = Linear(state: seed)
+    var refused = 0
+    for _ in 0..<2000 {
+      let beginning = Bool.random(using: &generator) ? "[Real Servers]\n10.70.1.2\n" : ""
+      let text =
+        beginning
+        + (0..<Int.random(in: 0..<8, using: &generator))
+        .map { _ in pieces.randomElement(using: &generator)! }.joined()
+      var said: [String]
+      do {
+        let file = try ConfigFile.parse(Array(text.utf8), fileName: "FILE")
+        said = try configuration.updated(from: file, on: DirectorAddresses()).warnings
+      } catch {
+        refused += 1
+        said = ["\(error)"]
+      }
+      #expect(said.count < 20)
+      for line in said {
+        #expect(line.utf8.count < 1500)
+        let isPlain = line.unicodeScalars.allSatisfy {
+          $0.properties.generalCategory != .control && $0 != "\u{2028}"
+        }
+        #expect(isPlain, "\(line.debugDescription)")
+      }
+    }
+    #expect((100..<1900).contains(refused))
+  }
+
+  /// A small, repeatable source of random numbers.
+  private struct Linear: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return state ^ (state >> 33)
+    }
+  }
 }
