@@ -1,46 +1,69 @@
 /* The association table: who talks to whom. Two CPUs that see the same client at once agree. */
 #pragma once
 
-#include "round.h"
+#include "real_servers.h"
 
-static __always_inline struct flow_key flow_of(const struct ip_address *client, __be16 port)
+/* A client, and what the table said of it when it was asked. */
+struct client {
+	struct flow_key key;
+	union association *entry; /* null where it has none */
+	union association seen;
+};
+
+static __always_inline struct client client_of(const struct ip_address *address, __be16 port)
 {
-	struct flow_key key = {.port = port};
+	struct client client = {.key.port = port};
 
-	__builtin_memcpy(&key.address, client, sizeof(*client));
-	return key;
+	__builtin_memcpy(&client.key.address, address, sizeof(*address));
+	return client;
 }
 
 /* Read as one word: another CPU may be writing it. */
-static __always_inline union association read_association(union association *known)
+static __always_inline union association read_association(union association *entry)
 {
-	union association copy = {.word = *(volatile __u64 *)&known->word};
+	union association copy = {.word = *(volatile __u64 *)&entry->word};
 
 	return copy;
 }
 
-/*
- * Puts *fresh in the place of what was seen of this client: nothing (known is null), or an
- * association whose server is gone. That one is rewritten in place, as an update of an existing key
- * of a full table would evict a stranger. True if *fresh is now the client's association; else
- * another CPU was first, and *fresh is what it has set; its word is 0 if the table took nothing.
- */
-static __always_inline bool set_association(struct flow_key *key, union association *known,
-					    union association stale, union association *fresh)
+/* The client's real server; null where it has none, or one that is no longer listed. */
+static __always_inline struct real_server *find_association(__u32 bank, struct client *client)
 {
-	if (known) {
-		__u64 found = __sync_val_compare_and_swap(&known->word, stale.word, fresh->word);
+	client->entry = associations.lookup(&client->key);
+	if (!client->entry)
+		return 0;
+	client->seen = read_association(client->entry);
+	return real_server_of(bank, client->seen);
+}
 
-		if (found == stale.word)
-			return true;
-		fresh->word = found;
-		return false;
+/*
+ * Gives a real server to a client that find_association found none for, unless another CPU was
+ * first. Returns the one that the client has now; null if the table took nothing, or if the one
+ * that another CPU gave is not listed.
+ *
+ * An association whose server is gone is rewritten in place: to update an existing key of a full
+ * table would evict a stranger.
+ */
+static __always_inline struct real_server *settle_association(__u32 bank, struct client *client,
+							      struct real_server *server,
+							      __u32 slot, bool *is_new)
+{
+	union association fresh = {.server = slot, .generation = server->generation};
+	union association found = {.word = 0};
+
+	*is_new = true;
+	if (client->entry) {
+		found.word = __sync_val_compare_and_swap(&client->entry->word, client->seen.word,
+							 fresh.word);
+		if (found.word == client->seen.word)
+			return server;
+	} else {
+		if (!associations.insert(&client->key, &fresh))
+			return server;
+		client->entry = associations.lookup(&client->key);
+		if (client->entry)
+			found = read_association(client->entry);
 	}
-	if (!associations.insert(key, fresh))
-		return true;
-	known = associations.lookup(key);
-	fresh->word = 0;
-	if (known)
-		*fresh = read_association(known);
-	return false;
+	*is_new = false;
+	return real_server_of(bank, found);
 }

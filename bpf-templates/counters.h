@@ -1,4 +1,7 @@
-/* Counts, each CPU for itself. What is counted is named in the settings. */
+/*
+ * Counts, each CPU for itself: no packet is interrupted by another on its CPU, so that adding needs
+ * no lock. What is counted is named in the settings.
+ */
 #pragma once
 
 #include "tables.h"

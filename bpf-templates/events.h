@@ -4,8 +4,10 @@
  */
 #pragma once
 
-#include "address.h"
 #include "counters.h"
+#include "ethernet.h"
+#include "ip.h"
+#include "udp.h"
 
 /* Called before the frame is rewritten; the new addresses are null where nothing is translated. */
 static __always_inline void report(const struct frame *frame, __u32 event,
@@ -20,9 +22,9 @@ static __always_inline void report(const struct frame *frame, __u32 event,
 	}
 	__builtin_memset(record, 0, sizeof(*record));
 	record->event = event;
-	if (frame->eth) {
-		__builtin_memcpy(record->destination_mac, frame->eth->h_dest, ETH_ALEN);
-		__builtin_memcpy(record->source_mac, frame->eth->h_source, ETH_ALEN);
+	if (frame->ethernet) {
+		__builtin_memcpy(record->destination_mac, frame->ethernet->h_dest, ETH_ALEN);
+		__builtin_memcpy(record->source_mac, frame->ethernet->h_source, ETH_ALEN);
 	}
 	if (frame->ip) {
 		*(struct ip_address *)record->source = *ip_source(frame->ip);
@@ -37,8 +39,7 @@ static __always_inline void report(const struct frame *frame, __u32 event,
 	if (new_destination)
 		*(struct ip_address *)record->new_destination = *new_destination;
 	/* Wakes the daemon only where it had read all before: while it is behind or looks
-	 * elsewhere, a packet pays no wake-up.
-	 */
+	 * elsewhere, a packet pays no wake-up. */
 	events.ringbuf_submit(record, 0);
 }
 

@@ -1,38 +1,37 @@
 /*
- * Rewrites a frame and sends it back: addresses, checksums, lifetime, MAC addresses.
- * Checksums are updated incrementally (RFC 1624, equation 3) by differences worked out at load.
+ * Rewrites a frame and sends it back: addresses, checksums, lifetime, MAC addresses. Checksums are
+ * adjusted by differences that are worked out when a list of real servers comes into force.
  */
 #pragma once
 
-#include "address.h"
+#include "checksum.h"
+#include "ethernet.h"
+#include "real_servers.h"
 
-/* What one hop less adds to the sum over the IPv4 header: ~0x0100 in network byte order. */
-#define LIFETIME_DELTA __constant_htons(0xfeff)
-
-static __always_inline __u16 checksum_fold(__u32 sum)
+/* Whether one machine sent this to one machine, in the version that the EtherType says. */
+static __always_inline bool is_sendable(const struct frame *frame)
 {
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
+	return !is_to_group(frame->ethernet) && has_version_of_family(frame->ip);
 }
 
-static __always_inline void update_checksums(struct frame *frame, __u16 delta)
+static __always_inline void adjust_checksums(struct frame *frame, __u16 delta)
 {
-	__u16 check = frame->udp->check;
+	__u16 checksum = frame->udp->check;
 
 #if !IPV6
-	frame->ip->check = ~checksum_fold((__u16)~frame->ip->check + delta + LIFETIME_DELTA);
+	frame->ip->check = checksum_adjusted(frame->ip->check, delta + HOP_DELTA);
 #endif
 	/* 0 means that the sender computed none (RFC 768, RFC 6935). */
-	if (!check)
+	if (!checksum)
 		return;
-	check = ~checksum_fold((__u16)~check + delta);
-	frame->udp->check = check ? check : 0xffff;
+	checksum = checksum_adjusted(checksum, delta);
+	frame->udp->check = checksum ? checksum : 0xffff;
 }
 
 /* All traffic goes through one gateway: back to where the frame came from. */
-static __always_inline void swap_mac_addresses(struct ethhdr *eth)
+static __always_inline void swap_mac_addresses(struct ethhdr *ethernet)
 {
-	__u32 *to = (__u32 *)eth->h_dest, *from = (__u32 *)eth->h_source;
+	__u32 *to = (__u32 *)ethernet->h_dest, *from = (__u32 *)ethernet->h_source;
 	__u16 *to_end = (__u16 *)(to + 1), *from_end = (__u16 *)(from + 1);
 	__u32 start = *to;
 	__u16 end = *to_end;
@@ -46,14 +45,10 @@ static __always_inline void swap_mac_addresses(struct ethhdr *eth)
 static __always_inline void rewrite_and_return(struct frame *frame, struct ip_address *where,
 					       const struct ip_address *to, __u16 delta)
 {
-	update_checksums(frame, delta);
+	adjust_checksums(frame, delta);
 	*where = *to;
-#if IPV6
-	frame->ip->hop_limit--;
-#else
-	frame->ip->ttl--;
-#endif
-	swap_mac_addresses(frame->eth);
+	take_a_hop(frame->ip);
+	swap_mac_addresses(frame->ethernet);
 }
 
 /* Ingress: virtual server -> real server. */

@@ -1,46 +1,7 @@
-/* Real servers by slot, and round robin: whose turn it is. */
+/* Round robin: whose turn it is. */
 #pragma once
 
-#include "address.h"
-
-/* Asked once for each packet, so that all of it is decided by one list of real servers. */
-static __always_inline __u32 current_bank(void)
-{
-	__u32 zero = 0;
-	struct control *state = control.lookup(&zero);
-
-	return state ? state->bank : 0;
-}
-
-/* The real server of a slot; null if it is not listed. */
-static __always_inline struct real_server *real_server_of_slot(__u32 bank, __u32 slot)
-{
-	__u32 index = bank * REAL_SERVER_SLOTS + slot;
-	struct real_server *server = real_servers.lookup(&index);
-
-	return server && server->generation ? server : 0;
-}
-
-/*
- * The real server that an association leads to; null if it is no longer listed. So too for the word
- * 0, which stands for no association: no listed server has generation 0.
- */
-static __always_inline struct real_server *real_server_of(__u32 bank, union association association)
-{
-	struct real_server *server = real_server_of_slot(bank, association.server);
-
-	return server && server->generation == association.generation ? server : 0;
-}
-
-static __always_inline union association associate(__u32 slot, const struct real_server *server)
-{
-	union association association = {.server = slot, .generation = server->generation};
-
-	return association;
-}
-
-/* How often a CPU tries to take a turn that others take at the same time. */
-#define ROUND_ATTEMPTS 8
+#include "tables.h"
 
 /* How many turns a round has: 0 where no server is listed. */
 static __always_inline __u32 round_length(__u32 bank)
@@ -49,6 +10,13 @@ static __always_inline __u32 round_length(__u32 bank)
 
 	return length ? *length : 0;
 }
+
+/*
+ * How often a CPU tries to take a turn that others take at the same time. Who has lost that often
+ * goes along with the turn of the last that was faster: one server is given twice, and the round is
+ * shifted by none.
+ */
+#define ROUND_ATTEMPTS 8
 
 /*
  * Gives the next turn of the round robin: true and the slot. After a change of the list the

@@ -7,22 +7,21 @@
 #if IPV6
 #define flow_key    flow_key_v6
 #define real_server real_server_v6
-/* Aligned so that it is copied eight bytes at a time: BPF reads and writes at any address. */
-struct ip_address {
-	__be32 word[4];
-} __attribute__((aligned(8)));
+#define ip_address  ip_address_v6
 #else
 #define flow_key    flow_key_v4
 #define real_server real_server_v4
-struct ip_address {
-	__be32 word[1];
-};
+#define ip_address  ip_address_v4
 #endif
 
 /* Client -> real server. Nothing but its being the least recently used removes an entry. */
 BPF_TABLE("lru_hash", struct flow_key, union association, associations, MAX_ASSOCIATIONS);
 
-/* Two banks of REAL_SERVER_SLOTS slots. */
+/*
+ * Two banks of REAL_SERVER_SLOTS slots: twice as many as servers can be listed, so that a list
+ * which replaces all of them takes no slot of a server that is listed until then. Else that server
+ * could not be found by its address any more, some moments before it leaves.
+ */
 BPF_TABLE("array", __u32, struct real_server, real_servers, 2 * REAL_SERVER_SLOTS);
 
 /* Address -> slot. May name a server that is no longer listed: the slot itself tells. */

@@ -20,10 +20,10 @@ struct InstructionTests {
   func bounded(family: AddressFamily) throws {
     let few = try info(.sample(family))
     #expect(few.name == "ulb")
-    #expect(few.instructionCount < 1280)
+    #expect(few.instructionCount < 1250)
     #expect(few.verifiedInstructionCount < 3000)
     let many = try info(.sample(family, ports: Configuration.manyPorts))
-    #expect(many.instructionCount < 1340)
+    #expect(many.instructionCount < 1310)
     #expect(many.verifiedInstructionCount < 3000)
   }
 

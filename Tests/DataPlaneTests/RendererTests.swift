@@ -99,7 +99,7 @@ struct RendererTests {
   @Test("a compiler's error names the template's file and line")
   func errorNamesFile() throws {
     let broken = try Renderer.source(for: .sample()).replacing(
-      "swap_mac_addresses(frame->eth);", with: "no_such_variable = 1;")
+      "swap_mac_addresses(frame->ethernet);", with: "no_such_variable = 1;")
     #expect {
       try module(broken)
     } throws: { error in

@@ -13,6 +13,16 @@
  */
 #define LAYOUT_VERSION 2
 
+/* An address, the most significant word first. */
+struct ip_address_v4 {
+	__be32 word[1];
+};
+
+/* Aligned so that it is copied eight bytes at a time: BPF reads and writes at any address. */
+struct ip_address_v6 {
+	__be32 word[4];
+} __attribute__((aligned(8)));
+
 /* A client: who an association belongs to. */
 struct flow_key_v4 {
 	__be32 address;
@@ -78,6 +88,8 @@ struct event_record {
 	__be32 new_destination[4];
 };
 
+_Static_assert(sizeof(struct ip_address_v4) == 4, "no hidden padding");
+_Static_assert(sizeof(struct ip_address_v6) == 16, "no hidden padding");
 _Static_assert(sizeof(struct flow_key_v4) == 8, "no hidden padding");
 _Static_assert(sizeof(struct flow_key_v6) == 20, "no hidden padding");
 _Static_assert(sizeof(union association) == 8, "one word");

@@ -1,7 +1,15 @@
-/* Which UDP ports are balanced. */
+/* What is balanced: the virtual server's address and its UDP ports. */
 #pragma once
 
+#include "ip.h"
 #include "tables.h"
+
+static __always_inline bool is_virtual_server(const struct ip_address *address)
+{
+	const struct ip_address virtual_server = {VIRTUAL_SERVER};
+
+	return same_address(address, &virtual_server);
+}
 
 static __always_inline bool is_balanced_port(__be16 port)
 {
