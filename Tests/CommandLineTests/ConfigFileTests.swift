@@ -67,7 +67,8 @@ import Testing
     ("real servers", "Real Servers"), ("Real Server", "Real Servers"),
     ("Real Servers ", "Real Servers"), ("RealServers", "Real Servers"),
     ("real_servers", "Real Servers"), ("Rael Servers", "Real Servers"),
-    ("Real Severs", "Real Servers"), ("Real Servers: rack 1", "Real Servers"),
+    ("Real Severs", "Real Servers"),
+    ("Rael Severs", "Real Servers"), ("Real Servers: rack 1", "Real Servers"),
   ])
   func aSectionThatLooksLikeOursIsWarnedOf(_ name: String, _ meant: String) throws {
     let file = try Self.parse("[Real Servers]\n1.1.1.1\n[\(name)]\n2.2.2.2\n")
@@ -85,7 +86,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "Servers", "Other", "lb", "ulb.py", "Virtual Servers", "-", "Real", "\u{e9}",
+    "Servers", "Other", "lb", "ulb.py", "Virtual Servers", "-", "Real", "Ral Sever", "ul",
+    "defaults", "\u{e9}",
   ])
   func otherSectionsArePassedOverInSilence(_ name: String) throws {
     #expect(try Self.parse("[Real Servers]\n1.1.1.1\n[\(name)]\n").warnings == [])

@@ -41,6 +41,9 @@ import Testing
     let all = try Self.configuration(servers: 32, ports: 1...32)
     #expect(all.picture.hasSuffix(" └───> 10.41.0.31"))
     #expect(all.liveSummary.hasPrefix("port(s) [1, 2, 3, "))
+    let more = try Self.configuration(servers: 33, ports: 1...33)
+    #expect(more.picture.hasSuffix(" └───> and 2 more"))
+    #expect(more.liveSummary.hasPrefix("33 ports, "))
   }
 
   @Test func portsOfTheConfigFileAreThoseThatAreDrawn() throws {
@@ -53,8 +56,11 @@ import Testing
     var table = ServerTable(capacity: 80_000)
     #expect(table.apply([]).summary == "no server came or went")
     #expect(table.apply(Self.addresses(2)).summary == "added 10.41.0.0, 10.41.0.1")
+    #expect(table.apply(Self.addresses(10)).summary.hasPrefix("added 10.41.0.2, 10.41.0.3, "))
+    #expect(table.apply([]).summary == "removed 10 servers")
+    #expect(table.apply(Self.addresses(9)).summary == "added 9 servers")
     let change = table.apply(Array(Self.addresses(40_000).dropFirst()))
-    #expect(change.summary == "added 39,998 servers; removed 10.41.0.0")
+    #expect(change.summary == "added 39,991 servers; removed 10.41.0.0")
   }
 
   @Test(arguments: [
