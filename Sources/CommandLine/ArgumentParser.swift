@@ -1,5 +1,6 @@
 // How Python's argparse reads a command line: which word is an option, which its value, and in
 // which order faults are found. Knows no option of ulb.
+import LoadBalancing
 
 /// A command line's options and its one positional argument, read into `Values`.
 struct ArgumentParser<Values> {
@@ -111,7 +112,7 @@ extension ArgumentParser {
     let candidates = abbreviations(word)
     if candidates.count > 1 {
       let names = candidates.map { $0.spelling }.joined(separator: ", ")
-      throw .failure("ambiguous option: \(PythonText.shortened(word)) could match \(names)")
+      throw .failure("ambiguous option: \(word.shortened()) could match \(names)")
     }
     if let candidate = candidates.first { return candidate }
     if Self.isNegativeNumber(word) || word.utf8.contains(UInt8(ascii: " ")) { return nil }
@@ -323,7 +324,7 @@ private struct Run<Values> {
       }
     }
     if !unrecognized.isEmpty {
-      let words = PythonText.shortened(unrecognized.joined(separator: " "))
+      let words = unrecognized.joined(separator: " ").shortened()
       throw .failure("unrecognized arguments: \(words)")
     }
   }

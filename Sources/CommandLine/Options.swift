@@ -67,7 +67,7 @@ struct Options {
     } catch {
       var error = error
       if case .port(let index) = error.element {
-        error = .noPort(PythonText.shortened(values.portTexts[index]), index: index)
+        error = .noPort(values.portTexts[index].shortened(), index: index)
       }
       throw .configuration(message: "Inconsistent configuration: \(error.message)")
     }
@@ -151,7 +151,7 @@ extension Options {
           let number = try Self.integer(words[0])
           guard let flags = number.value, (0...4).contains(flags) else {
             throw ValueError(
-              message: "invalid choice: \(PythonText.shortened(number.text)) "
+              message: "invalid choice: \(number.text.shortened()) "
                 + "(choose from 0, 1, 2, 3, 4)")
           }
           values.configuration.debug = flags
@@ -288,7 +288,7 @@ extension Options {
   private static func address(_ word: String) throws(ValueError) -> IPAddress {
     guard let address = IPAddress(word) else {
       throw ValueError(
-        message: "Invalid IP address '\(PythonText.shortened(word))' : \(PythonText.quoted(word)) "
+        message: "Invalid IP address '\(word.shortened())' : \(PythonText.quoted(word)) "
           + "does not appear to be an IPv4 or IPv6 address")
     }
     return address
@@ -306,10 +306,10 @@ extension Options {
     guard !word.isEmpty,
       word.unicodeScalars.allSatisfy({ PythonText.decimalDigit($0) != nil }),
       let number = PythonText.integer(word)
-    else { throw ValueError(message: "\(PythonText.shortened(word)) is not a valid positive int") }
+    else { throw ValueError(message: "\(word.shortened()) is not a valid positive int") }
     guard let maximum = number.value.flatMap({ UInt32(exactly: $0) }) else {
       throw ValueError(
-        message: "\(PythonText.shortened(word)) is not a valid positive int, "
+        message: "\(word.shortened()) is not a valid positive int, "
           + "max value is \(UInt32.max)")
     }
     return maximum
@@ -322,7 +322,7 @@ extension Options {
     guard let seconds = number.value, range.contains(seconds) else {
       throw ValueError(
         message:
-          "\(PythonText.shortened(number.text)) is not a number of seconds from \(range.lowerBound) "
+          "\(number.text.shortened()) is not a number of seconds from \(range.lowerBound) "
           + "to \(range.upperBound)")
     }
     return seconds

@@ -1,13 +1,11 @@
 // Python's rules for numbers, blanks and quoted text, which the command line and the config file
 // of ulb.py inherit. Knows neither of the two.
+import LoadBalancing
 
 enum PythonText {
-  /// The most characters of one word that a message repeats.
-  static let mostShown = 200
-
   /// `repr` of a string: quoted, with what cannot be printed escaped. Of a long text the beginning.
-  static func quoted(_ text: String, atMost limit: Int = mostShown) -> String {
-    let (text, isWhole) = prefix(text, limit)
+  static func quoted(_ text: String, atMost limit: Int = String.mostShown) -> String {
+    let (text, isWhole) = text.beginning(limit)
     let scalars = text.unicodeScalars
     let quote: Unicode.Scalar = scalars.contains("'") && !scalars.contains("\"") ? "\"" : "'"
     return "\(quote)\(escaped(text, quote: quote))\(quote)" + (isWhole ? "" : "…")
@@ -15,24 +13,8 @@ enum PythonText {
 
   /// The same without the quotes.
   static func escaped(_ text: String, atMost limit: Int) -> String {
-    let (beginning, isWhole) = prefix(text, limit)
+    let (beginning, isWhole) = text.beginning(limit)
     return escaped(beginning, quote: nil) + (isWhole ? "" : "…")
-  }
-
-  /// The beginning of a text that may be long, as it stands.
-  static func shortened(_ text: String, atMost limit: Int = mostShown) -> String {
-    let (beginning, isWhole) = prefix(text, limit)
-    return beginning + (isWhole ? "" : "…")
-  }
-
-  /// The first `limit` characters, counted as Python counts them, and whether that is all.
-  private static func prefix(_ text: String, _ limit: Int) -> (String, isWhole: Bool) {
-    let scalars = text.unicodeScalars
-    guard
-      let end = scalars.index(scalars.startIndex, offsetBy: limit, limitedBy: scalars.endIndex),
-      end < scalars.endIndex
-    else { return (text, true) }
-    return (String(text[..<end]), false)
   }
 
   private static func escaped(_ text: String, quote: Unicode.Scalar?) -> String {

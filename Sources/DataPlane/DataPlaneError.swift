@@ -1,5 +1,6 @@
 // Why the data plane cannot be had, in an operator's words.
 import BCC
+import LoadBalancing
 
 /// A failure to render, compile, load, fill or attach. Its description is one line: what was tried,
 /// why it failed, what to do.
@@ -41,7 +42,7 @@ extension DataPlaneError: CustomStringConvertible {
       CAP_PERFMON
       """
     case .noSuchInterface(let name):
-      "no such network interface: '\(name)'; see 'ip link' for their names"
+      "no such network interface: '\(name.shortened())'; see 'ip link' for their names"
     case .interfaceBusy(let interface, let program):
       """
       another XDP program is attached to \(interface): \(program); stop what attached it, \

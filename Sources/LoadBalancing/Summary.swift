@@ -1,4 +1,25 @@
-// How messages name many things: at a bounded length, however many there are.
+// How messages name much: at a bounded length, however much there is.
+
+extension String {
+  /// The most characters of one word that a message repeats.
+  package static let mostShown = 200
+
+  /// The text, or its beginning where it is long.
+  package func shortened(atMost limit: Int = mostShown) -> String {
+    let (beginning, isWhole) = beginning(limit)
+    return beginning + (isWhole ? "" : "…")
+  }
+
+  /// The first `limit` characters (Unicode scalars), and whether that is all.
+  package func beginning(_ limit: Int) -> (String, isWhole: Bool) {
+    let scalars = unicodeScalars
+    guard
+      let end = scalars.index(scalars.startIndex, offsetBy: limit, limitedBy: scalars.endIndex),
+      end < scalars.endIndex
+    else { return (self, true) }
+    return (String(self[..<end]), false)
+  }
+}
 
 extension Collection where Element: CustomStringConvertible {
   /// The elements with commas between, or where there are more than `most` their number and what

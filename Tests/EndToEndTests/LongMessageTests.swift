@@ -38,6 +38,17 @@ import Testing
     expectShortLines(process)
   }
 
+  @Test func aLongNameOfAnInterface() throws {
+    let topology = try Topology(realServers: 0)
+    let name = String(repeating: "n", count: 100_000)
+    let result = try Daemon.run(
+      [name] + BalancedService.arguments(.ipv4, servers: ["10.70.1.2"]).dropFirst(),
+      in: topology.director)
+    #expect(result.status == 1)
+    #expect(result.standardError.hasPrefix("ulb: error: no such network interface: 'nnnn"))
+    #expect(result.standardError.utf8.count < 1000)
+  }
+
   @Test func aLongNameOfASectionAtStart() throws {
     let topology = try Topology(realServers: 0)
     let file = try ConfigFile([])
