@@ -12,6 +12,7 @@ let package = Package(
     .systemLibrary(
       name: "CBCC", path: "Sources/CBCC", pkgConfig: "libbcc",
       providers: [.apt(["libbpfcc-dev", "libbpf-dev"])]),
+    .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
     .systemLibrary(name: "CLayout", path: "bpf-templates/layout"),
     // The template's files, embedded in the executable: all that are in the folder.
     .target(
@@ -31,7 +32,9 @@ let package = Package(
     .target(name: "Systemd"),
     .executableTarget(
       name: "ulb",
-      dependencies: ["AssociationFile", "CommandLine", "DataPlane", "LoadBalancing", "Systemd"]),
+      dependencies: [
+        "AssociationFile", "CLinux", "CommandLine", "DataPlane", "LoadBalancing", "Systemd",
+      ]),
 
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .testTarget(name: "LoadBalancingTests", dependencies: ["LoadBalancing"]),

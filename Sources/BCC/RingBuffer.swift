@@ -37,6 +37,10 @@ public final class RingBuffer {
     bpf_free_ringbuf(handle)
   }
 
+  /// Lent for poll(2): ready to be read while there are records. As long as all are not read, what
+  /// comes in wakes nobody.
+  public var descriptorToWaitFor: Int32 { table.descriptor.number }
+
   /// Hands over the records that are there now and frees their room; never waits, and comes back
   /// even where records come in faster than `body` takes them.
   ///

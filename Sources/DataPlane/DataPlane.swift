@@ -236,6 +236,12 @@ public final class DataPlane {
     }
   }
 
+  /// Lent for poll(2): ready to be read while there are events. Another one after each swap.
+  public var eventsDescriptor: Int32 { ringBuffer.descriptorToWaitFor }
+
+  /// Whether there may be trace lines. The kernel wakes a reader of them late, so they are looked for.
+  public var isTracing: Bool { tracePipe != nil }
+
   /// Hands over the trace lines of this process' own programs that are there; never waits.
   public func consumeTraceLines(_ body: (String) -> Void) {
     tracePipe?.readLines { line in

@@ -16,7 +16,7 @@ struct ConfigFileWatcher {
   private var known: FileFingerprint?
   private var settling: (bytes: [UInt8], state: FileFingerprint)?
   private var lastFailure: FileError?
-  private var nextLook: ContinuousClock.Instant
+  private(set) var nextLook: ContinuousClock.Instant
   private var isForced = false
 
   private static let interval = Duration.seconds(1)

@@ -1,4 +1,4 @@
-// The main loop: signals, the config file, events, the interface, the watchdog. One thread.
+// The daemon: what it does at signals, at a change of the config file or of the interface.
 import AssociationFile
 import CommandLine
 import DataPlane
@@ -21,13 +21,14 @@ final class Daemon {
   private var state: StateKeeper?
   private var isReloading = false
   private var interfaceLostAt: ContinuousClock.Instant?
-  private var lastCount: ContinuousClock.Instant
-  private var lastWatchdog: ContinuousClock.Instant
+  private let loop = EventLoop()
+  private let events: PacketEvents
+  private var exitStatus: Int32 = 0
 
-  /// How often events are taken and the interface is looked at.
-  private static let tick = Duration.milliseconds(100)
-  /// The most events that are taken before the loop looks at everything else.
-  private static let eventsAtOnce = 20_000
+  /// How often is looked whether the program is still on the interface.
+  private static let interfaceInterval = Duration.milliseconds(500)
+  /// How soon the service manager is told again what it has not taken.
+  private static let retryInterval = Duration.milliseconds(100)
 
   /// Compiles, loads, fills and attaches. Nothing is left behind where it fails.
   ///
@@ -45,12 +46,11 @@ final class Daemon {
     self.log = log
     serviceManager = ServiceManager(log: log)
     store = ObjectStore(serviceManager, set: kept.unusedSet)
-    lastCount = clock.now
-    lastWatchdog = clock.now
     for refusal in kept.refusals { log.warning(refusal) }
     // A name that does not exist is said before anything is compiled.
     let interfaceIndex = try Attachment.index(of: configuration.interface)
     dataPlane = try DataPlane(configuration.effective, adopting: kept.tables)
+    events = PacketEvents(dataPlane, log: log)
     StandardError.write(dataPlane.compilerOutput)
     if let reason = dataPlane.missingTrace {
       log.warning("trace points are not copied to this log: \(reason)")
@@ -76,26 +76,53 @@ final class Daemon {
     log.notice(configuration.picture)
     serviceManager.show(statusText)
     serviceManager.ready()
-    var status: Int32?
-    while status == nil {
-      let hasEvents = takeEvents()
-      let hasWork = state?.work(dataPlane, now: clock.now) ?? false
-      log.flush()
-      status = handleSignals(within: hasEvents || hasWork ? .zero : Daemon.tick) ?? watchInterface()
-      lookAtConfigFile()
-      if serviceManager.isBehind { serviceManager.retry() }
-      tellWatchdog()
-    }
+    waitForEverything()
+    loop.run()
     serviceManager.stopping()
     // Without systemd, which keeps the link, this detaches.
     attachment = nil
     state?.saveNow(dataPlane)
-    takeEvents()
-    countLostEvents()
+    events.finish()
     log.notice("... ulb stopped.")
     serviceManager.drain()
     log.drain()
-    return status ?? 0
+    return exitStatus
+  }
+
+  /// Sets up what the loop waits for, the most urgent first.
+  private func waitForEverything() {
+    _ = loop.watch(self.signals.descriptor, for: .reading) { [unowned self] in handleSignals() }
+    _ = loop.watch(self.log.descriptorToWaitFor, for: .writing) { [unowned self] in log.flush() }
+    events.start(on: loop)
+
+    let fileLook = loop.timer { [unowned self] in lookAtConfigFile() }
+    let save = loop.timer { [unowned self] in state?.work(dataPlane, now: clock.now) }
+    let retry = loop.timer { [unowned self] in serviceManager.retry() }
+    loop.beforeSleep = { [unowned self] in
+      log.flush()
+      events.beforeSleep()
+      if let watcher { fileLook.set(at: watcher.nextLook) }
+      if let state { save.set(at: state.nextWork) }
+      if serviceManager.isBehind { retry.setIfUnset(after: Self.retryInterval) }
+    }
+    every(Self.interfaceInterval) { [unowned self] in watchInterface() }
+    if let interval = serviceManager.watchdogInterval {
+      every(interval) { [unowned self] in serviceManager.watchdog() }
+    }
+  }
+
+  private func every(_ interval: Duration, _ handler: @escaping () -> Void) {
+    var timer: EventLoop.Timer?
+    timer = loop.timer {
+      timer?.set(after: interval)
+      handler()
+    }
+    timer?.set(after: interval)
+  }
+
+  private func end(_ status: Int32) {
+    exitStatus = status
+    loop.stop()
   }
 
   // MARK: Start
@@ -159,30 +186,10 @@ final class Daemon {
     if configuration.effective.logLevel <= .debug { log.debug(message) }
   }
 
-  // MARK: Events
-
-  /// - Returns: whether there may be more at once.
-  @discardableResult
-  private func takeEvents() -> Bool {
-    let count = dataPlane.consumeEvents(limit: Daemon.eventsAtOnce) { log.event($0) }
-    dataPlane.consumeTraceLines { log.notice($0) }
-    if clock.now - lastCount >= .seconds(1) {
-      lastCount = clock.now
-      countLostEvents()
-    }
-    return count == Daemon.eventsAtOnce
-  }
-
-  private func countLostEvents() {
-    log.reportLostEvents(unread: (try? dataPlane.lostEvents()) ?? 0)
-  }
-
   // MARK: Signals
 
-  private func handleSignals(within time: Duration) -> Int32? {
-    var time = time
-    while let signal = signals.next(within: time) {
-      time = .zero
+  private func handleSignals() {
+    while let signal = signals.next() {
       switch signal {
       case SIGHUP:
         serviceManager.reloading()
@@ -192,10 +199,9 @@ final class Daemon {
       default:
         let name = signal == SIGTERM ? "SIGTERM" : "SIGINT"
         log.notice("\nStopping by signal \(name)(\(signal))...")
-        return 0
+        return end(0)
       }
     }
-    return nil
   }
 
   /// - Parameter message: what the operator who asked for the reload is told.
@@ -205,13 +211,6 @@ final class Daemon {
     if let message { log.notice(message) }
     serviceManager.show(statusText)
     serviceManager.ready()
-  }
-
-  private func tellWatchdog() {
-    guard let interval = serviceManager.watchdogInterval, clock.now - lastWatchdog >= interval
-    else { return }
-    lastWatchdog = clock.now
-    serviceManager.watchdog()
   }
 
   // MARK: The config file
@@ -270,9 +269,9 @@ final class Daemon {
 
   // MARK: The interface
 
-  private func watchInterface() -> Int32? {
+  private func watchInterface() {
     if let attachment {
-      guard (try? attachment.link.interfaceIndex()) == 0 else { return nil }
+      guard (try? attachment.link.interfaceIndex()) == 0 else { return }
       self.attachment = nil
       interfaceLostAt = clock.now
       let isThere = (try? Attachment.index(of: configuration.interface)) != nil
@@ -281,17 +280,16 @@ final class Daemon {
           ? "the XDP program was removed from \(configuration.interface), or it was replaced"
           : "the interface \(configuration.interface) is gone")
     }
-    guard let lostAt = interfaceLostAt else { return nil }
+    guard let lostAt = interfaceLostAt else { return }
     do throws(DataPlaneError) {
       // Whoever took the interface over keeps it: two that replace each other would never end.
       attachment = try attach(replace: false)
       interfaceLostAt = nil
       serviceManager.show(statusText)
-      return nil
     } catch {
-      guard clock.now - lostAt >= .seconds(configuration.interfaceWait) else { return nil }
+      guard clock.now - lostAt >= .seconds(configuration.interfaceWait) else { return }
       StandardError.write(failure: "\(error)")
-      return 1
+      end(1)
     }
   }
 }

@@ -91,10 +91,9 @@ extension FailedStarts {
     let next = Timestamp(seconds: Clock.now.seconds + delay.components.seconds)
     let more = "start \(count) in a row failed: \(reason); tried again at \(next.toTheSecond)"
     try? notifier.status(delay == .zero ? reason : more)
-    guard delay > .zero else { return false }
+    guard delay > .zero, let signals = try? Signals() else { return false }
     // The limit of the start does not end the wait.
     try? notifier.extendTimeout(delay + .seconds(30))
-    let signals = Signals()
     let end = ContinuousClock.now + delay
     while true {
       let left = end - ContinuousClock.now

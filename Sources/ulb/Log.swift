@@ -87,6 +87,9 @@ final class Log {
 
   func flush() { output.flush() }
 
+  /// What to wait for until more can be written; `nil` where nothing waits for the reader.
+  var descriptorToWaitFor: Int32? { output.waiting > 0 ? output.descriptor : nil }
+
   /// Writes what is left before the process ends.
   func drain() { output.drain() }
 

@@ -3,7 +3,8 @@ import Glibc
 
 /// Buffers lines and writes what the reader takes; never waits for it.
 final class Output {
-  private let descriptor: Int32
+  /// Lent for poll(2).
+  let descriptor: Int32
   private var buffer: [UInt8] = []
   private var start = 0
 

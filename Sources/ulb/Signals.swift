@@ -1,25 +1,41 @@
 // Signals as things to wait for: none interrupts anything.
+import CLinux
 import Glibc
 
 /// SIGTERM, SIGINT and SIGHUP, blocked for the process and taken one by one.
-struct Signals {
+final class Signals {
   private var set = sigset_t()
+  /// Lent for poll(2): ready to be read while a signal waits to be taken.
+  let descriptor: Int32
 
   /// Blocks the signals from here on, so that none is lost and none ends the process half-way.
-  init() {
+  init() throws(SignalError) {
     signal(SIGPIPE, SIG_IGN)
     sigemptyset(&set)
     for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
     sigprocmask(SIG_BLOCK, &set, nil)
+    descriptor = signalfd(-1, &set, Int32(SFD_CLOEXEC))
+    guard descriptor >= 0 else { throw SignalError(number: errno) }
   }
 
+  deinit { close(descriptor) }
+
   /// The next signal; `nil` if none comes within `time`.
-  func next(within time: Duration) -> Int32? {
-    var set = set
+  func next(within time: Duration = .zero) -> Int32? {
     let (seconds, attoseconds) = time.components
     var limit = timespec(
       tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
     let number = sigtimedwait(&set, nil, &limit)
     return number > 0 ? number : nil
+  }
+}
+
+/// Why signals cannot be waited for.
+struct SignalError: Error, CustomStringConvertible {
+  let number: Int32
+
+  var description: String {
+    "signals cannot be waited for: \(String(cString: strerror(number))); raise the limit of open "
+      + "files (ulimit -n, LimitNOFILE=)"
   }
 }

@@ -4,7 +4,7 @@ import AssociationFile
 import DataPlane
 import LoadBalancing
 
-/// Saves the state file again and again, a piece in each round of the main loop.
+/// Saves the state file again and again, a piece at a time.
 struct StateKeeper {
   private let file: StateFile
   private let interval: Duration
@@ -65,14 +65,16 @@ struct StateKeeper {
 
   // MARK: Saving
 
+  /// When the next piece of work is due.
+  var nextWork: ContinuousClock.Instant { saving == nil ? nextSave : .now }
+
   /// Does the next piece of work, if there is any.
   ///
-  /// - Returns: whether there is more at once.
-  mutating func work(_ dataPlane: DataPlane, now: ContinuousClock.Instant) -> Bool {
-    guard saving != nil || now >= nextSave else { return false }
+  mutating func work(_ dataPlane: DataPlane, now: ContinuousClock.Instant) {
+    guard saving != nil || now >= nextSave else { return }
     do {
       if saving == nil { saving = try begin(dataPlane) }
-      guard try step() else { return true }
+      guard try step() else { return }
       if hasFailed { log.notice("The associations are saved again.") }
       hasFailed = false
     } catch {
@@ -80,7 +82,6 @@ struct StateKeeper {
     }
     saving = nil
     nextSave = now + interval
-    return false
   }
 
   /// Saves all at once, before the end.

@@ -34,7 +34,7 @@ func start(
     return try Daemon(
       configuration.served(on: director),
       warnings: warnings + configuration.warnings(on: director), configFileState: configFileState,
-      stateFile: stateFile, kept: KeptObjects(kept), signals: Signals(), log: log)
+      stateFile: stateFile, kept: KeptObjects(kept), signals: try Signals(), log: log)
   } catch {
     log.drain()
     throw error

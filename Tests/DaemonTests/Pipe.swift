@@ -5,7 +5,7 @@ import Testing
 /// Its writing end is the daemon's output.
 final class Pipe {
   let writing: Int32
-  private var reading: Int32
+  private(set) var reading: Int32
 
   init() throws {
     var ends: [Int32] = [0, 0]

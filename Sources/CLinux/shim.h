@@ -1,0 +1,5 @@
+/* What of Linux's own interfaces Swift's Glibc module leaves out. */
+#pragma once
+
+#include <linux/rtnetlink.h>
+#include <sys/signalfd.h>

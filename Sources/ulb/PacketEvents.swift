@@ -1,0 +1,62 @@
+// The way of the packet path's events and trace lines out of the kernel and into the log.
+import DataPlane
+
+/// Takes events when there are some, and lets them gather for a moment in between: the kernel wakes
+/// the daemon only where it had read all, so a flood costs at most a hundred wake-ups a second.
+final class PacketEvents {
+  private let dataPlane: DataPlane
+  private let log: Log
+  private var source: EventLoop.Source?
+  private var pause: EventLoop.Timer?
+  private var count: EventLoop.Timer?
+  private var trace: EventLoop.Timer?
+
+  /// The most events that are taken before the loop looks at everything else.
+  private static let atOnce = 20_000
+  /// How long events gather once all are read.
+  private static let gathering = Duration.milliseconds(10)
+  private static let traceInterval = Duration.milliseconds(100)
+
+  init(_ dataPlane: DataPlane, log: Log) {
+    self.dataPlane = dataPlane
+    self.log = log
+  }
+
+  func start(on loop: EventLoop) {
+    source = loop.watch(self.dataPlane.eventsDescriptor, for: .reading) { [unowned self] in
+      take()
+    }
+    pause = loop.timer { [unowned self] in source?.isPaused = false }
+    count = loop.timer { [unowned self] in countLost() }
+    trace = loop.timer { [unowned self] in takeTraceLines() }
+  }
+
+  /// Sees to it that trace lines are looked for where there may be some now.
+  func beforeSleep() {
+    if dataPlane.isTracing { trace?.setIfUnset(after: Self.traceInterval) }
+  }
+
+  /// Takes what is left, and counts for the last time.
+  func finish() {
+    dataPlane.consumeEvents { log.event($0) }
+    takeTraceLines()
+    countLost()
+  }
+
+  private func take() {
+    let taken = dataPlane.consumeEvents(limit: Self.atOnce) { log.event($0) }
+    // Where events come, some may be lost; where none come, none are.
+    count?.setIfUnset(after: .seconds(1))
+    guard taken < Self.atOnce else { return }
+    source?.isPaused = true
+    pause?.set(after: Self.gathering)
+  }
+
+  private func takeTraceLines() {
+    dataPlane.consumeTraceLines { log.notice($0) }
+  }
+
+  private func countLost() {
+    log.reportLostEvents(unread: (try? dataPlane.lostEvents()) ?? 0)
+  }
+}
