@@ -21,12 +21,16 @@ final class Daemon {
   private var state: StateKeeper?
   private var isReloading = false
   private var interfaceLostAt: ContinuousClock.Instant?
+  private let interfaces = InterfaceMonitor()
+  private var interfaceState = InterfaceState.up
+  private var interfaceFault: (text: String, since: Timestamp)?
+  private var lastReload: (outcome: StatusLine.Reload, at: Timestamp)?
   private let loop = EventLoop()
   private let events: PacketEvents
   private var exitStatus: Int32 = 0
 
   /// How often is looked whether the program is still on the interface.
-  private static let interfaceInterval = Duration.milliseconds(500)
+  private static let interfaceInterval = Duration.seconds(1)
   /// How soon the service manager is told again what it has not taken.
   private static let retryInterval = Duration.milliseconds(100)
 
@@ -74,7 +78,11 @@ final class Daemon {
   func run() -> Int32 {
     for warning in warnings { log.warning(warning) }
     log.notice(configuration.picture)
-    serviceManager.show(statusText)
+    if interfaces == nil {
+      log.warning("changes of the interface are seen late: \(String(cString: strerror(errno)))")
+    }
+    watchInterface()
+    showStatus()
     serviceManager.ready()
     waitForEverything()
     loop.run()
@@ -104,6 +112,10 @@ final class Daemon {
       if let watcher { fileLook.set(at: watcher.nextLook) }
       if let state { save.set(at: state.nextWork) }
       if serviceManager.isBehind { retry.setIfUnset(after: Self.retryInterval) }
+    }
+    _ = loop.watch(self.interfaces?.descriptor, for: .reading) { [unowned self] in
+      interfaces?.clear()
+      watchInterface()
     }
     every(Self.interfaceInterval) { [unowned self] in watchInterface() }
     if let interval = serviceManager.watchdogInterval {
@@ -164,10 +176,12 @@ final class Daemon {
     store.forget(kept.staleNames(isReplaced: dataPlane.adoption != .shared))
   }
 
-  private var statusText: String {
-    let mode = attachment?.mode.rawValue ?? "no"
-    return "\(configuration.realServers.count) real server(s) behind "
-      + "\(configuration.virtualServer), \(configuration.interface) in \(mode) mode"
+  private func showStatus() {
+    let line = StatusLine(
+      realServers: configuration.realServers.count, virtualServer: configuration.virtualServer,
+      interface: configuration.interface, mode: attachment?.mode.rawValue, fault: interfaceFault,
+      reload: lastReload)
+    serviceManager.show(line.text)
   }
 
   private func attach(replace: Bool) throws(DataPlaneError) -> Attachment {
@@ -194,7 +208,7 @@ final class Daemon {
       case SIGHUP:
         serviceManager.reloading()
         isReloading = true
-        if watcher == nil { finishReload("no config file to read again") }
+        if watcher == nil { finishReload(nil, "no config file to read again") }
         watcher?.lookNow(clock.now)
       default:
         let name = signal == SIGTERM ? "SIGTERM" : "SIGINT"
@@ -204,13 +218,19 @@ final class Daemon {
     }
   }
 
-  /// - Parameter message: what the operator who asked for the reload is told.
-  private func finishReload(_ message: String?) {
-    guard isReloading else { return }
+  /// - Parameters:
+  ///   - outcome: what became of the config file; `nil` where there is none.
+  ///   - message: what the operator is told who asked for the reload, or mended the file.
+  private func finishReload(_ outcome: StatusLine.Reload?, _ message: String? = nil) {
+    var isNews = isReloading
+    if let outcome {
+      if case .refused? = lastReload?.outcome { isNews = true }
+      lastReload = (outcome, Clock.now)
+    }
+    if let message, isNews { log.notice(message) }
+    showStatus()
+    if isReloading { serviceManager.ready() }
     isReloading = false
-    if let message { log.notice(message) }
-    serviceManager.show(statusText)
-    serviceManager.ready()
   }
 
   // MARK: The config file
@@ -237,14 +257,16 @@ final class Daemon {
       """
       \(failure); the present \(configuration.realServers.count) real server(s) stay in service
       """)
-    finishReload(nil)
+    finishReload(.refused(failure))
   }
 
   private func apply(_ bytes: [UInt8]) throws {
     let file = try ConfigFile.parse(bytes, fileName: configuration.configFile ?? "")
     let (next, warnings) = try configuration.updated(from: file, on: .ofInterfaces())
     defer { warn(warnings) }
-    if next == configuration { return finishReload("Config file read again: nothing has changed.") }
+    if next == configuration {
+      return finishReload(.unchanged, "Config file read again: nothing has changed.")
+    }
     if next.effective.isRendered(differentlyFrom: configuration.effective) {
       try dataPlane.respecialise(next.effective) { try attachment?.link.update(to: $0) }
       StandardError.write(dataPlane.compilerOutput)
@@ -255,10 +277,9 @@ final class Daemon {
       log.notice(
         "New config applied: \(next.realServers.count) real server(s); \(change.summary).")
       debug("Real servers: in force after \(dataPlane.times.fill.inMilliseconds) ms.")
-      serviceManager.show(statusText)
     }
     configuration = next
-    finishReload(nil)
+    finishReload(.applied)
   }
 
   /// Says what was not said of the configuration before it.
@@ -271,25 +292,47 @@ final class Daemon {
 
   private func watchInterface() {
     if let attachment {
-      guard (try? attachment.link.interfaceIndex()) == 0 else { return }
+      guard (try? attachment.link.interfaceIndex()) == 0 else {
+        return follow(interfaces?.state(of: attachment.interfaceIndex) ?? .up)
+      }
       self.attachment = nil
       interfaceLostAt = clock.now
       let isThere = (try? Attachment.index(of: configuration.interface)) != nil
-      log.error(
+      let fault =
         isThere
-          ? "the XDP program was removed from \(configuration.interface), or it was replaced"
-          : "the interface \(configuration.interface) is gone")
+        ? "the XDP program was removed from \(configuration.interface), or it was replaced"
+        : "the interface \(configuration.interface) is gone"
+      log.error(fault)
+      show(fault)
     }
     guard let lostAt = interfaceLostAt else { return }
     do throws(DataPlaneError) {
       // Whoever took the interface over keeps it: two that replace each other would never end.
       attachment = try attach(replace: false)
-      interfaceLostAt = nil
-      serviceManager.show(statusText)
+      (interfaceLostAt, interfaceFault, interfaceState) = (nil, nil, .up)
+      watchInterface()
+      showStatus()
     } catch {
       guard clock.now - lostAt >= .seconds(configuration.interfaceWait) else { return }
       StandardError.write(failure: "\(error)")
       end(1)
     }
+  }
+
+  /// Says when the interface no longer carries packets, and when it does again.
+  private func follow(_ state: InterfaceState) {
+    guard state != interfaceState else { return }
+    interfaceState = state
+    guard let fault = state.fault(of: configuration.interface) else {
+      log.notice("The interface \(configuration.interface) is up again.")
+      return show(nil)
+    }
+    log.warning(fault)
+    show(fault)
+  }
+
+  private func show(_ fault: String?) {
+    interfaceFault = fault.map { ($0, Clock.now) }
+    showStatus()
   }
 }
