@@ -54,3 +54,9 @@ final class Descriptor: Sendable {
     return target.prefix(max(0, count)).elementsEqual("anon_inode:\(kind.rawValue)".utf8)
   }
 }
+
+/// An object of the kernel that somebody else can hold on to as well.
+public protocol KernelObject: AnyObject, Sendable {
+  /// Lends the descriptor for the time of a call that hands it to somebody else.
+  func withDescriptor<Result>(_ body: (Int32) throws -> Result) rethrows -> Result
+}

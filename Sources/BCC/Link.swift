@@ -19,7 +19,7 @@ public enum XDPMode: String, Sendable {
 
 /// An XDP program attached to an interface. The kernel detaches it when the last descriptor of the
 /// link is closed, however the process ends.
-public final class Link: Sendable {
+public final class Link: KernelObject {
   let descriptor: Descriptor
 
   /// Attaches a program where no other is.

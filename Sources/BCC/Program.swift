@@ -3,7 +3,7 @@ import CBCC
 import Glibc
 
 /// A program that the verifier has accepted.
-public final class Program: Sendable {
+public final class Program: KernelObject {
   public let name: String
   /// What libbcc printed while it loaded the program.
   public let log: String

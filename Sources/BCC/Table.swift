@@ -3,7 +3,7 @@ import CBCC
 import Glibc
 
 /// A BPF map. Keys and leaves are plain C structs, checked against the map's own sizes.
-public final class Table: Sendable {
+public final class Table: KernelObject {
   /// The types of maps that this module knows how to read and write (`enum bpf_map_type`).
   public enum Kind: Sendable {
     case hash, array, leastRecentlyUsed

@@ -37,6 +37,12 @@ public struct Attachment: Sendable {
     interfaceIndex = index
   }
 
+  /// What an operator is told of a program that was attached.
+  public var notices: [String] {
+    let attached = "XDP program attached to \(interface) in \(mode) mode."
+    return replaced.map { ["Replaced on \(interface): \($0)", attached] } ?? [attached]
+  }
+
   /// Swaps a program into a link that was kept, in one step; `nil` where the link is not on this
   /// interface, or not in the mode that was asked for.
   public init?(

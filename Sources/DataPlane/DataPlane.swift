@@ -1,9 +1,10 @@
-// The packet path as the daemon sees it: compiled, loaded, filled, and kept up to date.
+// The packet path as the daemon sees it: what is in force, and the one way to change it.
 import BCC
 import CLayout
 import LoadBalancing
 
-/// A loaded XDP program with its tables. Attached to nothing yet: see ``Attachment``.
+/// A loaded XDP program with its tables, and its place on an interface. Owns the configuration that
+/// is in force: what is not in ``configuration``, no packet sees.
 public final class DataPlane {
   /// How long the steps took that led to a program.
   public struct Times: Sendable {
@@ -16,228 +17,229 @@ public final class DataPlane {
     public var fill = Duration.zero
   }
 
+  /// What is in force, exactly.
+  public internal(set) var configuration: Configuration
+  /// Where the program is attached; `nil` for nowhere.
+  public internal(set) var attachment: Attachment?
+  public let tables: Tables
   /// How long the steps took that led to the program and the tables in service.
   public private(set) var times: Times
-
-  /// What the program was rendered from.
-  public private(set) var configuration: Configuration
+  /// What libbcc printed while it compiled and loaded: the dumps that `-d` asks for, and warnings.
+  public private(set) var compilerOutput: String
   public private(set) var program: Program
-  public private(set) var tables: Tables
-  var servers: ServerTable
-  private var ringBuffer: RingBuffer
-  private var counters: Table
-  private var lostBefore: UInt64 = 0
-  private var lostOfFormerPrograms: UInt64 = 0
+  private(set) var servers: ServerTable
 
+  private var realServerTables: RealServerTables
+  private var events: EventReader
   private var tracePipe: TracePipe?
   /// Why the program's trace points cannot be read; `nil` where they can or there are none.
   public private(set) var missingTrace: String?
 
-  /// What libbcc printed while it compiled and loaded: the dumps that `-d` asks for, and warnings.
-  public private(set) var compilerOutput: String
+  /// Where the program, its tables and its link are kept for the next process.
+  let keeper: Keeper?
 
-  /// Tables whose associations were copied into new ones, and their slots: see ``copyLate()``.
-  var former: (tables: Tables, slots: [ServerTable.Slot?])?
-
-  /// What became of the tables that another process has kept.
-  public enum Adoption: Sendable, Equatable {
-    /// There were none, or none that this program knows how to read.
-    case none
-    /// The program uses them.
-    case shared
-    /// Their sizes no longer fit: this many associations were copied into new tables.
-    case copied(Int)
+  /// Renders, compiles, loads and fills new tables with the configuration's real servers.
+  public convenience init(_ configuration: Configuration) throws(DataPlaneError) {
+    try self.init(configuration, keeper: nil)
   }
 
-  /// What became of the tables that another process has kept.
-  public internal(set) var adoption = Adoption.none
-
-  /// Renders, compiles, loads and fills the tables with the configuration's real servers.
-  ///
-  /// - Parameter kept: tables that another process has kept. Those that fit are used as they are,
-  ///   and what they hold stays in force until ``apply(_:)``; else associations are copied.
-  public convenience init(_ configuration: Configuration, adopting kept: KeptTables? = nil)
-    throws(DataPlaneError)
-  {
-    let capacity = Renderer.slotCount(maxRealServers: configuration.maxRealServers)
-    guard let kept, kept.family == configuration.family else {
-      self.init(
-        configuration, try DataPlane.load(configuration, keeping: nil),
-        ServerTable(capacity: capacity))
-      try apply(configuration.realServers)
-      return
-    }
-    if kept.fit(configuration) {
-      let plan = kept.servers
-      self.init(configuration, try DataPlane.load(configuration, keeping: kept.tables), plan)
-      self.configuration.realServers = plan.round.compactMap { plan.slots[Int($0)]?.address }
-      adoption = .shared
-      return
-    }
-    self.init(
-      configuration, try DataPlane.load(configuration, keeping: nil),
-      ServerTable(capacity: capacity))
-    try apply(configuration.realServers)
-    former = (kept.tables, kept.servers.slots)
-    adoption = .copied(try copyFormer(onlyMissing: false))
-  }
-
-  private init(_ configuration: Configuration, _ parts: Parts, _ servers: ServerTable) {
-    self.configuration = configuration
-    self.servers = servers
-    (program, tables) = (parts.program, parts.tables)
-    (ringBuffer, counters) = (parts.ringBuffer, parts.counters)
-    compilerOutput = parts.output
-    times = parts.times
-    openTrace()
-  }
-
-  /// Renders and compiles anew for other settings of the same tables, beside the program in
-  /// service, and hands the new one to `swap`. Where any of it fails nothing has changed.
-  ///
-  /// - Parameter next: differs in ports, level and debug flags alone.
-  public func respecialise(_ next: Configuration, swap: (Program) throws -> Void) throws {
-    let parts = try DataPlane.load(next, keeping: tables)
-    try swap(parts.program)
-    lostOfFormerPrograms += ((try? counters.sum(Counter.eventsLost.key)) ?? 0) - lostBefore
-    lostBefore = 0
-    (program, ringBuffer, counters) = (parts.program, parts.ringBuffer, parts.counters)
-    compilerOutput = parts.output
-    let fill = times.fill
-    times = parts.times
-    times.fill = fill
-    let hadTrace = configuration.debug > 0
-    let realServers = configuration.realServers
-    configuration = next
-    configuration.realServers = realServers
-    if hadTrace != (next.debug > 0) { openTrace() }
-  }
-
-  // MARK: Compiling
-
-  /// What one compilation yields.
-  private struct Parts {
-    let program: Program
-    let tables: Tables
-    let ringBuffer: RingBuffer
-    let counters: Table
-    let output: String
-    let times: Times
-  }
-
-  /// Compiles and loads. With `kept` the program uses those tables, which must fit.
-  private static func load(_ configuration: Configuration, keeping kept: Tables?)
-    throws(DataPlaneError) -> Parts
-  {
-    if let version = LibraryVersion.loaded, version < .oldestSupported {
-      throw .libraryTooOld(version)
-    }
-    guard configuration.maxRealServers <= Tables.mostRealServers else {
-      throw .outOfMemory(
-        table: "real_servers",
-        advice: "\(configuration.maxRealServers) real servers; lower --max_realservers (-mrs)")
-    }
-    var times = Times()
-    var stopwatch = Stopwatch()
-    let source = try Renderer.source(
-      for: configuration, createdAssociations: kept == nil ? nil : 1,
-      traceTag: TraceTag.ofThisProcess)
-    times.render = stopwatch.lap()
-    let flags = DebugFlags(rawValue: UInt32(configuration.debug))
-    let headers = try KernelHeaderTree(configuration.kernelHeaders)
+  convenience init(_ configuration: Configuration, keeper: Keeper?) throws(DataPlaneError) {
+    var empty = configuration
+    empty.realServers = []
+    let loaded = try LoadedProgram(configuration)
     do throws(BCCError) {
-      let module = try Module(
-        source: source, flags: flags, compilerFlags: ["-Wall"] + headers.compilerFlags)
-      times.compile = stopwatch.lap()
-      if let kept {
-        for (name, table) in kept.all { try module.replaceTable(name, with: table) }
-      }
-      let tables: Tables
-      if let kept { tables = kept } else { tables = try Tables(of: module) }
-      if configuration.distinctPorts.count > Renderer.mostComparedPorts {
-        try fillPorts(try module.table("ports"), configuration.distinctPorts)
-      }
-      let program = try module.loadXDPProgram("ulb", flags: flags)
-      times.load = stopwatch.lap()
-      return Parts(
-        program: program, tables: tables, ringBuffer: try RingBuffer(module.table("events")),
-        counters: try module.table("counters"), output: module.output + program.log, times: times)
-    } catch {
-      throw wording(error, configuration)
-    }
-  }
-
-  private static func fillPorts(_ table: Table, _ ports: [UInt16]) throws(BCCError) {
-    var words: [UInt32: UInt64] = [:]
-    for port in ports { words[UInt32(port) / 64, default: 0] |= 1 << (UInt64(port) % 64) }
-    try table.update(keys: Array(words.keys), leaves: Array(words.values))
-  }
-
-  private static func wording(_ error: BCCError, _ configuration: Configuration) -> DataPlaneError {
-    guard case .tableCreation(let table, let number) = error, outOfMemory.contains(number) else {
-      return .wording(error)
-    }
-    guard table == "associations" else {
-      return .outOfMemory(
-        table: table,
-        advice: "\(configuration.maxRealServers) real servers; lower --max_realservers (-mrs)")
-    }
-    let needed = TableMemory.associations(configuration)
-    return .outOfMemory(
-      table: table,
-      advice: """
-        \(configuration.maxAssociations) associations need about \(needed); free memory, or lower \
-        --max_associations (-ma)
-        """)
-  }
-
-  /// ENOMEM, E2BIG and EINVAL: the last is what the kernel says to sizes beyond 32 bits.
-  private static let outOfMemory: Set<Int32> = [12, 7, 22]
-
-  // MARK: Real servers
-
-  /// Makes `list` the list in service, in one step: no packet sees half of it. Where it fails the
-  /// list before it stays in service.
-  @discardableResult
-  public func apply(_ list: [IPAddress]) throws(DataPlaneError) -> ServerTable.Change {
-    var stopwatch = Stopwatch()
-    var plan = servers
-    let change = plan.apply(list)
-    do throws(BCCError) {
-      try write(plan, configuration.family.layout)
+      let capacity = Renderer.slotCount(maxRealServers: configuration.maxRealServers)
+      try self.init(
+        empty, loaded, ServerTable(capacity: capacity), tablesAreUsed: false, keeper: keeper)
     } catch {
       throw .wording(error)
     }
-    servers = plan
-    configuration.realServers = list
-    times.fill = stopwatch.lap()
+    // Even an empty list is written: the tables tell their layout from then on.
+    try commit(prepare(configuration, evenIfUnchanged: true))
+  }
+
+  /// Renders, compiles and loads a program for tables that another process has kept and that fit.
+  /// The list of real servers that they hold stays in force.
+  convenience init(_ configuration: Configuration, sharing kept: KeptTables, keeper: Keeper?)
+    throws(DataPlaneError)
+  {
+    var inForce = configuration
+    inForce.realServers = kept.servers.list
+    let loaded = try LoadedProgram(configuration, keeping: kept.tables)
+    do throws(BCCError) {
+      try self.init(inForce, loaded, kept.servers, tablesAreUsed: true, keeper: keeper)
+    } catch {
+      throw .wording(error)
+    }
+  }
+
+  private init(
+    _ configuration: Configuration, _ loaded: LoadedProgram, _ servers: ServerTable,
+    tablesAreUsed: Bool, keeper: Keeper?
+  ) throws(BCCError) {
+    self.configuration = configuration
+    self.servers = servers
+    self.keeper = keeper
+    tables = loaded.tables
+    realServerTables = try RealServerTables(
+      loaded.tables, virtualServer: configuration.virtualServer, isUsed: tablesAreUsed)
+    program = loaded.program
+    events = EventReader(loaded.events)
+    compilerOutput = loaded.output
+    times = loaded.times
+    openTrace()
+  }
+
+  // MARK: Changes
+
+  /// What a change has changed.
+  public struct Change: Sendable {
+    /// Whether another program serves.
+    public internal(set) var isRecompiled = false
+    /// What became of the list; `nil` where it is the same.
+    public internal(set) var realServers: ServerTable.Change?
+  }
+
+  /// All that can fail of a change, done beside what is in service.
+  struct Prepared {
+    let next: Configuration
+    /// `nil` where the program stays.
+    fileprivate let loaded: LoadedProgram?
+    /// `nil` where the list stays.
+    fileprivate var plan: (ServerTable, ServerTable.Change, RealServerTables.Prepared)?
+    fileprivate var stopwatch = Stopwatch()
+  }
+
+  /// Makes `next` the configuration in force: all of it, or where that fails, nothing of it.
+  ///
+  /// - Parameter next: differs in what a config file sets: real servers, ports, level, debug flags.
+  @discardableResult
+  public func apply(_ next: Configuration) throws(DataPlaneError) -> Change {
+    try commit(prepare(next))
+  }
+
+  /// Compiles, loads and writes what `next` needs, without a packet's seeing any of it.
+  func prepare(_ next: Configuration, evenIfUnchanged: Bool = false) throws(DataPlaneError)
+    -> Prepared
+  {
+    let isRendered = next.effective.isRendered(differentlyFrom: configuration.effective)
+    var prepared = Prepared(
+      next: next, loaded: isRendered ? try LoadedProgram(next, keeping: tables) : nil)
+    guard evenIfUnchanged || next.realServers != configuration.realServers else { return prepared }
+    prepared.stopwatch = Stopwatch()
+    var plan = servers
+    let change = plan.apply(next.realServers)
+    do {
+      prepared.plan = (plan, change, try realServerTables.prepare(plan))
+    } catch {
+      throw .wording(error)
+    }
+    return prepared
+  }
+
+  /// Puts what was prepared in force: the program, then the list.
+  @discardableResult
+  func commit(_ prepared: Prepared) throws(DataPlaneError) -> Change {
+    var prepared = prepared
+    do throws(BCCError) {
+      if let loaded = prepared.loaded { try attachment?.link.update(to: loaded.program) }
+    } catch {
+      throw .wording(error)
+    }
+    do throws(BCCError) {
+      if let plan = prepared.plan { try realServerTables.commit(plan.2) }
+    } catch {
+      if let loaded = prepared.loaded { goBack(from: loaded, prepared.next) }
+      throw .wording(error)
+    }
+    var change = Change()
+    if let loaded = prepared.loaded {
+      take(loaded)
+      change.isRecompiled = true
+    }
+    if let plan = prepared.plan {
+      (servers, change.realServers) = (plan.0, plan.1)
+      times.fill = prepared.stopwatch.lap()
+    }
+    let hadTrace = configuration.effective.debug > 0
+    configuration = prepared.next
+    if hadTrace != (configuration.effective.debug > 0) { openTrace() }
     return change
   }
 
-  private func write<Layout: FamilyLayout>(_ plan: ServerTable, _ layout: Layout.Type)
-    throws(BCCError)
-  {
-    try RealServerTables<Layout>(
-      tables: tables, virtualServer: configuration.virtualServer,
-      maxRealServers: Int(configuration.maxRealServers)
-    ).write(plan, replacing: servers)
+  /// Puts the former program back in the place of one whose list could not be put in force.
+  private func goBack(from loaded: LoadedProgram, _ next: Configuration) {
+    do throws(BCCError) {
+      try attachment?.link.update(to: program)
+      events.retire(loaded.events)
+    } catch {
+      // The new program serves with the former list: that is what is in force then.
+      take(loaded)
+      let realServers = configuration.realServers
+      configuration = next
+      configuration.realServers = realServers
+    }
   }
+
+  private func take(_ loaded: LoadedProgram) {
+    program = loaded.program
+    events.replaceCurrent(with: loaded.events)
+    compilerOutput = loaded.output
+    let fill = times.fill
+    times = loaded.times
+    times.fill = fill
+    keeper?.keep(program)
+  }
+
+  // MARK: The interface
+
+  /// Whether the program is on its interface still. Others may have detached it, and the interface
+  /// may be gone.
+  public var isAttached: Bool {
+    guard let attachment else { return false }
+    return (try? attachment.link.interfaceIndex()) != 0
+  }
+
+  /// Attaches the program to the configuration's interface, where it is on none.
+  ///
+  /// - Parameter replace: whether another XDP program has to go.
+  @discardableResult
+  public func attach(replace: Bool) throws(DataPlaneError) -> Attachment {
+    let attachment = try Attachment(
+      program, to: configuration.interface, mode: configuration.mode, replace: replace)
+    self.attachment = attachment
+    keeper?.keep(attachment)
+    return attachment
+  }
+
+  /// Lets go of the interface. The program is detached if nobody else has kept the link.
+  public func detach() { attachment = nil }
 
   // MARK: Events
 
-  /// Hands over the events that are there, at most `limit`; never waits.
+  /// Hands over the events that are there, at most `limit`; never waits. Those of a program that was
+  /// replaced come first.
   ///
   /// - Returns: how many there were.
   @discardableResult
   public func consumeEvents(limit: Int = .max, _ body: (EventRecord) -> Void) -> Int {
     let family = configuration.family
-    return ringBuffer.consume(limit: limit) { bytes in
+    return events.consume(limit: limit) { bytes in
       if let record = EventRecord(bytes, family: family) { body(record) }
     }
   }
 
-  /// Lent for poll(2): ready to be read while there are events. Another one after each swap.
-  public var eventsDescriptor: Int32 { ringBuffer.descriptorToWaitFor }
+  /// How many events were lost since the last call, because nobody took them in time.
+  public func lostEvents() throws(DataPlaneError) -> UInt64 {
+    do { return try events.newlyLost() } catch { throw .wording(error) }
+  }
+
+  /// Lent for poll(2): ready to be read while the program in service has told events. Another one
+  /// after each swap.
+  public var eventsDescriptor: Int32 { events.descriptorToWaitFor }
+
+  /// Whether programs that were replaced may tell events still, which nobody is woken for.
+  public var mayHaveFormerEvents: Bool { events.mayHaveFormerEvents }
 
   /// Whether there may be trace lines. The kernel wakes a reader of them late, so they are looked for.
   public var isTracing: Bool { tracePipe != nil }
@@ -251,27 +253,11 @@ public final class DataPlane {
 
   private func openTrace() {
     (tracePipe, missingTrace) = (nil, nil)
-    guard configuration.debug > 0 else { return }
+    guard configuration.effective.debug > 0 else { return }
     do {
       tracePipe = try TracePipe()
     } catch {
       missingTrace = "\(error)"
     }
   }
-
-  /// How many events were lost since the last call, because nobody took them in time.
-  public func lostEvents() throws(DataPlaneError) -> UInt64 {
-    do {
-      let total = try counters.sum(Counter.eventsLost.key)
-      defer { (lostBefore, lostOfFormerPrograms) = (total, 0) }
-      return total - lostBefore + lostOfFormerPrograms
-    } catch {
-      throw .wording(error)
-    }
-  }
-}
-
-extension Configuration {
-  /// The balanced ports, each once, in order.
-  var distinctPorts: [UInt16] { Set(ports).sorted() }
 }

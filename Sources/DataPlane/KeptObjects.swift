@@ -13,9 +13,9 @@ public struct KeptObjects: Sendable {
   /// What was kept and cannot be trusted, a line each. The start goes on without it.
   public let refusals: [String]
   /// The number of the set of tables that ``tables`` are; 0 for none.
-  private let set: Int
+  let set: Int
   /// A number that no kept set has.
-  public let unusedSet: Int
+  let unusedSet: Int
   /// All names but the link's.
   private let names: Set<String>
 
@@ -41,28 +41,35 @@ public struct KeptObjects: Sendable {
     link = found.link
     unusedSet = (Set(found.tables.keys).union(found.programs.keys).max() ?? 0) + 1
     refusals = found.refusals
-    names = Set(descriptors.map(\.name)).subtracting([KeptObjects.linkName])
+    names = Set(descriptors.map(\.name).filter(KeptObjects.canBeStored))
+      .subtracting([KeptObjects.linkName])
   }
 
-  /// Two sets are there if a process died while it exchanged one for the other. The new one was
-  /// kept together with its program: whether that is attached tells which is in force.
+  /// sd_notify(3) knows names of these characters alone.
+  private static func canBeStored(_ name: String) -> Bool {
+    (1...255).contains(name.utf8.count)
+      && name.utf8.allSatisfy { (0x20..<0x7f).contains($0) && $0 != UInt8(ascii: ":") }
+  }
+
+  /// Two sets are there if a process died while it exchanged one for the other: the one whose
+  /// program is attached is in force. None may be so where the process died right after a swap; the
+  /// new set has the higher number, and was not swapped in then.
   ///
   /// - Returns: 0 where none is.
   private static func setInForce(
-    _ whole: Set<Int>, programs: [Int: UInt32], attached: UInt32?
+    _ whole: Set<Int>, programs: [Int: [UInt32]], attached: UInt32?
   ) -> Int {
     // Where the set in force is one that cannot be trusted, another is not better.
-    if let set = programs.first(where: { $0.value == attached })?.key {
+    if let attached, let set = programs.first(where: { $0.value.contains(attached) })?.key {
       return whole.contains(set) ? set : 0
     }
-    let settled = whole.filter { programs[$0] == nil }
-    return settled.min() ?? whole.min() ?? 0
+    return whole.filter { programs[$0] == nil }.min() ?? whole.min() ?? 0
   }
 
   /// What the descriptors are, as far as they are what their names say.
   private struct Found {
     var tables: [Int: [String: Table]] = [:]
-    var programs: [Int: UInt32] = [:]
+    var programs: [Int: [UInt32]] = [:]
     var link: Link?
     var refusals: [String] = []
     /// A name that came twice, of each set that has one.
@@ -76,7 +83,7 @@ public struct KeptObjects: Sendable {
           self.link = link
         } else if let (kind, set) = KeptObjects.parse(name) {
           if kind == KeptObjects.programName {
-            programs[set] = try Program.id(adopting: descriptor)
+            programs[set, default: []].append(try Program.id(adopting: descriptor))
           } else if tables[set, default: [:]].updateValue(
             try Table(adopting: descriptor), forKey: kind) != nil
           {
@@ -102,9 +109,8 @@ public struct KeptObjects: Sendable {
   /// The names of all that is no longer in force, and better forgotten.
   ///
   /// - Parameter isReplaced: whether the set of tables itself has been exchanged for a new one.
-  public func staleNames(isReplaced: Bool) -> [String] {
-    guard tables != nil, !isReplaced else { return names.sorted() }
-    return names.subtracting(Tables.names.map { KeptObjects.name(of: $0, set: set) }).sorted()
+  func staleNames(isReplaced: Bool) -> [String] {
+    (isReplaced ? names : names.subtracting(KeptObjects.names(ofSet: set))).sorted()
   }
 
   /// The names under which a set of tables is kept.
@@ -112,8 +118,13 @@ public struct KeptObjects: Sendable {
     tables.all.map { (name(of: $0.name, set: set), $0.table) }
   }
 
-  /// The name under which a program is kept while its set of tables is not yet in force.
-  public static func programName(set: Int) -> String { name(of: programName, set: set) }
+  /// The names of a set of tables and of their program.
+  static func names(ofSet set: Int) -> [String] {
+    Tables.names.map { name(of: $0, set: set) } + [programName(set: set)]
+  }
+
+  /// The name under which the program that uses a set of tables is kept.
+  static func programName(set: Int) -> String { name(of: programName, set: set) }
 
   private static let programName = "program"
 

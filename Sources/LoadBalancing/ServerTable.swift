@@ -87,6 +87,9 @@ public struct ServerTable: Sendable, Equatable {
   /// The slot of an address, listed or not; `nil` if it has none.
   public func slot(of address: IPAddress) -> UInt32? { ids[address] }
 
+  /// The list in service: the addresses in the order of their turns.
+  public var list: [IPAddress] { round.compactMap { slots[Int($0)]?.address } }
+
   /// Makes `list` the list in service. Takes time proportional to the list and the capacity.
   ///
   /// - Parameter list: of no more distinct addresses than there are slots; further ones are left out.

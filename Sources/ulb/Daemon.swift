@@ -7,16 +7,15 @@ import LoadBalancing
 
 /// The running load balancer.
 final class Daemon {
-  private var configuration: Configuration
   /// What of the configuration was warned of.
   private var warnings: [String]
   private let log: Log
   private let signals: Signals
   private let serviceManager: ServiceManager
-  private let store: ObjectStore
   private let clock = ContinuousClock()
   private let dataPlane: DataPlane
-  private var attachment: Attachment?
+  /// What is in force.
+  private var configuration: Configuration { dataPlane.configuration }
   private var watcher: ConfigFileWatcher?
   private var state: StateKeeper?
   private var isReloading = false
@@ -44,16 +43,15 @@ final class Daemon {
     _ configuration: Configuration, warnings: [String], configFileState: FileFingerprint?,
     stateFile: StateFile?, kept: KeptObjects, signals: Signals, log: Log
   ) throws(DataPlaneError) {
-    self.configuration = configuration
     self.warnings = warnings
     self.signals = signals
     self.log = log
     serviceManager = ServiceManager(log: log)
-    store = ObjectStore(serviceManager, set: kept.unusedSet)
     for refusal in kept.refusals { log.warning(refusal) }
-    // A name that does not exist is said before anything is compiled.
-    let interfaceIndex = try Attachment.index(of: configuration.interface)
-    dataPlane = try DataPlane(configuration.effective, adopting: kept.tables)
+    let handover = try Handover(
+      configuration, from: kept, store: SystemdStore(serviceManager), report: log.notice,
+      warn: log.warning, progress: serviceManager.show)
+    dataPlane = handover.dataPlane
     events = PacketEvents(dataPlane, log: log)
     StandardError.write(dataPlane.compilerOutput)
     if let reason = dataPlane.missingTrace {
@@ -66,9 +64,9 @@ final class Daemon {
       let interval = Duration.seconds(configuration.stateInterval)
       state = StateKeeper(stateFile, interval: interval, log: log, now: clock.now)
     }
-    restoreAssociations()
+    restoreAssociations(handover)
     let attachStart = clock.now
-    try attach(kept, interfaceIndex: interfaceIndex)
+    try handover.commit()
     debug("Start: \(dataPlane.times.summary(attach: clock.now - attachStart)).")
   }
 
@@ -88,7 +86,7 @@ final class Daemon {
     loop.run()
     serviceManager.stopping()
     // Without systemd, which keeps the link, this detaches.
-    attachment = nil
+    dataPlane.detach()
     state?.saveNow(dataPlane)
     events.finish()
     log.notice("... ulb stopped.")
@@ -140,59 +138,20 @@ final class Daemon {
   // MARK: Start
 
   /// Associations that systemd kept go before those of the file, which are older.
-  private func restoreAssociations() {
-    switch dataPlane.adoption {
-    case .shared: log.notice("The association table of the process before is taken over.")
-    case .copied(let count): log.notice("\(count) association(s) copied into the new tables.")
-    case .none:
+  private func restoreAssociations(_ handover: Handover) {
+    if handover.hasAssociations {
+      state?.keepUnusableAside(dataPlane)
+    } else {
       state?.restore(into: dataPlane)
-      return
     }
-    state?.keepUnusableAside(dataPlane)
-  }
-
-  /// Swaps the program in where a link was kept, else attaches it.
-  private func attach(_ kept: KeptObjects, interfaceIndex: UInt32) throws(DataPlaneError) {
-    if dataPlane.adoption != .shared { store.keepNew(dataPlane) }
-    if let link = kept.link,
-      let taken = Attachment(
-        takingOver: link, interface: configuration.interface, interfaceIndex: interfaceIndex,
-        mode: configuration.mode, program: dataPlane.program)
-    {
-      attachment = taken
-      log.notice(
-        "XDP program on \(configuration.interface) swapped in one step, in \(taken.mode) mode.")
-    } else {
-      kept.link?.release()
-      attachment = try attach(replace: configuration.replace)
-    }
-    if dataPlane.adoption == .shared {
-      if dataPlane.configuration.realServers != configuration.realServers {
-        try dataPlane.apply(configuration.realServers)
-      }
-    } else {
-      try dataPlane.copyLate()
-    }
-    store.forget(kept.staleNames(isReplaced: dataPlane.adoption != .shared))
   }
 
   private func showStatus() {
     let line = StatusLine(
       realServers: configuration.realServers.count, virtualServer: configuration.virtualServer,
-      interface: configuration.interface, mode: attachment?.mode.rawValue, fault: interfaceFault,
-      reload: lastReload)
+      interface: configuration.interface, mode: dataPlane.attachment?.mode.rawValue,
+      fault: interfaceFault, reload: lastReload)
     serviceManager.show(line.text)
-  }
-
-  private func attach(replace: Bool) throws(DataPlaneError) -> Attachment {
-    let attachment = try Attachment(
-      dataPlane.program, to: configuration.interface, mode: configuration.mode, replace: replace)
-    if let replaced = attachment.replaced {
-      log.notice("Replaced on \(configuration.interface): \(replaced)")
-    }
-    log.notice("XDP program attached to \(configuration.interface) in \(attachment.mode) mode.")
-    store.keep(attachment)
-    return attachment
   }
 
   /// Something for who looks into the daemon, at the levels that show each packet as well.
@@ -267,18 +226,16 @@ final class Daemon {
     if next == configuration {
       return finishReload(.unchanged, "Config file read again: nothing has changed.")
     }
-    if next.effective.isRendered(differentlyFrom: configuration.effective) {
-      try dataPlane.respecialise(next.effective) { try attachment?.link.update(to: $0) }
+    let change = try dataPlane.apply(next)
+    if change.isRecompiled {
       StandardError.write(dataPlane.compilerOutput)
       log.notice("Program compiled anew and swapped in: \(next.effective.liveSummary).")
     }
-    if next.realServers != configuration.realServers {
-      let change = try dataPlane.apply(next.realServers)
+    if let realServers = change.realServers {
       log.notice(
-        "New config applied: \(next.realServers.count) real server(s); \(change.summary).")
+        "New config applied: \(next.realServers.count) real server(s); \(realServers.summary).")
       debug("Real servers: in force after \(dataPlane.times.fill.inMilliseconds) ms.")
     }
-    configuration = next
     finishReload(.applied)
   }
 
@@ -291,11 +248,11 @@ final class Daemon {
   // MARK: The interface
 
   private func watchInterface() {
-    if let attachment {
-      guard (try? attachment.link.interfaceIndex()) == 0 else {
+    if let attachment = dataPlane.attachment {
+      guard !dataPlane.isAttached else {
         return follow(interfaces?.state(of: attachment.interfaceIndex) ?? .up)
       }
-      self.attachment = nil
+      dataPlane.detach()
       interfaceLostAt = clock.now
       let isThere = (try? Attachment.index(of: configuration.interface)) != nil
       let fault =
@@ -308,7 +265,7 @@ final class Daemon {
     guard let lostAt = interfaceLostAt else { return }
     do throws(DataPlaneError) {
       // Whoever took the interface over keeps it: two that replace each other would never end.
-      attachment = try attach(replace: false)
+      for notice in try dataPlane.attach(replace: false).notices { log.notice(notice) }
       (interfaceLostAt, interfaceFault, interfaceState) = (nil, nil, .up)
       watchInterface()
       showStatus()

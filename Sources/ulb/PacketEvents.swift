@@ -10,6 +10,7 @@ final class PacketEvents {
   private var pause: EventLoop.Timer?
   private var count: EventLoop.Timer?
   private var trace: EventLoop.Timer?
+  private var former: EventLoop.Timer?
 
   /// The most events that are taken before the loop looks at everything else.
   private static let atOnce = 20_000
@@ -28,11 +29,14 @@ final class PacketEvents {
     }
     pause = loop.timer { [unowned self] in source?.isPaused = false }
     count = loop.timer { [unowned self] in countLost() }
+    former = loop.timer { [unowned self] in take() }
     trace = loop.timer { [unowned self] in takeTraceLines() }
   }
 
-  /// Sees to it that trace lines are looked for where there may be some now.
+  /// Sees to it that what nobody is woken for is looked for where there may be some now: events of
+  /// programs that were replaced, and trace lines.
   func beforeSleep() {
+    if dataPlane.mayHaveFormerEvents { former?.setIfUnset(after: Self.gathering) }
     if dataPlane.isTracing { trace?.setIfUnset(after: Self.traceInterval) }
   }
 

@@ -5,7 +5,7 @@ import Testing
 
 extension SystemdTests {
   @Suite struct ChangedOptions {
-    /// A restart must leave one set of tables and one link in the store, and nothing else.
+    /// A restart must leave one set of tables, their program and one link in the store, and nothing else.
     private func restart(_ unit: Unit, _ options: String, collecting objects: inout BPFObjects)
       throws
     {
@@ -21,7 +21,7 @@ extension SystemdTests {
       var stored = ""
       let isOne = try waitUntil {
         stored = try unit.property("NFileDescriptorStore")
-        return stored == "7"
+        return stored == "8"
       }
       #expect(isOne, "\(stored) descriptors stored", sourceLocation: sourceLocation)
     }

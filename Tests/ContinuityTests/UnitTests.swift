@@ -28,7 +28,7 @@ import Testing
     #expect(network.servers(of: clients) == ["srv1", "srv2", "srv1", "srv2"])
     // Six tables and the link; systemd has programs of its own as well.
     #expect(BPFObjects.held(by: leader).links.count == 1)
-    #expect(try unit.property("NFileDescriptorStore") == "7")
+    #expect(try unit.property("NFileDescriptorStore") == "8")
 
     try unit.list(network.addresses([0, 2]))
     try unit.systemctl("reload")

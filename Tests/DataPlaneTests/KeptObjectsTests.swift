@@ -226,12 +226,17 @@ struct KeptObjectsTests {
   func layoutVersions() throws {
     var configuration = Configuration.sample()
     configuration.maxRealServers = 2
-    for (version, adoption) in [(1, DataPlane.Adoption.copied(20)), (2, .shared)] {
-      let set = KeptSet(layout: UInt32(version))
-      let descriptors = try set.descriptors()
-      let tables = try #require(KeptObjects(descriptors).tables)
-      let dataPlane = try compiling { try DataPlane(configuration, adopting: tables) }
-      #expect(dataPlane.adoption == adoption)
+    configuration.interface = "lo"
+    for version in 1...2 as ClosedRange<UInt32> {
+      let kept = KeptObjects(try KeptSet(layout: version).descriptors())
+      #expect(kept.tables?.fit(configuration) == (version == 2))
+      let handover = try compiling {
+        try Handover(
+          configuration, from: kept, store: Store(), report: { _ in }, warn: { _ in },
+          progress: { _ in })
+      }
+      let dataPlane = handover.dataPlane
+      #expect(handover.hasAssociations)
       #expect(dataPlane.configuration.realServers == configuration.realServers)
       for client: UInt8 in 0..<20 {
         let key = flow_key_v4(

@@ -1,10 +1,8 @@
 // The real program in the real kernel, and the network that the frames of the tests come from.
 import BCC
 import DataPlane
-import Glibc
 import LoadBalancing
 import TestSupport
-import Testing
 
 /// The domain's, as all of these tests mean it.
 typealias AddressFamily = LoadBalancing.AddressFamily
@@ -66,7 +64,7 @@ final class Director {
   init(
     _ family: AddressFamily, servers: [IPAddress]? = nil, level: LogLevel = .error,
     virtualServer: IPAddress? = nil, ports: [UInt16] = Network.ports, maxServers: UInt32 = 32,
-    maxAssociations: UInt32 = 4096, adopting former: KeptTables? = nil
+    maxAssociations: UInt32 = 4096
   ) throws {
     network = Network(family: family)
     self.level = level
@@ -80,16 +78,14 @@ final class Director {
       $0.maxAssociations = maxAssociations
     }
     try configuration.validate()
-    dataPlane = try compiling { try DataPlane(configuration, adopting: former) }
+    dataPlane = try compiling { try DataPlane(configuration) }
   }
 
-  /// The tables as the process after this one finds them.
-  func keptTables() throws -> KeptTables {
-    let kept = KeptObjects(
-      KeptObjects.names(of: dataPlane.tables, set: 1).map { name, table in
-        (name, table.withDescriptor { dup($0) })
-      })
-    return try #require(kept.tables, "\(kept.refusals)")
+  /// The director that a data plane makes of it.
+  init(_ network: Network, _ dataPlane: DataPlane) {
+    self.network = network
+    self.dataPlane = dataPlane
+    level = dataPlane.configuration.logLevel
   }
 
   /// What became of a frame.
@@ -190,5 +186,15 @@ extension IPAddress {
   /// The octets as they stand on the wire.
   fileprivate func words<Words: BitwiseCopyable>(_ type: Words.Type) -> Words {
     octets.withUnsafeBytes { $0.loadUnaligned(as: Words.self) }
+  }
+}
+
+extension DataPlane {
+  /// Makes a list the one in service.
+  @discardableResult
+  func apply(_ list: [IPAddress]) throws -> ServerTable.Change? {
+    var next = configuration
+    next.realServers = list
+    return try apply(next).realServers
   }
 }

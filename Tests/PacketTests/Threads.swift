@@ -16,7 +16,7 @@ let usableCPUs: [Int] = {
 }()
 
 /// What a closure shares with the thread that runs it; the waiting orders the two.
-private final class Handover<Value>: @unchecked Sendable {
+private final class Work<Value>: @unchecked Sendable {
   let body: () throws -> Value
   var result: Result<Value, any Error>?
   init(_ body: @escaping () throws -> Value) { self.body = body }
@@ -26,7 +26,7 @@ private final class Handover<Value>: @unchecked Sendable {
 /// They expect nothing themselves: only the calling thread is known to belong to the test.
 func onCPUs<Value>(_ cpus: [Int], _ bodies: [() throws -> Value]) throws -> [Value] {
   let done = DispatchSemaphore(value: 0)
-  let works = bodies.map { Handover($0) }
+  let works = bodies.map { Work($0) }
   for (cpu, work) in zip(cpus, works) {
     Thread.detachNewThread {
       work.result = Result {

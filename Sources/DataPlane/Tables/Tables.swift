@@ -107,57 +107,7 @@ public struct Tables: Sendable {
     Array(
       zip(Tables.names, [associations, realServers, realServerIDs, rounds, cursor, control]))
   }
-}
 
-/// Writes and reads the real servers of one family: two banks, of which one is in force.
-struct RealServerTables<Layout: FamilyLayout> {
-  let tables: Tables
-  let virtualServer: IPAddress
-  let maxRealServers: Int
-
-  private var slotCount: Int { Renderer.slotCount(maxRealServers: UInt32(maxRealServers)) }
-
-  /// The bank in force.
-  func currentBank() throws(BCCError) -> UInt32 {
-    try tables.control.lookup(UInt32(0), as: control.self)?.bank ?? 0
-  }
-
-  /// Puts a plan in force in one step. Until then no packet sees any of it, and where it fails
-  /// nothing has changed for them.
-  func write(_ plan: ServerTable, replacing old: ServerTable) throws(BCCError) {
-    try writeIDs(plan, replacing: old)
-    let bank = 1 - (try currentBank())
-    let slots = plan.slots.map {
-      $0.map { Layout.realServer($0, virtualServer: virtualServer) } ?? Layout.unusedRealServer
-    }
-    // Slots are used from the first on: what was never used is zero already.
-    let used = (plan.slots.lastIndex { $0 != nil } ?? -1) + 1
-    let first = bank * UInt32(slotCount)
-    try tables.realServers.update(
-      keys: (0..<UInt32(used)).map { first + $0 }, leaves: Array(slots.prefix(used)))
-    let start = bank * UInt32(1 + maxRealServers)
-    let round = [UInt32(plan.round.count)] + plan.round
-    try tables.rounds.update(
-      keys: round.indices.map { start + UInt32($0) }, leaves: round)
-    // Only one byte of this differs from what is there, so that it is one store.
-    try tables.control.update(
-      UInt32(0), control(bank: bank, layout_version: Tables.layoutVersion))
-  }
-
-  /// An address may stand here that is not listed: the slot itself tells the packet path.
-  private func writeIDs(_ plan: ServerTable, replacing old: ServerTable) throws(BCCError) {
-    var keys: [Layout.AddressKey] = []
-    var ids: [UInt32] = []
-    for (id, (slot, previous)) in zip(plan.slots, old.slots).enumerated() {
-      guard slot?.address != previous?.address else { continue }
-      if let previous, plan.slot(of: previous.address) == nil {
-        try tables.realServerIDs.remove(Layout.key(previous.address))
-      }
-      if let slot {
-        keys.append(Layout.key(slot.address))
-        ids.append(UInt32(id))
-      }
-    }
-    try tables.realServerIDs.update(keys: keys, leaves: ids)
-  }
+  /// The tables by their names.
+  var byName: [String: Table] { Dictionary(uniqueKeysWithValues: all) }
 }

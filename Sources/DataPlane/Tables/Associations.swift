@@ -36,8 +36,6 @@ public struct AssociationReader {
     }
   }
 
-  func nextOrError() throws(BCCError) -> [Association]? { try nextBatch() }
-
   private static func associations<Layout: FamilyLayout>(
     _ keys: [Layout.FlowKey], _ words: [UInt64], _ generations: [UInt32], _ layout: Layout.Type
   ) -> [Association] {
@@ -74,9 +72,8 @@ struct AssociationWriter<Layout: FamilyLayout> {
 
   /// Writes associations of the layout's family.
   ///
-  /// - Parameter onlyMissing: leaves clients alone that the table knows.
   /// - Returns: how many were restored, and how many were not as their server is not listed.
-  func write(_ associations: [Association], onlyMissing: Bool = false) throws(BCCError) -> (
+  func write(_ associations: [Association]) throws(BCCError) -> (
     restored: Int, unlisted: Int
   ) {
     var restored = 0
@@ -98,12 +95,8 @@ struct AssociationWriter<Layout: FamilyLayout> {
         keys.append(Layout.key(association.client))
         values.append(leaves[server])
       }
-      if onlyMissing {
-        for (key, value) in zip(keys, values) where try table.insert(key, value) { restored += 1 }
-      } else {
-        try table.update(keys: keys, leaves: values)
-        restored += keys.count
-      }
+      try table.update(keys: keys, leaves: values)
+      restored += keys.count
     }
     return (restored, unlisted)
   }

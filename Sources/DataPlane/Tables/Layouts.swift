@@ -46,6 +46,7 @@ protocol FamilyLayout {
   static func isWhole(_ realServer: RealServer) -> Bool
   static func checksumDelta(_ realServer: RealServer) -> UInt16
   static func key(_ address: IPAddress) -> AddressKey
+  static func address(_ key: AddressKey) -> IPAddress
   static func key(_ client: Client) -> FlowKey
   static func client(_ key: FlowKey) -> Client
   /// A key that is no client's, as a client's padding is 0.
@@ -93,6 +94,9 @@ enum IPv4Layout: FamilyLayout {
   }
 
   static func checksumDelta(_ server: real_server_v4) -> UInt16 { server.checksum_delta }
+  static func address(_ key: AddressKeyV4) -> IPAddress {
+    IPAddress(words: (key.word, 0, 0, 0), family: .ipv4)
+  }
   static func key(_ address: IPAddress) -> AddressKeyV4 { AddressKeyV4(word: address.words.0) }
   static func key(_ client: Client) -> flow_key_v4 {
     flow_key_v4(address: client.address.words.0, port: client.port.bigEndian, padding: 0)
@@ -133,6 +137,9 @@ enum IPv6Layout: FamilyLayout {
   }
 
   static func checksumDelta(_ server: real_server_v6) -> UInt16 { server.checksum_delta }
+  static func address(_ key: AddressKeyV6) -> IPAddress {
+    IPAddress(words: key.words, family: .ipv6)
+  }
   static func key(_ address: IPAddress) -> AddressKeyV6 { AddressKeyV6(words: address.words) }
   static func key(_ client: Client) -> flow_key_v6 {
     flow_key_v6(address: client.address.words, port: client.port.bigEndian, padding: 0)

@@ -1,0 +1,54 @@
+// What is kept for the process after this one, and under which names.
+import BCC
+
+/// A table, a program or a link.
+public typealias KernelObject = BCC.KernelObject
+
+/// Keeps kernel objects by name over the end of this process.
+public protocol ObjectStore: AnyObject {
+  /// Keeps an object under a name, besides what is kept under it already.
+  func keep(_ object: any KernelObject, as name: String)
+  /// Lets go of all that is kept under a name.
+  func forget(_ name: String)
+  /// Waits a moment for what was asked to be done.
+  func settle()
+}
+
+/// Keeps the objects of one data plane.
+final class Keeper {
+  private let store: any ObjectStore
+  /// The number of the set that the data plane's tables are.
+  private let set: Int
+
+  init(_ store: any ObjectStore, set: Int) {
+    self.store = store
+    self.set = set
+  }
+
+  /// Keeps a new set of tables, besides the one in force if there is one.
+  func keep(_ tables: Tables) {
+    for (name, table) in KeptObjects.names(of: tables, set: set) { store.keep(table, as: name) }
+  }
+
+  /// Keeps the program that uses the tables, in the place of the one before it.
+  func keep(_ program: Program) {
+    let name = KeptObjects.programName(set: set)
+    store.forget(name)
+    store.keep(program, as: name)
+  }
+
+  /// Keeps a link in the place of the one before it.
+  func keep(_ attachment: Attachment) {
+    store.forget(KeptObjects.linkName)
+    store.keep(attachment.link, as: KeptObjects.linkName)
+  }
+
+  /// Lets go of the tables and their program.
+  func forgetSet() {
+    for name in KeptObjects.names(ofSet: set) { store.forget(name) }
+  }
+
+  func forget(_ name: String) { store.forget(name) }
+
+  func settle() { store.settle() }
+}
