@@ -55,7 +55,7 @@ extension DataPlane {
   }
 
   private static func reader(
-    of tables: Tables, _ slots: [ServerTable.Slot?], _ family: AddressFamily
+    of tables: Tables, _ slots: [ServerPlan.Slot?], _ family: AddressFamily
   ) throws(BCCError) -> AssociationReader {
     func reader<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) -> AssociationReader {
       try AssociationReader(tables.associations, slots: slots, layout: layout)

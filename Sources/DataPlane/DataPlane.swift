@@ -27,7 +27,7 @@ public final class DataPlane {
   /// What libbcc printed while it compiled and loaded: the dumps that `-d` asks for, and warnings.
   public private(set) var compilerOutput: String
   public private(set) var program: Program
-  private(set) var servers: ServerTable
+  private(set) var servers: ServerPlan
 
   private var realServerTables: RealServerTables
   private var events: EventReader
@@ -50,7 +50,7 @@ public final class DataPlane {
     do throws(BCCError) {
       let capacity = Renderer.slotCount(maxRealServers: configuration.maxRealServers)
       try self.init(
-        empty, loaded, ServerTable(capacity: capacity), tablesAreUsed: false, keeper: keeper)
+        empty, loaded, ServerPlan(capacity: capacity), tablesAreUsed: false, keeper: keeper)
     } catch {
       throw .wording(error)
     }
@@ -74,7 +74,7 @@ public final class DataPlane {
   }
 
   private init(
-    _ configuration: Configuration, _ loaded: LoadedProgram, _ servers: ServerTable,
+    _ configuration: Configuration, _ loaded: LoadedProgram, _ servers: ServerPlan,
     tablesAreUsed: Bool, keeper: Keeper?
   ) throws(BCCError) {
     self.configuration = configuration
@@ -97,7 +97,7 @@ public final class DataPlane {
     /// Whether another program serves.
     public internal(set) var isRecompiled = false
     /// What became of the list; `nil` where it is the same.
-    public internal(set) var realServers: ServerTable.Change?
+    public internal(set) var realServers: ServerPlan.Change?
   }
 
   /// All that can fail of a change, done beside what is in service.
@@ -106,7 +106,7 @@ public final class DataPlane {
     /// `nil` where the program stays.
     fileprivate let loaded: LoadedProgram?
     /// `nil` where the list stays.
-    fileprivate var plan: (ServerTable, ServerTable.Change, RealServerTables.Prepared)?
+    fileprivate var plan: (ServerPlan, ServerPlan.Change, RealServerTables.Prepared)?
     fileprivate var stopwatch = Stopwatch()
   }
 

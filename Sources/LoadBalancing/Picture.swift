@@ -44,7 +44,7 @@ extension Configuration {
   }
 }
 
-extension ServerTable.Change {
+extension ServerPlan.Change {
   /// The most servers that are named one by one.
   private static let most = 8
 

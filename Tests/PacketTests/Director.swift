@@ -192,7 +192,7 @@ extension IPAddress {
 extension DataPlane {
   /// Makes a list the one in service.
   @discardableResult
-  func apply(_ list: [IPAddress]) throws -> ServerTable.Change? {
+  func apply(_ list: [IPAddress]) throws -> ServerPlan.Change? {
     var next = configuration
     next.realServers = list
     return try apply(next).realServers

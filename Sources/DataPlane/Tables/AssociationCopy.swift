@@ -8,7 +8,7 @@ import LoadBalancing
 struct AssociationCopy {
   private let former: KeptTables
   private let table: Table
-  private let plan: ServerTable
+  private let plan: ServerPlan
   private let progress: (String) -> Void
   /// Whether all that the former table had was copied before the swap.
   private var isWhole = true
@@ -21,7 +21,7 @@ struct AssociationCopy {
   ///   - plan: the slots that the associations of `tables` point into.
   ///   - progress: is told again and again how far it is, as a copy may take long.
   init(
-    from former: KeptTables, to tables: Tables, plan: ServerTable,
+    from former: KeptTables, to tables: Tables, plan: ServerPlan,
     progress: @escaping (String) -> Void
   ) {
     self.former = former

@@ -13,7 +13,7 @@ public struct AssociationReader {
   static let batch = 1 << 15
 
   init<Layout: FamilyLayout>(
-    _ table: Table, slots: [ServerTable.Slot?], layout: Layout.Type
+    _ table: Table, slots: [ServerPlan.Slot?], layout: Layout.Type
   ) throws(BCCError) {
     let used = slots.prefix { $0 != nil }.compactMap(\.self)
     realServers = used.map(\.address)
@@ -60,7 +60,7 @@ struct AssociationWriter<Layout: FamilyLayout> {
   /// - Parameters:
   ///   - realServers: what the associations' indices point into.
   ///   - plan: the slots that the table's leaves point into.
-  init(_ table: Table, realServers: [IPAddress], plan: ServerTable, layout: Layout.Type) {
+  init(_ table: Table, realServers: [IPAddress], plan: ServerPlan, layout: Layout.Type) {
     self.table = table
     leaves = realServers.map { address in
       guard let id = plan.slot(of: address), let slot = plan.slots[Int(id)], slot.isListed else {

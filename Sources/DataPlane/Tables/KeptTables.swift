@@ -12,7 +12,7 @@ public struct KeptTables: Sendable {
   /// this ulb can use them.
   let layoutVersion: UInt32
   /// The plan in force; its capacity is the count of slots.
-  let servers: ServerTable
+  let servers: ServerPlan
   /// What the packet path adds to a checksum for each slot that was ever used.
   private let checksumDeltas: [UInt16]
 
@@ -110,9 +110,9 @@ public struct KeptTables: Sendable {
   /// The plan in force, as far as the first slot that was never used.
   private static func readPlan<Layout: FamilyLayout>(
     _ tables: Tables, _ bank: UInt32, _ layout: Layout.Type
-  ) throws -> (ServerTable, [UInt16]) {
+  ) throws -> (ServerPlan, [UInt16]) {
     let slotCount = tables.realServerIDs.capacity
-    var slots: [ServerTable.Slot] = []
+    var slots: [ServerPlan.Slot] = []
     var checksumDeltas: [UInt16] = []
     var addresses: Set<IPAddress> = []
     for index in 0..<slotCount {
@@ -145,6 +145,6 @@ public struct KeptTables: Sendable {
     guard Set(round).count == slots.count(where: \.isListed) else {
       throw Refusal("a listed real server has no turn in the round")
     }
-    return (ServerTable(capacity: slotCount, slots: slots, round: round), checksumDeltas)
+    return (ServerPlan(capacity: slotCount, slots: slots, round: round), checksumDeltas)
   }
 }

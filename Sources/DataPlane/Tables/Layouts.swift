@@ -39,9 +39,9 @@ protocol FamilyLayout {
 
   /// A slot that was never used.
   static var unusedRealServer: RealServer { get }
-  static func realServer(_ slot: ServerTable.Slot, virtualServer: IPAddress) -> RealServer
+  static func realServer(_ slot: ServerPlan.Slot, virtualServer: IPAddress) -> RealServer
   /// `nil` for a slot that was never used.
-  static func slot(_ realServer: RealServer) -> ServerTable.Slot?
+  static func slot(_ realServer: RealServer) -> ServerPlan.Slot?
   /// Whether the generation that counts is that of the slot, or none.
   static func isWhole(_ realServer: RealServer) -> Bool
   static func checksumDelta(_ realServer: RealServer) -> UInt16
@@ -75,16 +75,16 @@ enum IPv4Layout: FamilyLayout {
 
   static var unusedRealServer: real_server_v4 { real_server_v4() }
 
-  static func realServer(_ slot: ServerTable.Slot, virtualServer: IPAddress) -> real_server_v4 {
+  static func realServer(_ slot: ServerPlan.Slot, virtualServer: IPAddress) -> real_server_v4 {
     real_server_v4(
       address: slot.address.words.0, generation: slot.isListed ? slot.generation : 0,
       last_generation: slot.generation,
       checksum_delta: Checksum.delta(from: virtualServer, to: slot.address), padding: 0)
   }
 
-  static func slot(_ server: real_server_v4) -> ServerTable.Slot? {
+  static func slot(_ server: real_server_v4) -> ServerPlan.Slot? {
     guard server.last_generation != 0 else { return nil }
-    return ServerTable.Slot(
+    return ServerPlan.Slot(
       address: IPAddress(words: (server.address, 0, 0, 0), family: .ipv4),
       generation: server.last_generation, isListed: server.generation != 0)
   }
@@ -118,16 +118,16 @@ enum IPv6Layout: FamilyLayout {
 
   static var unusedRealServer: real_server_v6 { real_server_v6() }
 
-  static func realServer(_ slot: ServerTable.Slot, virtualServer: IPAddress) -> real_server_v6 {
+  static func realServer(_ slot: ServerPlan.Slot, virtualServer: IPAddress) -> real_server_v6 {
     real_server_v6(
       address: slot.address.words, generation: slot.isListed ? slot.generation : 0,
       last_generation: slot.generation,
       checksum_delta: Checksum.delta(from: virtualServer, to: slot.address), padding: (0, 0, 0))
   }
 
-  static func slot(_ server: real_server_v6) -> ServerTable.Slot? {
+  static func slot(_ server: real_server_v6) -> ServerPlan.Slot? {
     guard server.last_generation != 0 else { return nil }
-    return ServerTable.Slot(
+    return ServerPlan.Slot(
       address: IPAddress(words: server.address, family: .ipv6),
       generation: server.last_generation, isListed: server.generation != 0)
   }

@@ -27,7 +27,7 @@ struct RealServerTables {
 
   /// Writes a plan into the bank that is not in force. No packet sees any of it, and where it fails
   /// nothing has changed for them.
-  mutating func prepare(_ plan: ServerTable) throws(BCCError) -> Prepared {
+  mutating func prepare(_ plan: ServerPlan) throws(BCCError) -> Prepared {
     try prepare(plan, layout)
   }
 
@@ -39,7 +39,7 @@ struct RealServerTables {
   }
 
   private mutating func prepare<Layout: FamilyLayout>(
-    _ plan: ServerTable, _ layout: Layout.Type
+    _ plan: ServerPlan, _ layout: Layout.Type
   ) throws(BCCError) -> Prepared {
     try writeIDs(plan, layout)
     let bank = 1 - (try tables.control.lookup(UInt32(0), as: control.self)?.bank ?? 0)
@@ -60,7 +60,7 @@ struct RealServerTables {
   /// An address may stand here that is not listed, and one that is listed keeps its slot: the slot
   /// itself tells the packet path. What is not wanted goes first, for the room.
   private mutating func writeIDs<Layout: FamilyLayout>(
-    _ plan: ServerTable, _ layout: Layout.Type
+    _ plan: ServerPlan, _ layout: Layout.Type
   ) throws(BCCError) {
     var wanted: [IPAddress: UInt32] = [:]
     for (index, slot) in plan.slots.enumerated() {
