@@ -21,7 +21,7 @@ public struct AssociationReader {
     var reader = try BatchReader<Layout.FlowKey, UInt64>(table, limit: AssociationReader.batch)
     nextBatch = { () throws(BCCError) in
       guard let (keys, leaves) = try reader.next() else { return nil }
-      return AssociationReader.associations(keys, leaves, generations, layout)
+      return AssociationReader.associations(Layout.clients(keys), leaves, generations)
     }
   }
 
@@ -36,16 +36,16 @@ public struct AssociationReader {
     }
   }
 
-  private static func associations<Layout: FamilyLayout>(
-    _ keys: [Layout.FlowKey], _ words: [UInt64], _ generations: [UInt32], _ layout: Layout.Type
+  private static func associations(
+    _ clients: [Client], _ words: [UInt64], _ generations: [UInt32]
   ) -> [Association] {
     var associations: [Association] = []
-    associations.reserveCapacity(keys.count)
-    for (key, word) in zip(keys, words) {
+    associations.reserveCapacity(clients.count)
+    for (client, word) in zip(clients, words) {
       let leaf = association(word: word)
       let server = Int(leaf.server)
       guard server < generations.count, generations[server] == leaf.generation else { continue }
-      associations.append(Association(client: Layout.client(key), realServer: leaf.server))
+      associations.append(Association(client: client, realServer: leaf.server))
     }
     return associations
   }
@@ -82,9 +82,9 @@ struct AssociationWriter<Layout: FamilyLayout> {
     while start < associations.count {
       let batch = associations[start...].prefix(AssociationReader.batch)
       start = batch.endIndex
-      var keys: [Layout.FlowKey] = []
+      var clients: [Client] = []
       var values: [UInt64] = []
-      keys.reserveCapacity(batch.count)
+      clients.reserveCapacity(batch.count)
       values.reserveCapacity(batch.count)
       for association in batch {
         let server = Int(association.realServer)
@@ -92,9 +92,10 @@ struct AssociationWriter<Layout: FamilyLayout> {
           unlisted += 1
           continue
         }
-        keys.append(Layout.key(association.client))
+        clients.append(association.client)
         values.append(leaves[server])
       }
+      let keys = Layout.keys(clients)
       try table.update(keys: keys, leaves: values)
       restored += keys.count
     }

@@ -49,6 +49,10 @@ protocol FamilyLayout {
   static func address(_ key: AddressKey) -> IPAddress
   static func key(_ client: Client) -> FlowKey
   static func client(_ key: FlowKey) -> Client
+  /// Many at once: each layout knows its own types, where a generic caller would ask for them at
+  /// each of a million keys.
+  static func keys(_ clients: [Client]) -> [FlowKey]
+  static func clients(_ keys: [FlowKey]) -> [Client]
   /// A key that is no client's, as a client's padding is 0.
   static func fillerKey(_ number: UInt32) -> FlowKey
 }
@@ -106,6 +110,8 @@ enum IPv4Layout: FamilyLayout {
       address: IPAddress(words: (key.address, 0, 0, 0), family: .ipv4),
       port: UInt16(bigEndian: key.port))
   }
+  static func keys(_ clients: [Client]) -> [flow_key_v4] { clients.map { key($0) } }
+  static func clients(_ keys: [flow_key_v4]) -> [Client] { keys.map { client($0) } }
   static func fillerKey(_ number: UInt32) -> flow_key_v4 {
     flow_key_v4(address: number, port: 0, padding: .max)
   }
@@ -148,6 +154,8 @@ enum IPv6Layout: FamilyLayout {
     Client(
       address: IPAddress(words: key.address, family: .ipv6), port: UInt16(bigEndian: key.port))
   }
+  static func keys(_ clients: [Client]) -> [flow_key_v6] { clients.map { key($0) } }
+  static func clients(_ keys: [flow_key_v6]) -> [Client] { keys.map { client($0) } }
   static func fillerKey(_ number: UInt32) -> flow_key_v6 {
     flow_key_v6(address: (number, 0, 0, 0), port: 0, padding: .max)
   }
