@@ -31,16 +31,19 @@ public final class Program: KernelObject {
     try Program.info(of: descriptor)
   }
 
-  /// Asks the kernel about any loaded program by its id; `nil` where there is none.
-  public static func info(ofProgram id: UInt32) -> Info? {
-    let number = bpf_prog_get_fd_by_id(id)
-    guard number >= 0 else { return nil }
-    return try? info(of: Descriptor(owning: number))
+  /// The program behind a descriptor that somebody else has kept. Takes the descriptor over. Throws
+  /// where it is no BPF program.
+  public convenience init(adopting number: Int32) throws(BCCError) {
+    let descriptor = try Descriptor(adopting: number, as: .program)
+    self.init(name: try Program.info(of: descriptor).name, log: "", descriptor: descriptor)
   }
 
-  /// The id of the program behind a descriptor that somebody else has kept. Closes the descriptor.
-  public static func id(adopting number: Int32) throws(BCCError) -> UInt32 {
-    try info(of: Descriptor(adopting: number, as: .program)).id
+  /// Any loaded program by the kernel's id of it; `nil` where there is none, or the process may not
+  /// have it: that takes CAP_SYS_ADMIN.
+  public convenience init?(id: UInt32) {
+    let number = bpf_prog_get_fd_by_id(id)
+    guard number >= 0, let program = try? Program(adopting: number) else { return nil }
+    self.init(name: program.name, log: "", descriptor: program.descriptor)
   }
 
   /// Lends the descriptor for the time of a call that hands it to somebody else.

@@ -5,11 +5,29 @@ import LoadBalancing
 
 /// A program on an interface, for as long as this is owned.
 public struct Attachment: Sendable {
+  /// How a program came to its mode: what the next process has to know where it may choose again.
+  enum Choice: String, CaseIterable {
+    case native
+    /// Asked for.
+    case generic
+    /// The driver has no native mode: it was tried.
+    case fallback = "auto"
+
+    init(_ mode: XDPMode, wanted: AttachMode) {
+      switch mode {
+      case .native: self = .native
+      case .generic: self = wanted == .auto ? .fallback : .generic
+      }
+    }
+  }
+
   public let link: Link
   public let interface: String
   /// The kernel's number of the interface.
   public let interfaceIndex: UInt32
   public let mode: XDPMode
+  /// How it came to this mode.
+  let choice: Choice
   /// The program that had to go, if `--replace` was given and one was there.
   public let replaced: String?
 
@@ -29,6 +47,7 @@ public struct Attachment: Sendable {
       let (link, actual) = try Attachment.attach(program, index, mode)
       self.link = link
       self.mode = actual
+      choice = Choice(actual, wanted: mode)
       self.replaced = replaced
     } catch {
       throw Attachment.wording(error, interface: interface, index: index, mode: mode)
@@ -43,21 +62,28 @@ public struct Attachment: Sendable {
     return replaced.map { ["Replaced on \(interface): \($0)", attached] } ?? [attached]
   }
 
-  /// Swaps a program into a link that was kept, in one step; `nil` where the link is not on this
-  /// interface, or not in the mode that was asked for.
-  public init?(
-    takingOver link: Link, interface: String, interfaceIndex: UInt32, mode: AttachMode,
-    program: Program
-  ) {
-    guard (try? link.interfaceIndex()) == interfaceIndex,
-      let current = try? XDPAttachment.current(interfaceIndex: interfaceIndex),
-      mode == .auto || mode.rawValue == current.mode.rawValue,
-      (try? link.update(to: program)) != nil
-    else { return nil }
-    self.link = link
-    self.interface = interface
-    self.interfaceIndex = interfaceIndex
-    self.mode = current.mode
+  /// Swaps a program into a link that was kept, in one step.
+  init(
+    _ program: Program, into link: Link, on interface: String, interfaceIndex: UInt32,
+    mode: XDPMode, choice: Choice
+  ) throws(DataPlaneError) {
+    do { try link.update(to: program) } catch { throw .wording(error) }
+    self.init(
+      link: link, interface: interface, interfaceIndex: interfaceIndex, mode: mode, choice: choice)
+  }
+
+  /// Attaches the program of a process before again that has just been detached.
+  init(back program: Program, on former: Attachment) throws(BCCError) {
+    self.init(
+      link: try Link(
+        program: program, interfaceIndex: former.interfaceIndex, mode: former.mode),
+      interface: former.interface, interfaceIndex: former.interfaceIndex, mode: former.mode,
+      choice: former.choice)
+  }
+
+  init(link: Link, interface: String, interfaceIndex: UInt32, mode: XDPMode, choice: Choice) {
+    (self.link, self.interface, self.interfaceIndex) = (link, interface, interfaceIndex)
+    (self.mode, self.choice) = (mode, choice)
     replaced = nil
   }
 
@@ -95,7 +121,7 @@ public struct Attachment: Sendable {
   private static let lacksNative: Set<Int32> = [EOPNOTSUPP, EINVAL, ERANGE, ENOMEM, EMSGSIZE]
 
   private static func describe(_ attachment: XDPAttachment) -> String {
-    guard let info = Program.info(ofProgram: attachment.programID) else {
+    guard let info = try? Program(id: attachment.programID)?.info() else {
       return "program id \(attachment.programID)"
     }
     let own = info.name == "ulb" ? "another ulb" : "'\(info.name)'"

@@ -20,7 +20,7 @@ public final class DataPlane {
   /// What is in force, exactly.
   public internal(set) var configuration: Configuration
   /// Where the program is attached; `nil` for nowhere.
-  public internal(set) var attachment: Attachment?
+  public private(set) var attachment: Attachment?
   public let tables: Tables
   /// How long the steps took that led to the program and the tables in service.
   public private(set) var times: Times
@@ -207,9 +207,16 @@ public final class DataPlane {
   public func attach(replace: Bool) throws(DataPlaneError) -> Attachment {
     let attachment = try Attachment(
       program, to: configuration.interface, mode: configuration.mode, replace: replace)
-    self.attachment = attachment
-    keeper?.keep(attachment)
+    take(attachment, isKept: false)
     return attachment
+  }
+
+  /// Makes known where the program has been attached.
+  ///
+  /// - Parameter isKept: whether the link is kept for the next process already, as what it is.
+  func take(_ attachment: Attachment, isKept: Bool) {
+    self.attachment = attachment
+    if !isKept { keeper?.keep(attachment) }
   }
 
   /// Lets go of the interface. The program is detached if nobody else has kept the link.

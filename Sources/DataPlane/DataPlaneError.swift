@@ -21,6 +21,10 @@ public enum DataPlaneError: Error, Sendable {
   case interfaceBusy(interface: String, program: String)
   /// The interface cannot carry XDP in the mode that was asked for.
   case unsupportedMode(interface: String, mode: String, reason: String)
+  /// The program of before is attached in another mode, and cannot be had to go back to.
+  case modeInUse(interface: String, mode: String)
+  /// The program could not be attached, nor the one of before again that had to go for it.
+  case notRestored(wanted: String, former: String)
   /// Any other failure of libbcc or the kernel.
   case bpf(BCCError)
 }
@@ -50,6 +54,13 @@ extension DataPlaneError: CustomStringConvertible {
       """
     case .unsupportedMode(let interface, let mode, let reason):
       "\(interface) cannot run XDP in \(mode) mode: \(reason); use --mode auto"
+    case .modeInUse(let interface, let mode):
+      """
+      \(interface) carries the program of before in \(mode) mode, and that could not be attached \
+      again if another mode failed; stop ulb, then start it
+      """
+    case .notRestored(let wanted, let former):
+      "\(wanted); and the program of before could not be attached again: \(former)"
     case .bpf(let error):
       switch error.errno {
       case .some(let number) where number == Self.tooManyFiles:

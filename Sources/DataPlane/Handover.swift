@@ -70,9 +70,14 @@ public final class Handover {
       keeper.keep(dataPlane.program)
       keeper.settle()
     }
-    do {
-      try takePlace()
-      try dataPlane.commit(prepared)
+    do throws(DataPlaneError) {
+      let goBack = try takePlace()
+      do throws(DataPlaneError) {
+        try dataPlane.commit(prepared)
+      } catch {
+        try goBack(error)
+        throw error
+      }
     } catch {
       if !isShared { keeper.forgetSet() }
       keeper.settle()
@@ -94,19 +99,92 @@ public final class Handover {
     self.copy = nil
   }
 
+  // MARK: The interface
+
+  /// Brings the program of before back, where there was one. Throws what is to be said of an error
+  /// where that fails.
+  private typealias GoBack = (DataPlaneError) throws(DataPlaneError) -> Void
+
   /// Swaps the program in where a link was kept, else attaches it.
-  private func takePlace() throws(DataPlaneError) {
-    if let link = kept.link,
-      let taken = Attachment(
-        takingOver: link, interface: configuration.interface, interfaceIndex: interfaceIndex,
-        mode: configuration.mode, program: dataPlane.program)
-    {
-      dataPlane.attachment = taken
-      report(
-        "XDP program on \(configuration.interface) swapped in one step, in \(taken.mode) mode.")
-      return
+  private func takePlace() throws(DataPlaneError) -> GoBack {
+    let links = kept.links.filter { (try? $0.link.interfaceIndex()) != 0 }
+    guard let own = links.first(where: { (try? $0.link.interfaceIndex()) == interfaceIndex }),
+      let mode = (try? XDPAttachment.current(interfaceIndex: interfaceIndex))?.mode
+    else {
+      for notice in try dataPlane.attach(replace: configuration.replace).notices { report(notice) }
+      // Those of another interface, which ulb has left for this one.
+      for other in links { other.link.release() }
+      return { _ in }
     }
-    kept.link?.release()
-    for notice in try dataPlane.attach(replace: configuration.replace).notices { report(notice) }
+    let former = Attachment(
+      link: own.link, interface: configuration.interface, interfaceIndex: interfaceIndex,
+      mode: mode, choice: own.choice ?? Attachment.Choice(mode, wanted: .generic))
+    if stays(in: mode, former.choice) {
+      return try swap(former, as: Attachment.Choice(mode, wanted: configuration.mode))
+    }
+    if let program = kept.program(of: own.link) { return try changeMode(former, program) }
+    guard configuration.mode == .auto else {
+      throw .modeInUse(interface: configuration.interface, mode: mode.rawValue)
+    }
+    report("The program of before was not kept: the mode is chosen at the next restart.")
+    return try swap(former, as: former.choice)
+  }
+
+  /// Whether the mode of a kept link is right. In generic mode `auto` is right only where it has
+  /// tried: to try it each time would leave packets alone for a moment each time.
+  private func stays(in mode: XDPMode, _ choice: Attachment.Choice) -> Bool {
+    switch configuration.mode {
+    case .auto: mode == .native || choice == .fallback
+    case .native: mode == .native
+    case .generic: mode == .generic
+    }
+  }
+
+  private func swap(
+    _ former: Attachment, as choice: Attachment.Choice
+  ) throws(DataPlaneError) -> GoBack {
+    let program = kept.program(of: former.link)
+    let taken = try Attachment(
+      dataPlane.program, into: former.link, on: former.interface, interfaceIndex: interfaceIndex,
+      mode: former.mode, choice: choice)
+    let isKept = kept.links.count == 1 && kept.links[0].choice == choice
+    dataPlane.take(taken, isKept: isKept)
+    report("XDP program on \(taken.interface) swapped in one step, in \(taken.mode) mode.")
+    return { wanted throws(DataPlaneError) in
+      do throws(BCCError) {
+        if let program { try former.link.update(to: program) }
+      } catch {
+        throw .notRestored(wanted: "\(wanted)", former: "\(error)")
+      }
+    }
+  }
+
+  /// Detaches the program of before and attaches this one in another mode: the kernel knows no swap
+  /// between the two, and lets neither be tried beside the other.
+  private func changeMode(_ former: Attachment, _ program: Program) throws(DataPlaneError)
+    -> GoBack
+  {
+    report(
+      "XDP on \(former.interface) leaves \(former.mode) mode: this is no swap, and packets are not "
+        + "balanced for a moment.")
+    let keeper = keeper
+    let goBack: GoBack = { error throws(DataPlaneError) in
+      do throws(BCCError) {
+        keeper.keep(try Attachment(back: program, on: former))
+      } catch let second {
+        throw .notRestored(wanted: "\(error)", former: "\(second)")
+      }
+    }
+    former.link.release()
+    do throws(DataPlaneError) {
+      for notice in try dataPlane.attach(replace: false).notices { report(notice) }
+    } catch {
+      try goBack(error)
+      throw error
+    }
+    return { [dataPlane] error throws(DataPlaneError) in
+      dataPlane.attachment?.link.release()
+      try goBack(error)
+    }
   }
 }

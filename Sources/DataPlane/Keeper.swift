@@ -37,10 +37,11 @@ final class Keeper {
     store.keep(program, as: name)
   }
 
-  /// Keeps a link in the place of the one before it.
+  /// Keeps a link in the place of all before it. systemd drops a second descriptor of one file, so
+  /// they go first.
   func keep(_ attachment: Attachment) {
-    store.forget(KeptObjects.linkName)
-    store.keep(attachment.link, as: KeptObjects.linkName)
+    for name in KeptObjects.linkNames { store.forget(name) }
+    store.keep(attachment.link, as: KeptObjects.linkName(attachment.choice))
   }
 
   /// Lets go of the tables and their program.

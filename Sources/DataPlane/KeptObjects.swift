@@ -9,7 +9,7 @@ import LoadBalancing
 public struct KeptObjects: Sendable {
   /// The tables of the attached program; `nil` where there are none that can be trusted.
   public let tables: KeptTables?
-  public let link: Link?
+  let links: [KeptLink]
   /// What was kept and cannot be trusted, a line each. The start goes on without it.
   public let refusals: [String]
   /// The number of the set of tables that ``tables`` are; 0 for none.
@@ -19,8 +19,14 @@ public struct KeptObjects: Sendable {
   /// All names but the link's.
   private let names: Set<String>
 
-  /// The name under which the link is kept.
-  public static let linkName = "link"
+  private let programs: [Program]
+
+  /// A link that a former process has kept.
+  struct KeptLink {
+    let link: Link
+    /// How its program came to its mode; `nil` for one of ulb 1.0.0, which did not keep that.
+    let choice: Attachment.Choice?
+  }
 
   /// Takes the descriptors over; what is no object of ours is closed.
   public init(_ descriptors: [(name: String, descriptor: Int32)]) {
@@ -35,14 +41,22 @@ public struct KeptObjects: Sendable {
         found.refusals.append("The kept tables of set \(set) are not used: \(error.reason).")
       }
     }
-    let attached = try? found.link?.programID()
-    set = KeptObjects.setInForce(Set(whole.keys), programs: found.programs, attached: attached)
+    let attached = Set(found.links.compactMap { try? $0.link.programID() })
+    let ids = found.programs.mapValues { Set($0.compactMap { try? $0.info().id }) }
+    set = KeptObjects.setInForce(Set(whole.keys), programs: ids, attached: attached)
     tables = whole[set]
-    link = found.link
+    links = found.links
+    programs = found.programs.values.flatMap(\.self)
     unusedSet = (Set(found.tables.keys).union(found.programs.keys).max() ?? 0) + 1
     refusals = found.refusals
     names = Set(descriptors.map(\.name).filter(KeptObjects.canBeStored))
-      .subtracting([KeptObjects.linkName])
+      .subtracting(KeptObjects.linkNames)
+  }
+
+  /// The program that a link holds; `nil` where it was not kept and cannot be had otherwise.
+  func program(of link: Link) -> Program? {
+    guard let id = try? link.programID() else { return nil }
+    return programs.first { (try? $0.info().id) == id } ?? Program(id: id)
   }
 
   /// sd_notify(3) knows names of these characters alone.
@@ -57,10 +71,10 @@ public struct KeptObjects: Sendable {
   ///
   /// - Returns: 0 where none is.
   private static func setInForce(
-    _ whole: Set<Int>, programs: [Int: [UInt32]], attached: UInt32?
+    _ whole: Set<Int>, programs: [Int: Set<UInt32>], attached: Set<UInt32>
   ) -> Int {
     // Where the set in force is one that cannot be trusted, another is not better.
-    if let attached, let set = programs.first(where: { $0.value.contains(attached) })?.key {
+    if let set = programs.first(where: { !$0.value.isDisjoint(with: attached) })?.key {
       return whole.contains(set) ? set : 0
     }
     return whole.filter { programs[$0] == nil }.min() ?? whole.min() ?? 0
@@ -69,21 +83,20 @@ public struct KeptObjects: Sendable {
   /// What the descriptors are, as far as they are what their names say.
   private struct Found {
     var tables: [Int: [String: Table]] = [:]
-    var programs: [Int: [UInt32]] = [:]
-    var link: Link?
+    var programs: [Int: [Program]] = [:]
+    var links: [KeptLink] = []
     var refusals: [String] = []
     /// A name that came twice, of each set that has one.
     var ambiguous: [Int: String] = [:]
 
     mutating func take(_ descriptor: Int32, as name: String) {
       do throws(BCCError) {
-        if name == KeptObjects.linkName {
-          let link = try Link(adopting: descriptor)
-          guard self.link == nil else { return refuse(name, "there is another one") }
-          self.link = link
+        if KeptObjects.linkNames.contains(name) {
+          let choice = Attachment.Choice.allCases.first { KeptObjects.linkName($0) == name }
+          links.append(KeptLink(link: try Link(adopting: descriptor), choice: choice))
         } else if let (kind, set) = KeptObjects.parse(name) {
           if kind == KeptObjects.programName {
-            programs[set, default: []].append(try Program.id(adopting: descriptor))
+            programs[set, default: []].append(try Program(adopting: descriptor))
           } else if tables[set, default: [:]].updateValue(
             try Table(adopting: descriptor), forKey: kind) != nil
           {
@@ -105,6 +118,12 @@ public struct KeptObjects: Sendable {
   }
 
   // MARK: Names
+
+  /// The name under which a link is kept.
+  static func linkName(_ choice: Attachment.Choice) -> String { "link.\(choice.rawValue)" }
+
+  /// All names of links, that of ulb 1.0.0 too.
+  static let linkNames = ["link"] + Attachment.Choice.allCases.map(linkName)
 
   /// The names of all that is no longer in force, and better forgotten.
   ///

@@ -43,24 +43,84 @@ struct HandoverTests {
     }
   }
 
-  @Test("a start that fails leaves nothing of it behind")
-  func failing() throws {
+  /// A program on the interface, as the kernel tells it.
+  private func attached() throws -> XDPAttachment? {
+    try XDPAttachment.current(interfaceIndex: if_nametoindex("one"))
+  }
+
+  @Test(
+    "a start that fails half-way leaves the program of before in service", arguments: [true, false])
+  func failing(changesMode: Bool) throws {
     let wire = try Wire()
     let store = Store()
     try wire.run {
-      let index = if_nametoindex("one")
       let former = try store.start(configuration())
-      let names = store.names
-      // Two banks and one store: the list cannot be put in force.
-      let own = try former.tables.control.withDescriptor { try Table(adopting: dup($0)) }
-      try own.withDescriptor { try BPFMap.freeze($0) }
+      let (names, id) = (store.names, try former.program.info().id)
+      // The list cannot be put in force.
+      try former.tables.control.withDescriptor { try BPFMap.freeze($0) }
+      former.detach()
+      var next = configuration()
+      next.realServers.removeLast()
+      if changesMode { next.mode = .generic }
       for _ in 0..<2 {
-        var next = configuration()
-        next.realServers.removeLast()
         #expect(throws: DataPlaneError.self) { try store.start(next) }
         #expect(store.names == names)
-        #expect(try XDPAttachment.current(interfaceIndex: index) != nil)
+        #expect(try attached()?.programID == id)
+        #expect(try attached()?.mode == .native)
       }
+    }
+  }
+
+  @Test("auto goes back to native, and stays generic only where it has tried")
+  func modes() throws {
+    let wire = try Wire()
+    let store = Store()
+    try wire.run {
+      func start(_ mode: AttachMode, isSwap: Bool) throws -> String? {
+        var next = configuration()
+        next.mode = mode
+        var reports: [String] = []
+        let before = store.link
+        let dataPlane = try store.start(next, reports: &reports)
+        // What is attached outlives the process, by what is kept.
+        let expected = try dataPlane.program.info().id
+        dataPlane.detach()
+        #expect(try attached()?.programID == expected)
+        #expect(store.names.count == 8, "\(store.names)")
+        #expect((store.link == before) == isSwap)
+        #expect(
+          reports.contains { $0.hasSuffix("packets are not balanced for a moment.") } == !isSwap)
+        return try attached()?.mode.rawValue
+      }
+      #expect(try store.start(configuration()).attachment?.mode == .native)
+      #expect(try start(.auto, isSwap: true) == "native")
+      #expect(try start(.generic, isSwap: false) == "generic")
+      #expect(try start(.generic, isSwap: true) == "generic")
+      #expect(try start(.auto, isSwap: false) == "native")
+      // The driver has no native mode where its peer sends frames of this size.
+      #expect(try start(.generic, isSwap: false) == "generic")
+      try wire.ip(["link", "set", "two", "mtu", "9000"])
+      #expect(try start(.auto, isSwap: false) == "generic")
+      #expect(try start(.auto, isSwap: true) == "generic")
+      // Native where it cannot be: the program of before goes on, in its mode.
+      let before = try attached()?.programID
+      for _ in 0..<2 {
+        var native = configuration()
+        native.mode = .native
+        #expect(throws: DataPlaneError.self) { try store.start(native) }
+        #expect(try attached()?.programID == before)
+        #expect(try attached()?.mode == .generic)
+        #expect(store.names.contains("link.auto") && store.names.count == 8)
+      }
+      try wire.ip(["link", "set", "two", "mtu", "1500"])
+      #expect(try start(.native, isSwap: false) == "native")
+      // 1.0.0 did not keep how a link came to its mode: auto tries once.
+      #expect(try start(.generic, isSwap: false) == "generic")
+      store.rename("link.generic", to: "link")
+      #expect(try start(.auto, isSwap: false) == "native")
+      store.rename("link.native", to: "link")
+      #expect(try start(.auto, isSwap: true) == "native")
+      #expect(store.names.contains("link.native"))
     }
   }
 }

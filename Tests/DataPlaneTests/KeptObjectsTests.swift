@@ -169,7 +169,7 @@ struct KeptObjectsTests {
   func others() throws {
     func refusal(_ name: String, _ descriptor: Int32) -> String? {
       let kept = KeptObjects([(name, descriptor)])
-      #expect(kept.link == nil && kept.tables == nil)
+      #expect(kept.links.isEmpty && kept.tables == nil)
       #expect(fcntl(descriptor, F_GETFD) < 0)
       return kept.refusals.first
     }

@@ -23,6 +23,18 @@ final class Store: ObjectStore {
 
   func settle() {}
 
+  /// Which link is kept, by the kernel's number of it.
+  var link: UInt32? {
+    for entry in entries where entry.name.hasPrefix("link") {
+      return BPFObjects.link(of: entry.descriptor)
+    }
+    return nil
+  }
+
+  func rename(_ name: String, to other: String) {
+    for index in entries.indices where entries[index].name == name { entries[index].name = other }
+  }
+
   deinit { for entry in entries { close(entry.descriptor) } }
 
   /// What the next process gets.

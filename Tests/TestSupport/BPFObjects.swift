@@ -95,6 +95,12 @@ public struct BPFObjects: Sendable, Equatable, CustomStringConvertible {
     return objects
   }
 
+  /// The id of the link behind a descriptor of this process.
+  public static func link(of descriptor: Int32) -> UInt32? {
+    let text = try? String(contentsOfFile: "/proc/self/fdinfo/\(descriptor)", encoding: .utf8)
+    return text?.firstMatch(of: /link_id:\s*([0-9]+)/).flatMap { UInt32($0.1) }
+  }
+
   /// What no process holds: pinned, or attached without a link. Test networks' own pass programs do
   /// not count.
   public static func orphans() throws -> BPFObjects {
