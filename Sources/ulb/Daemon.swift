@@ -142,7 +142,7 @@ final class Daemon {
     if handover.hasAssociations {
       state?.keepUnusableAside(dataPlane)
     } else {
-      state?.restore(into: dataPlane)
+      state?.restore(into: dataPlane, progress: serviceManager.show)
     }
   }
 

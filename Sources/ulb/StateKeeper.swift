@@ -25,7 +25,9 @@ struct StateKeeper {
 
   /// Restores what the file holds, and says what became of it. A file that cannot be used is kept
   /// aside; the start goes on without it.
-  func restore(into dataPlane: DataPlane) {
+  ///
+  /// - Parameter progress: is told again and again how far it is, as it may take long.
+  func restore(into dataPlane: DataPlane, progress: (String) -> Void) {
     do {
       guard var saved = try file.load(dataPlane.configuration.family) else { return }
       try dataPlane.setRoundPosition(saved.preamble.roundPosition)
@@ -34,6 +36,7 @@ struct StateKeeper {
         let outcome = try dataPlane.restore(associations, of: saved.preamble.realServers)
         restored += outcome.restored
         unlisted += outcome.unlisted
+        progress("\(restored + unlisted) of \(saved.count) associations restored")
       }
       let rest = unlisted == 0 ? "" : "; \(unlisted) of real servers that are no longer listed"
       log.notice("Restored \(restored) association(s) from \(file.path)\(rest)")
@@ -69,7 +72,6 @@ struct StateKeeper {
   var nextWork: ContinuousClock.Instant { saving == nil ? nextSave : .now }
 
   /// Does the next piece of work, if there is any.
-  ///
   mutating func work(_ dataPlane: DataPlane, now: ContinuousClock.Instant) {
     guard saving != nil || now >= nextSave else { return }
     do {

@@ -328,6 +328,11 @@ import Testing
     let sum = try StateFiles.read(director.state).sum
     let daemon = try director.startWithState(["--state_interval", "2"])
     try daemon.process.waitForLine(containing: "Restored \(count) association(s)")
+    // Whoever waits for it sees how far it is.
+    let shown = daemon.notifications.assignments.filter { $0.hasSuffix("associations restored") }
+    #expect(shown.count > 20)
+    #expect(shown.first == "STATUS=32768 of \(count) associations restored")
+    #expect(shown.last == "STATUS=\(count) of \(count) associations restored")
     let clients = try network.newClients(3)
     #expect(network.servers(of: clients) == ["srv3", "srv1", "srv2"])
     // Saved while it serves.
