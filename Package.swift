@@ -26,7 +26,7 @@ let package = Package(
     .target(
       name: "DataPlane",
       dependencies: [
-        "BCC", "BPFTemplates", "CLayout", "LoadBalancing",
+        "BCC", "BPFTemplates", "CLayout", "CLinux", "LoadBalancing",
         .product(name: "Mustache", package: "swift-mustache"),
       ]),
     .target(name: "Systemd"),

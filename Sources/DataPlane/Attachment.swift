@@ -87,17 +87,13 @@ public struct Attachment: Sendable {
     replaced = nil
   }
 
-  /// The number of an interface by its name.
+  /// The number of an interface by its name, or by one of its alternative names.
+  ///
+  /// - Throws: where there is none, or it carries no Ethernet frames.
   public static func index(of interface: String) throws(DataPlaneError) -> UInt32 {
-    // if_nametoindex(3) needs a descriptor, and says nothing useful where there is none.
-    let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-    guard descriptor >= 0 else {
-      throw .wording(.system(operation: "look for the interface \(interface)", errno: errno))
-    }
-    close(descriptor)
-    let index = if_nametoindex(interface)
-    guard index != 0 else { throw .noSuchInterface(interface) }
-    return index
+    let found = try NetworkInterface(named: interface)
+    guard found.isEthernet else { throw .noEthernet(interface, hardware: found.hardware) }
+    return found.index
   }
 
   private static func attach(_ program: Program, _ index: UInt32, _ mode: AttachMode)
@@ -141,7 +137,8 @@ public struct Attachment: Sendable {
       return .interfaceBusy(interface: interface, program: other ?? operation)
     case ENODEV: return .noSuchInterface(interface)
     // What the kernel says to the number of an interface that has gone since it was asked for.
-    case EINVAL where if_nametoindex(interface) == 0: return .noSuchInterface(interface)
+    case EINVAL where (try? NetworkInterface(named: interface)) == nil:
+      return .noSuchInterface(interface)
     case EPERM: return .notPermitted("attach the XDP program to \(interface)")
     default:
       guard lacksNative.contains(number), mode != .auto else { return .wording(error) }

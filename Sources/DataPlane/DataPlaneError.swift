@@ -17,6 +17,8 @@ public enum DataPlaneError: Error, Sendable {
   case notPermitted(String)
   /// There is no interface of this name.
   case noSuchInterface(String)
+  /// The interface's frames have no Ethernet header; `hardware` is its `ARPHRD_…`.
+  case noEthernet(String, hardware: UInt16)
   /// Another XDP program is on the interface.
   case interfaceBusy(interface: String, program: String)
   /// The interface cannot carry XDP in the mode that was asked for.
@@ -47,6 +49,11 @@ extension DataPlaneError: CustomStringConvertible {
       """
     case .noSuchInterface(let name):
       "no such network interface: '\(name.shortened())'; see 'ip link' for their names"
+    case .noEthernet(let name, let hardware):
+      """
+      \(name) carries no Ethernet frames (link type \(hardware)), as a tunnel or a modem does not; \
+      name the Ethernet interface that clients' packets come in on
+      """
     case .interfaceBusy(let interface, let program):
       """
       another XDP program is attached to \(interface): \(program); stop what attached it, \

@@ -107,6 +107,59 @@ struct LinkTests {
     }
   }
 
+  @Test("an interface by each of its names")
+  func names() throws {
+    let wire = try Wire()
+    let long = String(repeating: "uplink-of-the-director-", count: 5) + "to-wan"
+    try wire.ip(["link", "property", "add", "dev", "one", "altname", "wan"])
+    try wire.ip(["link", "property", "add", "dev", "one", "altname", long])
+    try wire.run {
+      let index = if_nametoindex("one")
+      for name in ["one", "wan", long] {
+        #expect(try Attachment.index(of: name) == index)
+      }
+      #expect(try Attachment.index(of: "lo") == 1)
+      let absent = [
+        "", "two2", "eth0.100", long + "x", String(repeating: "n", count: 15),
+        String(repeating: "n", count: 200), String(repeating: "n", count: 200_000),
+      ]
+      for name in absent {
+        #expect {
+          try Attachment.index(of: name)
+        } throws: { error in
+          guard case DataPlaneError.noSuchInterface = error else { return false }
+          return true
+        }
+      }
+      let program = try passProgram()
+      let attachment = try Attachment(program, to: long, mode: .auto, replace: false)
+      #expect(attachment.interfaceIndex == index)
+    }
+  }
+
+  @Test("an interface without Ethernet frames is refused before anything is compiled")
+  func noEthernet() throws {
+    let wire = try Wire()
+    try wire.ip(["tuntap", "add", "dev", "tunnel", "mode", "tun"])
+    try wire.ip(["tuntap", "add", "dev", "tap", "mode", "tap"])
+    try wire.run {
+      #expect(try Attachment.index(of: "tap") > 0)
+      var configuration = Configuration.sample()
+      configuration.interface = "tunnel"
+      #expect {
+        try Store().start(configuration)
+      } throws: {
+        "\($0)"
+          == "tunnel carries no Ethernet frames (link type 65534), as a tunnel or a modem does "
+          + "not; name the Ethernet interface that clients' packets come in on"
+      }
+      let program = try passProgram()
+      #expect(throws: DataPlaneError.self) {
+        try Attachment(program, to: "tunnel", mode: .auto, replace: true)
+      }
+    }
+  }
+
   @Test("another's program is replaced only if told to", arguments: [true, false])
   func replaced(byLink: Bool) throws {
     let wire = try Wire()
