@@ -12,6 +12,8 @@ public final class Handover {
   private let interfaceIndex: UInt32
   private let keeper: Keeper
   private let isShared: Bool
+  /// Whether new tables are kept besides those of the process before.
+  private var isSetKept = false
   /// `nil` where nothing is to be copied.
   private var copy: AssociationCopy?
   private let report: (String) -> Void
@@ -38,13 +40,13 @@ public final class Handover {
     interfaceIndex = try Attachment.index(of: configuration.interface)
     if let tables = kept.tables, tables.fit(configuration) {
       isShared = true
-      keeper = Keeper(store, set: kept.set)
+      keeper = Keeper(store, set: kept.set, kept: kept)
       dataPlane = try DataPlane(configuration, sharing: tables, keeper: keeper)
       report("The association table of the process before is taken over.")
       return
     }
     isShared = false
-    keeper = Keeper(store, set: kept.unusedSet)
+    keeper = Keeper(store, set: kept.unusedSet, kept: kept)
     dataPlane = try DataPlane(configuration, keeper: keeper)
     guard let former = kept.tables, former.family == configuration.family else { return }
     var copy = AssociationCopy(
@@ -65,11 +67,6 @@ public final class Handover {
   /// serves as before.
   public func commit() throws(DataPlaneError) {
     let prepared = try dataPlane.prepare(configuration)
-    if !isShared {
-      keeper.keep(dataPlane.tables)
-      keeper.keep(dataPlane.program)
-      keeper.settle()
-    }
     do throws(DataPlaneError) {
       let goBack = try takePlace()
       do throws(DataPlaneError) {
@@ -79,8 +76,10 @@ public final class Handover {
         throw error
       }
     } catch {
-      if !isShared { keeper.forgetSet() }
-      keeper.settle()
+      if isSetKept {
+        keeper.forgetSet()
+        keeper.settle()
+      }
       throw error
     }
     if isShared { keeper.keep(dataPlane.program) }
@@ -111,7 +110,12 @@ public final class Handover {
     guard let own = links.first(where: { (try? $0.link.interfaceIndex()) == interfaceIndex }),
       let mode = (try? XDPAttachment.current(interfaceIndex: interfaceIndex))?.mode
     else {
-      for notice in try dataPlane.attach(replace: configuration.replace).notices { report(notice) }
+      let attachment = try Attachment(
+        dataPlane.program, to: configuration.interface, mode: configuration.mode,
+        replace: configuration.replace)
+      keepSet()
+      dataPlane.take(attachment, isKept: false)
+      for notice in attachment.notices { report(notice) }
       // Those of another interface, which ulb has left for this one.
       for other in links { other.link.release() }
       return { _ in }
@@ -119,6 +123,7 @@ public final class Handover {
     let former = Attachment(
       link: own.link, interface: configuration.interface, interfaceIndex: interfaceIndex,
       mode: mode, choice: own.choice ?? Attachment.Choice(mode, wanted: .generic))
+    keepSet()
     if stays(in: mode, former.choice) {
       return try swap(former, as: Attachment.Choice(mode, wanted: configuration.mode))
     }
@@ -128,6 +133,14 @@ public final class Handover {
     }
     report("The program of before was not kept: the mode is chosen at the next restart.")
     return try swap(former, as: former.choice)
+  }
+
+  /// Keeps the new tables and their program before a link to it is kept: which set is in force is told
+  /// by the program that the link holds.
+  private func keepSet() {
+    guard !isShared else { return }
+    isSetKept = true
+    keeper.keepSet(dataPlane.tables, dataPlane.program)
   }
 
   /// Whether the mode of a kept link is right. In generic mode `auto` is right only where it has

@@ -20,14 +20,21 @@ final class Keeper {
   /// The number of the set that the data plane's tables are.
   private let set: Int
 
-  init(_ store: any ObjectStore, set: Int) {
+  /// The names under which links are kept.
+  private var linkNames: Set<String>
+
+  /// - Parameter kept: what the process before has kept.
+  init(_ store: any ObjectStore, set: Int, kept: KeptObjects) {
     self.store = store
     self.set = set
+    linkNames = kept.namesOfLinks
   }
 
-  /// Keeps a new set of tables, besides the one in force if there is one.
-  func keep(_ tables: Tables) {
+  /// Keeps a new set of tables and their program, besides the set in force if there is one.
+  func keepSet(_ tables: Tables, _ program: Program) {
     for (name, table) in KeptObjects.names(of: tables, set: set) { store.keep(table, as: name) }
+    store.keep(program, as: KeptObjects.programName(set: set))
+    store.settle()
   }
 
   /// Keeps the program that uses the tables, in the place of the one before it.
@@ -40,8 +47,10 @@ final class Keeper {
   /// Keeps a link in the place of all before it. systemd drops a second descriptor of one file, so
   /// they go first.
   func keep(_ attachment: Attachment) {
-    for name in KeptObjects.linkNames { store.forget(name) }
-    store.keep(attachment.link, as: KeptObjects.linkName(attachment.choice))
+    for name in linkNames { store.forget(name) }
+    let name = KeptObjects.linkName(attachment.choice)
+    store.keep(attachment.link, as: name)
+    linkNames = [name]
   }
 
   /// Lets go of the tables and their program.

@@ -16,8 +16,9 @@ public struct KeptObjects: Sendable {
   let set: Int
   /// A number that no kept set has.
   let unusedSet: Int
-  /// All names but the link's.
+  /// All names but those of links.
   private let names: Set<String>
+  let namesOfLinks: Set<String>
 
   private let programs: [Program]
 
@@ -49,8 +50,9 @@ public struct KeptObjects: Sendable {
     programs = found.programs.values.flatMap(\.self)
     unusedSet = (Set(found.tables.keys).union(found.programs.keys).max() ?? 0) + 1
     refusals = found.refusals
-    names = Set(descriptors.map(\.name).filter(KeptObjects.canBeStored))
-      .subtracting(KeptObjects.linkNames)
+    let all = Set(descriptors.map(\.name).filter(KeptObjects.canBeStored))
+    names = all.subtracting(KeptObjects.linkNames)
+    namesOfLinks = all.intersection(KeptObjects.linkNames)
   }
 
   /// The program that a link holds; `nil` where it was not kept and cannot be had otherwise.
