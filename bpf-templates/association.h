@@ -3,18 +3,11 @@
 
 #include "real_servers.h"
 
-/* A client, and what the table said of it when it was asked. */
-struct client {
-	struct flow_key key;
-	union association *entry; /* null where it has none */
-	union association seen;
-};
-
-static __always_inline struct client client_of(const struct ip_address *address, __be16 port)
+static __always_inline struct flow_key client_of(const struct ip_address *address, __be16 port)
 {
-	struct client client = {.key.port = port};
+	struct flow_key client = {.port = port};
 
-	__builtin_memcpy(&client.key.address, address, sizeof(*address));
+	__builtin_memcpy(&client.address, address, sizeof(*address));
 	return client;
 }
 
@@ -26,14 +19,20 @@ static __always_inline union association read_association(union association *ent
 	return copy;
 }
 
-/* The client's real server; null where it has none, or one that is no longer listed. */
-static __always_inline struct real_server *find_association(__u32 bank, struct client *client)
+/*
+ * The client's real server; null where it has none, or one that is no longer listed. *seen is what
+ * the table holds: 0 where that is nothing, as no association is.
+ */
+static __always_inline struct real_server *find_association(__u32 bank, struct flow_key *client,
+							    union association *seen)
 {
-	client->entry = associations.lookup(&client->key);
-	if (!client->entry)
+	union association *entry = associations.lookup(client);
+
+	seen->word = 0;
+	if (!entry)
 		return 0;
-	client->seen = read_association(client->entry);
-	return real_server_of(bank, client->seen);
+	*seen = read_association(entry);
+	return real_server_of(bank, *seen);
 }
 
 /*
@@ -42,28 +41,31 @@ static __always_inline struct real_server *find_association(__u32 bank, struct c
  * that another CPU gave is not listed.
  *
  * An association whose server is gone is rewritten in place: to update an existing key of a full
- * table would evict a stranger.
+ * table would evict a stranger. It is looked up anew, as to keep it from find_association on would
+ * cost those a register who are known.
  */
-static __always_inline struct real_server *settle_association(__u32 bank, struct client *client,
+static __always_inline struct real_server *settle_association(__u32 bank, struct flow_key *client,
+							      union association seen,
 							      struct real_server *server,
 							      __u32 slot, bool *is_new)
 {
 	union association fresh = {.server = slot, .generation = server->generation};
-	union association found = {.word = 0};
+	union association other = {.word = 0}, *entry = 0;
 
 	*is_new = true;
-	if (client->entry) {
-		found.word = __sync_val_compare_and_swap(&client->entry->word, client->seen.word,
-							 fresh.word);
-		if (found.word == client->seen.word)
+	if (seen.word)
+		entry = associations.lookup(client);
+	if (entry) {
+		other.word = __sync_val_compare_and_swap(&entry->word, seen.word, fresh.word);
+		if (other.word == seen.word)
 			return server;
 	} else {
-		if (!associations.insert(&client->key, &fresh))
+		if (!associations.insert(client, &fresh))
 			return server;
-		client->entry = associations.lookup(&client->key);
-		if (client->entry)
-			found = read_association(client->entry);
+		entry = associations.lookup(client);
+		if (entry)
+			other = read_association(entry);
 	}
 	*is_new = false;
-	return real_server_of(bank, found);
+	return real_server_of(bank, other);
 }

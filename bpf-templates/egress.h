@@ -38,7 +38,8 @@ static __always_inline int egress_not_handled_port(struct frame *frame)
 static __always_inline int egress(struct frame *frame)
 {
 	struct ip_address *source = ip_source(frame->ip), *destination = ip_destination(frame->ip);
-	struct client client;
+	struct flow_key client;
+	union association seen;
 	struct real_server *server, *associated;
 	bool is_new = false;
 	__u32 bank, slot = 0;
@@ -48,7 +49,7 @@ static __always_inline int egress(struct frame *frame)
 
 	client = client_of(destination, frame->udp->dest);
 	bank = current_bank();
-	associated = find_association(bank, &client);
+	associated = find_association(bank, &client, &seen);
 	if (associated && same_address(real_server_address(associated), source))
 		server = associated;
 	else
@@ -67,7 +68,7 @@ static __always_inline int egress(struct frame *frame)
 		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
 
 	if (!associated) {
-		associated = settle_association(bank, &client, server, slot, &is_new);
+		associated = settle_association(bank, &client, seen, server, slot, &is_new);
 		if (!associated)
 			return DECIDE(frame, EGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
 		if (associated != server)

@@ -21,7 +21,8 @@ static __always_inline int ingress_nat(struct frame *frame, struct real_server *
 
 static __always_inline int ingress(struct frame *frame)
 {
-	struct client client;
+	struct flow_key client;
+	union association seen;
 	struct real_server *server;
 	__u32 bank, slot, length = 0;
 	bool is_new = false;
@@ -33,7 +34,7 @@ static __always_inline int ingress(struct frame *frame)
 
 	client = client_of(ip_source(frame->ip), frame->udp->source);
 	bank = current_bank();
-	server = find_association(bank, &client);
+	server = find_association(bank, &client, &seen);
 	if (!server) {
 		if (!is_answerable(ip_source(frame->ip), frame->udp->source))
 			return DECIDE(frame, INVALID_CLIENT, XDP_DROP);
@@ -50,7 +51,7 @@ static __always_inline int ingress(struct frame *frame)
 		if (next_in_round(bank, length, &slot))
 			server = real_server_of_slot(bank, slot);
 		if (server)
-			server = settle_association(bank, &client, server, slot, &is_new);
+			server = settle_association(bank, &client, seen, server, slot, &is_new);
 		if (!server)
 			return DECIDE(frame, INGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
 	}

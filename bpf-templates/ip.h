@@ -52,15 +52,18 @@ static __always_inline void take_a_hop(struct ip_header *ip)
 #endif
 }
 
-/* Whether the version is the EtherType's. Of an IPv4 header only where it has no options. */
-static __always_inline bool has_version_of_family(const struct ip_header *ip)
+/*
+ * Whether the version is the EtherType's and, of IPv4, the header has no options: true of nearly
+ * all packets. Both are read as one word, which spares a register.
+ */
+static __always_inline bool has_usual_header(const struct frame *frame)
 {
-	__u8 first = *(const __u8 *)ip;
+	__be32 word = ((const __be32 *)frame->ethernet)[3];
 
 #if IPV6
-	return first >> 4 == 6;
+	return (word & __constant_htonl(0xfffff000)) == __constant_htonl(ETH_P_IPV6 << 16 | 0x6000);
 #else
-	return first == (4 << 4 | IP_HEADER_WORDS);
+	return (word & __constant_htonl(0xffffff00)) == __constant_htonl(ETH_P_IP << 16 | 0x4500);
 #endif
 }
 

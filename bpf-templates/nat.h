@@ -11,7 +11,7 @@
 /* Whether one machine sent this to one machine, in the version that the EtherType says. */
 static __always_inline bool is_sendable(const struct frame *frame)
 {
-	return !is_to_group(frame->ethernet) && has_version_of_family(frame->ip);
+	return !is_to_group(frame->ethernet) && has_usual_header(frame);
 }
 
 static __always_inline void adjust_checksums(struct frame *frame, __u16 delta)

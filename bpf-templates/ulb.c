@@ -24,13 +24,13 @@ int ulb(struct xdp_md *ctx)
 	if (!read_ip(&frame))
 		return DECIDE(&frame, INVALID_IP_SIZE, XDP_DROP);
 #if !IPV6
-	if (frame.ip->ihl < IP_HEADER_WORDS)
+	if (!has_usual_header(&frame) && frame.ip->ihl < IP_HEADER_WORDS)
 		return DECIDE(&frame, TOO_SMALL_IP_HEADER, XDP_DROP);
 #endif
 	if (ip_protocol(frame.ip) != IPPROTO_UDP)
 		return DECIDE(&frame, NOT_UDP, XDP_PASS);
 #if !IPV6
-	if (frame.ip->ihl > IP_HEADER_WORDS)
+	if (!has_usual_header(&frame) && frame.ip->ihl > IP_HEADER_WORDS)
 		return DECIDE(&frame, TOO_BIG_IP_HEADER, XDP_PASS);
 	if (frame.ip->frag_off & IP_FRAGMENTED)
 		return DECIDE(&frame, FRAGMENTED_IP_PACKET, XDP_PASS);
