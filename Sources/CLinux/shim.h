@@ -1,6 +1,6 @@
 /* What of Linux's own interfaces Swift's Glibc module leaves out. */
 #pragma once
 
-#include <linux/if_arp.h>
+#include <net/if_arp.h>
 #include <linux/rtnetlink.h>
 #include <sys/signalfd.h>
