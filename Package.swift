@@ -36,7 +36,8 @@ let package = Package(
         "AssociationFile", "CLinux", "CommandLine", "DataPlane", "LoadBalancing", "Systemd",
       ]),
 
-    .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .target(
+      name: "TestSupport", dependencies: ["LoadBalancing"], path: "Tests/TestSupport"),
     .testTarget(name: "LoadBalancingTests", dependencies: ["LoadBalancing"]),
     .testTarget(
       name: "CommandLineTests", dependencies: ["CommandLine", "LoadBalancing"],

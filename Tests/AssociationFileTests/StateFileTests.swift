@@ -295,7 +295,7 @@ extension SavedAssociations {
 
   @Test func theOtherFamilyIsRefusedWithoutALookAtTheRecords() throws {
     for (golden, other) in [
-      (Golden.all[0], LoadBalancing.AddressFamily.ipv6), (Golden.all[1], .ipv4),
+      (Golden.all[0], AddressFamily.ipv6), (Golden.all[1], .ipv4),
     ] {
       let place = try Place(golden.bytes)
       let file = try StateFile(place.path)

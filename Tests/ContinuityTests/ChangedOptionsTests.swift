@@ -156,7 +156,8 @@ extension SystemdTests {
         let process = try unit.container.process(former)
         // All that are in use, in another order and with another port beside the one in use.
         let order = [[0, 1, 2], [2, 1, 0]][round % 2]
-        try unit.list(network.addresses(order), settings: "port = \(Unit.port) \(10_000 + round)")
+        try unit.list(
+          network.addresses(order), settings: "port = \(Network.port) \(10_000 + round)")
         kill(process, SIGHUP)
         usleep(50_000 + UInt32(round) * 40_000)
         kill(process, SIGKILL)

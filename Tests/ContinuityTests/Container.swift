@@ -1,5 +1,6 @@
 // A real systemd in a container with the real unit installed, and the director's wire put into it.
 import Foundation
+import LoadBalancing
 import TestSupport
 import Testing
 
@@ -85,7 +86,6 @@ extension Container {
 
 /// ulb@lb0.service under a real systemd, with real servers behind it.
 final class Unit {
-  static let port: UInt16 = 5683
   static let name = "ulb@lb0.service"
 
   let topology: Topology
@@ -116,7 +116,7 @@ final class Unit {
   }
 
   static func options(_ family: AddressFamily = .ipv4, _ more: String = "") -> String {
-    "-vs \(Topology.virtualServer(family)) -cfg /etc/ulb/lb0.servers -p \(port) \(more)"
+    "-vs \(Topology.virtualServer(family)) -cfg /etc/ulb/lb0.servers -p \(Network.port) \(more)"
   }
 
   func write(_ text: String, to path: String) throws {

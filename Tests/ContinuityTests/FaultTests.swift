@@ -6,31 +6,31 @@ import Testing
 @Suite struct FaultTests {
   /// Nothing is attached afterwards, nothing piles up, and the next start succeeds.
   @Test func killedAtAnyInstantOfTheStart() throws {
-    let director = try Director()
-    let network = director.network
-    let interface = director.topology.directorInterface
-    let run = director.path("run")
+    let stage = try Stage()
+    let network = stage.network
+    let interface = stage.topology.directorInterface
+    let run = stage.path("run")
     try need(["mkdir", run])
     // Who waits on a notify socket holds what was sent there, the link to the interface as well.
     let environment = ["RUNTIME_DIRECTORY": run, "NOTIFY_SOCKET": ""]
     let whole = StateFiles.bytes(clients: 1_000, servers: network.addresses([0, 1, 2]))
-    try StateFiles.write(whole, to: director.state)
-    let arguments = director.arguments(["--state", director.state])
+    try StateFiles.write(whole, to: stage.state)
+    let arguments = stage.arguments(["--state", stage.state])
     var most = 0
     var seen = BPFObjects()
     for step in 0...30 {
-      let daemon = try Daemon(arguments, in: director.topology.director, environment: environment)
+      let daemon = try Daemon(arguments, in: stage.topology.director, environment: environment)
       usleep(UInt32(step) * 20_000)
       seen = seen.union(BPFObjects.held(by: daemon.process.pid))
       try #require(try daemon.stop(with: SIGKILL) == 128 + SIGKILL)
       #expect(try waitUntil { try interface.xdpProgram() == nil })
-      #expect(try StateFiles.read(director.state).count == 1_000)
+      #expect(try StateFiles.read(stage.state).count == 1_000)
       most = max(most, try FileManager.default.contentsOfDirectory(atPath: run).count)
     }
     // A start removes what one before it could not.
     #expect(most <= 1)
-    let daemon = try director.start(
-      ["--state", director.state], environment: ["RUNTIME_DIRECTORY": run])
+    let daemon = try stage.start(
+      ["--state", stage.state], environment: ["RUNTIME_DIRECTORY": run])
     #expect(daemon.count("Restored 1000 association(s)") == 1)
     #expect(try network.serversOfNewClients(3) == ["srv1", "srv2", "srv3"])
     #expect(try daemon.stop() == 0)
@@ -41,14 +41,14 @@ import Testing
 
   /// No timer follows the time of day: set back by years, it delays nothing.
   @Test func clockSetBack() throws {
-    let director = try Director()
-    let network = director.network
-    let clock = director.path("clock")
+    let stage = try Stage()
+    let network = stage.network
+    let clock = stage.path("clock")
     try "+0".write(toFile: clock, atomically: false, encoding: .utf8)
     let library = try run("sh", "-c", "ls /usr/lib/*/faketime/libfaketime.so.1")
     try #require(library.status == 0)
-    let daemon = try director.start(
-      ["--state", director.state, "--state_interval", "1", "--log_format", "json"],
+    let daemon = try stage.start(
+      ["--state", stage.state, "--state_interval", "1", "--log_format", "json"],
       // The first process with libfaketime changes its own environment, and Swift then no longer
       // finds its arguments: the first is env, the second ulb.
       wrapper: ["env"],
@@ -59,9 +59,9 @@ import Testing
       ])
     let clients = try network.newClients(3)
     #expect(network.servers(of: clients) == ["srv1", "srv2", "srv3"])
-    #expect(waitUntil { (try? StateFiles.read(director.state).count) == 3 })
+    #expect(waitUntil { (try? StateFiles.read(stage.state).count) == 3 })
     try "-10y".write(toFile: clock, atomically: false, encoding: .utf8)
-    try director.list([0, 1])
+    try stage.list([0, 1])
     #expect(waitUntil { daemon.count("New config applied: 2 real server(s)") == 1 })
     // The daemon did see another clock.
     let year = Calendar(identifier: .gregorian).component(.year, from: Date())
@@ -70,26 +70,26 @@ import Testing
     let servers = network.servers(of: clients)
     #expect(servers == ["srv1", "srv2", "srv1"])
     #expect(try network.serversOfNewClients(2) == ["srv2", "srv1"])
-    #expect(waitUntil { (try? StateFiles.read(director.state).count) == 5 })
+    #expect(waitUntil { (try? StateFiles.read(stage.state).count) == 5 })
     #expect(network.servers(of: clients) == servers)
     #expect(try daemon.stop() == 0)
   }
 
   @Test func interfaceDownAndUp() throws {
-    let director = try Director()
-    let network = director.network
-    let daemon = try director.start()
+    let stage = try Stage()
+    let network = stage.network
+    let daemon = try stage.start()
     let clients = try network.newClients(4)
     let servers = network.servers(of: clients)
-    let program = try director.topology.directorInterface.xdpProgram()
-    let name = director.topology.director.name
+    let program = try stage.topology.directorInterface.xdpProgram()
+    let name = stage.topology.director.name
     try need(["ip", "-n", name, "link", "set", "dev", "lb0", "down"])
     Thread.sleep(forTimeInterval: 1)
     #expect(daemon.process.isRunning)
     try need(["ip", "-n", name, "link", "set", "dev", "lb0", "up"])
     try need(["ip", "-n", name, "route", "replace", "default", "via", "10.60.0.1"])
     #expect(waitUntil { network.servers(of: clients, timeout: .seconds(1)) == servers })
-    #expect(try director.topology.directorInterface.xdpProgram() == program)
+    #expect(try stage.topology.directorInterface.xdpProgram() == program)
     #expect(try network.serversOfNewClients(2) == ["srv2", "srv3"])
     #expect(daemon.errors == [])
     #expect(try daemon.stop() == 0)
@@ -97,9 +97,9 @@ import Testing
 
   /// The wire between gateway and director, made anew as scripts/topology makes it.
   private func connect(_ topology: Topology) throws {
-    let (gateway, director) = (topology.gateway, topology.director)
+    let (gateway, stage) = (topology.gateway, topology.director)
     try need([
-      "ip", "link", "add", "name", "lb0", "netns", director.name, "type", "veth", "peer", "name",
+      "ip", "link", "add", "name", "lb0", "netns", stage.name, "type", "veth", "peer", "name",
       "gwl", "netns", gateway.name,
     ])
     for (namespace, interface, commands) in [
@@ -111,7 +111,7 @@ import Testing
         ]
       ),
       (
-        director, "lb0",
+        stage, "lb0",
         [
           "address add 10.60.0.2/24 dev lb0", "address add 10.60.0.10/32 dev lb0",
           "link set dev lb0 up", "route add default via 10.60.0.1",
@@ -127,35 +127,35 @@ import Testing
   }
 
   @Test func interfaceAwayAndBack() throws {
-    let director = try Director()
-    let network = director.network
-    let daemon = try director.startWithState(["--interface_wait", "600"])
+    let stage = try Stage()
+    let network = stage.network
+    let daemon = try stage.startWithState(["--interface_wait", "600"])
     let clients = try network.newClients(4)
     let servers = network.servers(of: clients)
     for round in 1...3 {
-      try director.topology.directorInterface.remove()
+      try stage.topology.directorInterface.remove()
       #expect(waitUntil { daemon.count("the interface lb0 is gone") == round })
-      try connect(director.topology)
+      try connect(stage.topology)
       #expect(waitUntil { daemon.count("XDP program attached to lb0") == round + 1 })
       #expect(waitUntil { network.servers(of: clients, timeout: .seconds(1)) == servers })
     }
     #expect(try network.serversOfNewClients(2) == ["srv2", "srv3"])
     #expect(daemon.errors.count == 3)
     #expect(try daemon.stop() == 0)
-    #expect(try StateFiles.read(director.state).count == 6)
+    #expect(try StateFiles.read(stage.state).count == 6)
   }
 
   @Test func interfaceAwayForGood() throws {
-    let director = try Director()
-    let network = director.network
-    let daemon = try director.startWithState(["--interface_wait", "1"])
+    let stage = try Stage()
+    let network = stage.network
+    let daemon = try stage.startWithState(["--interface_wait", "1"])
     #expect(try network.serversOfNewClients(2) == ["srv1", "srv2"])
-    try director.topology.directorInterface.remove()
+    try stage.topology.directorInterface.remove()
     #expect(try daemon.process.waitForExit() == 1)
     let errors = daemon.process.standardError
     #expect(errors.count == 1, "\(daemon.process.transcript)")
     #expect(errors.first?.hasPrefix("ulb: error: no such network interface: 'lb0'") == true)
-    #expect(try StateFiles.read(director.state).count == 2)
+    #expect(try StateFiles.read(stage.state).count == 2)
   }
 
   private func lowestFreeDescriptor(of process: pid_t) throws -> Int {
@@ -165,13 +165,13 @@ import Testing
   }
 
   @Test func descriptorsExhausted() throws {
-    let director = try Director()
-    let network = director.network
-    let daemon = try director.startWithState(["--state_interval", "1"])
+    let stage = try Stage()
+    let network = stage.network
+    let daemon = try stage.startWithState(["--state_interval", "1"])
     let clients = try network.newClients(3)
     let servers = network.servers(of: clients)
     let swapped = "Program compiled anew and swapped in"
-    try director.list([0, 1, 2], settings: "loglevel = CRITICAL")
+    try stage.list([0, 1, 2], settings: "loglevel = CRITICAL")
     try daemon.process.waitForLine(containing: swapped)
     let open = try daemon.openDescriptors()
     func limit(_ number: Int) throws {
@@ -181,14 +181,14 @@ import Testing
     for (round, spare) in [0, 2, 6].enumerated() {
       let before = daemon.errors.count
       try limit(try lowestFreeDescriptor(of: daemon.process.pid) + spare)
-      try director.list([0, 1, 2], settings: "loglevel = \(["INFO", "WARNING"][round % 2])")
+      try stage.list([0, 1, 2], settings: "loglevel = \(["INFO", "WARNING"][round % 2])")
       daemon.process.send(signal: SIGHUP)
       let isSaid = waitUntil {
-        daemon.errors.dropFirst(before).contains { $0.contains(director.file) }
+        daemon.errors.dropFirst(before).contains { $0.contains(stage.file) }
       }
       #expect(isSaid, "\(spare): \(daemon.process.transcript)")
       Thread.sleep(forTimeInterval: 2)
-      let said = daemon.errors.dropFirst(before).filter { $0.contains(director.file) }
+      let said = daemon.errors.dropFirst(before).filter { $0.contains(stage.file) }
       #expect(said.count == 1, "\(spare): \(daemon.errors)")
       #expect(said.allSatisfy { $0.contains("Too many open files") }, "\(said)")
       #expect(daemon.process.isRunning)
@@ -201,22 +201,22 @@ import Testing
     }
     #expect(waitUntil { (try? daemon.openDescriptors()) == open })
     #expect(try daemon.stop() == 0)
-    #expect(try StateFiles.read(director.state).count == 3)
+    #expect(try StateFiles.read(stage.state).count == 3)
   }
 
   @Test func notifySocketGone() throws {
-    let director = try Director()
-    let network = director.network
-    let daemon = try director.start(environment: ["WATCHDOG_USEC": "400000"])
+    let stage = try Stage()
+    let network = stage.network
+    let daemon = try stage.start(environment: ["WATCHDOG_USEC": "400000"])
     #expect(waitUntil { daemon.notifications.assignments.contains("WATCHDOG=1") })
     let clients = try network.newClients(3)
     let servers = network.servers(of: clients)
     try need(["rm", daemon.notifications.path])
     try daemon.process.waitForLine(containing: "the service manager does not hear")
-    try director.list([1])
+    try stage.list([1])
     daemon.process.send(signal: SIGHUP)
     try network.waitForListing(["srv2"])
-    try director.list([0, 1, 2])
+    try stage.list([0, 1, 2])
     daemon.process.send(signal: SIGHUP)
     try network.waitForListing(["srv1", "srv2", "srv3"])
     #expect(network.servers(of: clients) == servers)
@@ -225,15 +225,15 @@ import Testing
   }
 
   @Test func twoAtOnce() throws {
-    let director = try Director()
-    let network = director.network
+    let stage = try Stage()
+    let network = stage.network
     let whole = StateFiles.bytes(clients: 1_000, servers: network.addresses([0, 1, 2]))
-    try StateFiles.write(whole, to: director.state)
-    let sum = try StateFiles.read(director.state).sum
+    try StateFiles.write(whole, to: stage.state)
+    let sum = try StateFiles.read(stage.state).sum
     for _ in 0..<5 {
       let daemons = try (0..<2).map { _ in
         try Daemon(
-          director.arguments(["--state", director.state]), in: director.topology.director)
+          stage.arguments(["--state", stage.state]), in: stage.topology.director)
       }
       #expect(waitUntil { daemons.count { !$0.process.isRunning } == 1 })
       let loser = try #require(daemons.first { !$0.process.isRunning })
@@ -241,15 +241,15 @@ import Testing
       #expect(try loser.process.waitForExit() == 1)
       let errors = loser.process.standardError
       #expect(errors.count == 1)
-      #expect(errors.first?.contains("'\(director.state)' is in use by another ulb") == true)
+      #expect(errors.first?.contains("'\(stage.state)' is in use by another ulb") == true)
       try winner.waitForNotification("READY=1")
       #expect(try Set(network.serversOfNewClients(3)) == ["srv1", "srv2", "srv3"])
-      #expect(try StateFiles.read(director.state).count >= 1_000)
+      #expect(try StateFiles.read(stage.state).count >= 1_000)
       #expect(try winner.stop() == 0)
-      #expect(try director.topology.directorInterface.xdpProgram() == nil)
+      #expect(try stage.topology.directorInterface.xdpProgram() == nil)
     }
-    let (count, last) = try StateFiles.read(director.state)
+    let (count, last) = try StateFiles.read(stage.state)
     #expect(count == 1_015 && last != sum)
-    #expect(try director.contents() == ["associations", "servers.cfg"])
+    #expect(try stage.contents() == ["associations", "servers.cfg"])
   }
 }

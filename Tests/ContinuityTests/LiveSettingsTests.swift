@@ -1,5 +1,6 @@
 // The section [ulb] of the config file changes the program of a running daemon, or fails to.
 import Foundation
+import LoadBalancing
 import TestSupport
 import Testing
 
@@ -7,31 +8,31 @@ import Testing
   private static let other: UInt16 = 5_684
 
   /// A director whose own kernel answers on both ports, and so do the real servers.
-  private func everywhere(_ director: Director) throws -> [UDPEchoServer] {
-    let address = director.network.virtualServer.address
-    let own = try [Unit.port, Self.other].map {
+  private func everywhere(_ stage: Stage) throws -> [UDPEchoServer] {
+    let address = stage.network.virtualServer.address
+    let own = try [Network.port, Self.other].map {
       try UDPEchoServer(
-        named: "director", in: director.topology.director, address: address, port: $0)
+        named: "stage", in: stage.topology.director, address: address, port: $0)
     }
     return own
-      + (try director.topology.realServers.indices.map { number in
+      + (try stage.topology.realServers.indices.map { number in
         try UDPEchoServer(
-          named: "srv\(number + 1)", in: director.topology.realServers[number],
-          address: director.network.addresses([number])[0], port: Self.other)
+          named: "srv\(number + 1)", in: stage.topology.realServers[number],
+          address: stage.network.addresses([number])[0], port: Self.other)
       })
   }
 
-  @Test(arguments: TestSupport.AddressFamily.allCases)
-  func settingsOfARunningDaemon(_ family: TestSupport.AddressFamily) throws {
-    let director = try Director(family)
-    let network = director.network
-    let others = try everywhere(director)
-    let daemon = try director.start()
+  @Test(arguments: AddressFamily.allCases)
+  func settingsOfARunningDaemon(_ family: AddressFamily) throws {
+    let stage = try Stage(family)
+    let network = stage.network
+    let others = try everywhere(stage)
+    let daemon = try stage.start()
     let process = daemon.process
     let clients = try network.newClients(4)
     let servers = network.servers(of: clients)
     #expect(servers == ["srv1", "srv2", "srv3", "srv1"])
-    let none = ["director", "director", "director", "director"]
+    let none = ["stage", "stage", "stage", "stage"]
     #expect(network.servers(of: clients, port: Self.other) == none)
     let swapped = "Program compiled anew and swapped in"
     var swaps = 0
@@ -41,30 +42,30 @@ import Testing
     }
 
     // Both ports; the clients stay where they are on either.
-    try director.list([0, 1, 2], settings: "port = 5683, 5684")
+    try stage.list([0, 1, 2], settings: "port = 5683, 5684")
     try wait()
     #expect(network.servers(of: clients, port: Self.other) == servers)
     #expect(network.servers(of: clients) == servers)
     // The new port in the place of the old one, and at SIGHUP.
-    try director.list([0, 1, 2], settings: "port = 5684")
+    try stage.list([0, 1, 2], settings: "port = 5684")
     process.send(signal: SIGHUP)
     try daemon.waitForNotification("READY=1", times: 2)
     try wait()
     #expect(network.servers(of: clients, port: Self.other) == servers)
     #expect(network.servers(of: clients) == none)
     // Another level, with the servers' list changed in one go.
-    try director.list([0, 1], settings: "port = 5684\nloglevel = DEBUG\n")
+    try stage.list([0, 1], settings: "port = 5684\nloglevel = DEBUG\n")
     try wait()
     #expect(network.servers(of: [clients[0], clients[1]], port: Self.other) == ["srv1", "srv2"])
     try process.waitForLine(containing: "(REUSED ASSOCIATION)")
     // libbcc's dump and trace points.
-    try director.list([0, 1, 2], settings: "debug = 4")
+    try stage.list([0, 1, 2], settings: "debug = 4")
     try wait()
     #expect(process.standardError.contains { $0.contains("BPF_TABLE") || $0.contains("struct") })
     #expect(network.servers(of: clients) == [servers[0], servers[1], servers[2], servers[3]])
 
     // The command line's own values again.
-    try director.list([0, 1, 2])
+    try stage.list([0, 1, 2])
     try wait()
     let lines = process.lines.count
     #expect(network.servers(of: clients) == servers)
@@ -83,25 +84,25 @@ import Testing
     ("port = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", "too many ports", "-mp"),
   ])
   func wrongSettings(_ settings: String, _ place: String, _ reason: String) throws {
-    let director = try Director()
-    let network = director.network
-    let daemon = try director.start()
+    let stage = try Stage()
+    let network = stage.network
+    let daemon = try stage.start()
     let clients = try network.newClients(3)
     #expect(network.servers(of: clients) == ["srv1", "srv2", "srv3"])
-    let program = try #require(try director.topology.directorInterface.xdpProgram())
+    let program = try #require(try stage.topology.directorInterface.xdpProgram())
     // What else the file says is not applied either.
-    try director.list([2], settings: settings)
+    try stage.list([2], settings: settings)
     try daemon.process.waitForLine(containing: "Unable to load config file")
     Thread.sleep(forTimeInterval: 1.5)
     #expect(daemon.errors.count == 1)
-    for word in [director.file, place, reason] {
+    for word in [stage.file, place, reason] {
       #expect(daemon.errors[0].contains(word), "\(word) in \(daemon.errors)")
     }
     #expect(network.servers(of: clients) == ["srv1", "srv2", "srv3"])
-    #expect(try director.topology.directorInterface.xdpProgram() == program)
-    try director.list([2], settings: "loglevel = INFO")
+    #expect(try stage.topology.directorInterface.xdpProgram() == program)
+    try stage.list([2], settings: "loglevel = INFO")
     try network.waitForListing(["srv3"])
-    #expect(try director.topology.directorInterface.xdpProgram() != program)
+    #expect(try stage.topology.directorInterface.xdpProgram() != program)
     #expect(try daemon.stop() == 0)
   }
 
@@ -109,10 +110,10 @@ import Testing
 
   @Test(arguments: Compilation.allCases)
   func compilationFails(_ fault: Compilation) throws {
-    let director = try Director()
-    let network = director.network
-    let folder = director.path("folder")
-    let hidden = director.path("hidden")
+    let stage = try Stage()
+    let network = stage.network
+    let folder = stage.path("folder")
+    let hidden = stage.path("hidden")
     var environment = ["RUNTIME_DIRECTORY": folder]
     if fault == .noFolder {
       try need(["mkdir", folder])
@@ -123,10 +124,10 @@ import Testing
         "C_INCLUDE_PATH": "/usr/include:/usr/include/\(Self.machine)-linux-gnu",
       ]
     }
-    let daemon = try director.start(environment: environment)
+    let daemon = try stage.start(environment: environment)
     let clients = try network.newClients(3)
     #expect(network.servers(of: clients) == ["srv1", "srv2", "srv3"])
-    let program = try #require(try director.topology.directorInterface.xdpProgram())
+    let program = try #require(try stage.topology.directorInterface.xdpProgram())
 
     switch fault {
     case .noFolder, .noHeaders: try need(["mv", folder, hidden])
@@ -137,14 +138,14 @@ import Testing
       try "#error broken on purpose\n".write(
         toFile: folder + "/include/linux/kconfig.h", atomically: true, encoding: .utf8)
     }
-    try director.list([0, 1, 2], settings: "loglevel = DEBUG")
-    try daemon.process.waitForLine(containing: "Unable to apply config file \(director.file)")
+    try stage.list([0, 1, 2], settings: "loglevel = DEBUG")
+    try daemon.process.waitForLine(containing: "Unable to apply config file \(stage.file)")
     Thread.sleep(forTimeInterval: 1.5)
     #expect(daemon.errors.count == 1, "\(daemon.process.transcript)")
     let reason = fault == .brokenHeaders ? "broken on purpose" : folder
     #expect(daemon.process.transcript.contains(reason), "\(daemon.process.transcript)")
     #expect(network.servers(of: clients) == ["srv1", "srv2", "srv3"])
-    #expect(try director.topology.directorInterface.xdpProgram() == program)
+    #expect(try stage.topology.directorInterface.xdpProgram() == program)
     #expect(daemon.count("ASSOCIATION)") == 0)
 
     try need(["rm", "-rf", folder])

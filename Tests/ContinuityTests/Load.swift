@@ -60,7 +60,7 @@ final class Load: Sendable {
     let ear = try topology.client.run { try Load.socket(SOCK_RAW, IPPROTO_UDP) }
     for (number, namespace) in topology.realServers.enumerated() {
       let server = try namespace.run { try Load.socket(SOCK_DGRAM, IPPROTO_UDP) }
-      var address = Load.address(Topology.realServer(number, .ipv4), Unit.port)
+      var address = Load.address(Topology.realServer(number, .ipv4), Network.port)
       let bound = withUnsafePointer(to: &address) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
           bind(server, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
@@ -153,7 +153,7 @@ final class Load: Sendable {
     var bytes: [UInt8] = [0x45, 0, 0, 44, 0, 0, 0, 0, 64, 17, 0, 0]
     bytes += [10, 50, 0, octet, 10, 60, 0, 10]
     bytes += [UInt8(port >> 8), UInt8(port & 0xff)]
-    bytes += [UInt8(Unit.port >> 8), UInt8(Unit.port & 0xff), 0, 24, 0, 0]
+    bytes += [UInt8(Network.port >> 8), UInt8(Network.port & 0xff), 0, 24, 0, 0]
     for shift in [24, 16, 8, 0] { bytes.append(UInt8(client >> shift & 0xff)) }
     return bytes + [UInt8](repeating: 0, count: 12)
   }
@@ -220,7 +220,7 @@ final class Load: Sendable {
       guard count == 44, buffer[16..<19].elementsEqual([10, 50, 0]) else { continue }
       let isRight =
         buffer[12..<16].elementsEqual([10, 60, 0, 10])
-        && UInt16(buffer[20]) << 8 + UInt16(buffer[21]) == Unit.port
+        && UInt16(buffer[20]) << 8 + UInt16(buffer[21]) == Network.port
       answers.withLock { if isRight { $0.right += 1 } else { $0.wrong += 1 } }
     }
   }

@@ -13,7 +13,7 @@ extension SystemdTests {
     /// The levels that say nothing of normal traffic, and another port in each round.
     private static func settings(_ round: Int) -> String {
       let level = ["WARNING", "ERROR", "CRITICAL", "INFO"][round % 4]
-      return "loglevel = \(level)\nport = \(Unit.port) \(10_000 + round)"
+      return "loglevel = \(level)\nport = \(Network.port) \(10_000 + round)"
     }
 
     @Test func nobodyNoticesRestartsKillsAndSwaps() throws {

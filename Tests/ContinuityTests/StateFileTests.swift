@@ -5,64 +5,62 @@ import TestSupport
 import Testing
 
 @Suite struct StateFileTests {
-  typealias Family = TestSupport.AddressFamily
-
-  @Test(arguments: Family.allCases)
-  func stopAndStart(_ family: Family) throws {
-    let director = try Director(family)
-    let network = director.network
-    let first = try director.startWithState()
+  @Test(arguments: AddressFamily.allCases)
+  func stopAndStart(_ family: AddressFamily) throws {
+    let stage = try Stage(family)
+    let network = stage.network
+    let first = try stage.startWithState()
     let clients = try network.newClients(5)
     let servers = network.servers(of: clients)
     #expect(servers == ["srv1", "srv2", "srv3", "srv1", "srv2"])
     #expect(try first.stop() == 0)
-    #expect(try StateFiles.read(director.state).count == 5)
+    #expect(try StateFiles.read(stage.state).count == 5)
 
-    let second = try director.startWithState()
-    #expect(second.count("Restored 5 association(s) from \(director.state)") == 1)
+    let second = try stage.startWithState()
+    #expect(second.count("Restored 5 association(s) from \(stage.state)") == 1)
     // In another order than they came first, and the round goes on where it was.
     #expect(network.servers(of: clients.reversed()) == servers.reversed())
     #expect(try network.serversOfNewClients(2) == ["srv3", "srv1"])
     #expect(network.servers(of: clients) == servers)
     #expect(try second.stop() == 0)
-    #expect(try StateFiles.read(director.state).count == 7)
-    #expect(try director.contents() == ["associations", "servers.cfg"])
+    #expect(try StateFiles.read(stage.state).count == 7)
+    #expect(try stage.contents() == ["associations", "servers.cfg"])
   }
 
   @Test func savedNowAndThenForACrash() throws {
-    let director = try Director()
-    let network = director.network
-    let first = try director.startWithState(["--state_interval", "1"])
+    let stage = try Stage()
+    let network = stage.network
+    let first = try stage.startWithState(["--state_interval", "1"])
     let clients = try network.newClients(5)
     let servers = network.servers(of: clients)
-    #expect(waitUntil { (try? StateFiles.read(director.state).count) == 5 })
+    #expect(waitUntil { (try? StateFiles.read(stage.state).count) == 5 })
     #expect(try first.stop(with: SIGKILL) == 128 + SIGKILL)
-    let second = try director.startWithState()
+    let second = try stage.startWithState()
     #expect(network.servers(of: clients.reversed()) == servers.reversed())
     #expect(try network.serversOfNewClients(1) == ["srv3"])
     #expect(try second.stop() == 0)
   }
 
   @Test func unlistedServersLoseTheirClients() throws {
-    let director = try Director()
-    let network = director.network
-    let first = try director.startWithState()
+    let stage = try Stage()
+    let network = stage.network
+    let first = try stage.startWithState()
     let clients = try network.newClients(6)
     #expect(network.servers(of: clients) == ["srv1", "srv2", "srv3", "srv1", "srv2", "srv3"])
     #expect(try first.stop() == 0)
-    try director.list([2, 0])
-    let second = try director.startWithState()
+    try stage.list([2, 0])
+    let second = try stage.startWithState()
     #expect(
       second.count(
-        "Restored 4 association(s) from \(director.state); 2 of real servers that are no longer "
+        "Restored 4 association(s) from \(stage.state); 2 of real servers that are no longer "
           + "listed") == 1)
     let kept = [0, 2, 3, 5].map { clients[$0] }
     #expect(network.servers(of: kept) == ["srv1", "srv3", "srv1", "srv3"])
     #expect(Set(network.servers(of: [clients[1], clients[4]])) == ["srv1", "srv3"])
     #expect(try second.stop() == 0)
     // They do not come back with the server.
-    try director.list([0, 1, 2])
-    let third = try director.startWithState()
+    try stage.list([0, 1, 2])
+    let third = try stage.startWithState()
     #expect(!network.servers(of: clients).contains("srv2"))
     #expect(try third.stop() == 0)
   }
@@ -95,30 +93,30 @@ import Testing
     }
   }
 
-  private func refused(_ director: Director) throws -> [String] {
-    try director.contents().filter { $0.hasPrefix("associations.refused-") }
-      .map { director.path($0) }
+  private func refused(_ stage: Stage) throws -> [String] {
+    try stage.contents().filter { $0.hasPrefix("associations.refused-") }
+      .map { stage.path($0) }
   }
 
   @Test func brokenFilesAreKeptAside() throws {
-    let director = try Director()
-    let network = director.network
+    let stage = try Stage()
+    let network = stage.network
     let whole = StateFiles.bytes(clients: 100, servers: network.addresses([0, 1, 2]))
     for damage in Damage.allCases {
       let bytes = damage.bytes(of: whole)
-      try StateFiles.write(bytes, to: director.state)
-      let daemon = try director.startWithState()
+      try StateFiles.write(bytes, to: stage.state)
+      let daemon = try stage.startWithState()
       let message = Comment(rawValue: "\(damage): \(daemon.process.transcript)")
       #expect(daemon.errors.count == 1, message)
       let error = try #require(daemon.errors.first, message)
-      #expect(error.hasPrefix("ERROR: The state file \(director.state) is refused: "), message)
+      #expect(error.hasPrefix("ERROR: The state file \(stage.state) is refused: "), message)
       #expect(error.contains(damage.reason), message)
-      let aside = try #require(try refused(director).first, message)
+      let aside = try #require(try refused(stage).first, message)
       #expect(error.contains("kept aside as \(aside); started without it"), message)
       #expect(try network.serversOfNewClients(3) == ["srv1", "srv2", "srv3"], message)
       #expect(try daemon.stop() == 0)
-      #expect(try StateFiles.read(director.state).count == 3, message)
-      #expect(try director.contents().count == 3, message)
+      #expect(try StateFiles.read(stage.state).count == 3, message)
+      #expect(try stage.contents().count == 3, message)
       #expect(try Data(contentsOf: URL(fileURLWithPath: aside)) == Data(bytes), message)
       try need(["rm", aside])
     }
@@ -126,30 +124,30 @@ import Testing
 
   /// A virtual server of the other family, and back: nothing of the first one's clients is lost.
   @Test func otherFamilyAndBack() throws {
-    let director = try Director()
-    let network = director.network
-    let first = try director.startWithState()
+    let stage = try Stage()
+    let network = stage.network
+    let first = try stage.startWithState()
     let clients = try network.newClients(5)
     let servers = network.servers(of: clients)
     #expect(try first.stop() == 0)
-    let whole = try Data(contentsOf: URL(fileURLWithPath: director.state))
+    let whole = try Data(contentsOf: URL(fileURLWithPath: stage.state))
 
-    try director.replace("[Real Servers]\n" + Topology.realServer(0, .ipv6))
+    try stage.replace("[Real Servers]\n" + Topology.realServer(0, .ipv6))
     for round in 1...2 {
-      let other = try director.startWithState(["-vs", Topology.virtualServer(.ipv6)])
+      let other = try stage.startWithState(["-vs", Topology.virtualServer(.ipv6)])
       #expect(other.count("it is of ipv4 clients; kept aside as ") == (round == 1 ? 1 : 0))
       #expect(try other.stop() == 0)
     }
-    let aside = try #require(try refused(director).first)
-    try director.list([0, 1, 2])
-    let back = try director.startWithState()
+    let aside = try #require(try refused(stage).first)
+    try stage.list([0, 1, 2])
+    let back = try stage.startWithState()
     #expect(back.count("it is of ipv6 clients; kept aside as ") == 1)
     #expect(try back.stop() == 0)
-    #expect(try refused(director).count == 2)
+    #expect(try refused(stage).count == 2)
     #expect(try Data(contentsOf: URL(fileURLWithPath: aside)) == whole)
 
-    try need(["mv", aside, director.state])
-    let again = try director.startWithState()
+    try need(["mv", aside, stage.state])
+    let again = try stage.startWithState()
     #expect(again.count("Restored 5 association(s)") == 1)
     #expect(network.servers(of: clients.reversed()) == servers.reversed())
     #expect(try again.stop() == 0)
@@ -157,8 +155,8 @@ import Testing
 
   /// What is no state file of ulb's ends the start, before anything is compiled, and stays.
   @Test func whatIsNotOursEndsTheStart() throws {
-    let director = try Director()
-    let network = director.network
+    let stage = try Stage()
+    let network = stage.network
     let whole = StateFiles.bytes(clients: 100, servers: network.addresses([0, 1, 2]))
     for (command, reason) in [
       ("echo '[Real Servers]' >PATH", "is not a state file of ulb"),
@@ -170,14 +168,14 @@ import Testing
       ("cp whole PATH; echo mine >PATH.new", "is not a state file of ulb"),
       ("truncate -s 4G PATH", "is not a state file of ulb"),
     ] {
-      try StateFiles.write(whole, to: director.path("whole"))
+      try StateFiles.write(whole, to: stage.path("whole"))
       let make = command.replacingOccurrences(of: "PATH", with: "associations")
-      try need(["sh", "-c", "cd \(director.path("")) && \(make)"])
+      try need(["sh", "-c", "cd \(stage.path("")) && \(make)"])
       func picture() throws -> String {
         // Names, kinds, inodes, sizes and times, and what is in the files.
         try need([
           "sh", "-c",
-          "cd \(director.path("")) && ls -ilR --time-style=full-iso && "
+          "cd \(stage.path("")) && ls -ilR --time-style=full-iso && "
             + "find . -type f -size -1M -exec cksum {} +",
         ])
       }
@@ -185,71 +183,71 @@ import Testing
       // Root that may read only what root may.
       let start = ContinuousClock.now
       let result = try Daemon.run(
-        director.arguments(["--state", director.state]), in: director.topology.director,
+        stage.arguments(["--state", stage.state]), in: stage.topology.director,
         wrapper: ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"])
       let message = Comment(rawValue: "\(command): \(result.standardError)")
       #expect(ContinuousClock.now - start < .seconds(3), message)
       #expect(result.status == 1, message)
       #expect(result.standardError.hasPrefix("ulb: error: "), message)
       #expect(!result.standardError.contains("\n"), message)
-      #expect(result.standardError.contains("'\(director.state)"), message)
+      #expect(result.standardError.contains("'\(stage.state)"), message)
       #expect(result.standardError.contains(reason), message)
       #expect(result.standardOutput == "", message)
       #expect(try picture() == before, message)
-      #expect(try director.topology.directorInterface.xdpProgram() == nil)
-      try need(["sh", "-c", "rm -rf \(director.state)*"])
+      #expect(try stage.topology.directorInterface.xdpProgram() == nil)
+      try need(["sh", "-c", "rm -rf \(stage.state)*"])
     }
     let device = try need(["stat", "-c", "%F %t %T %i", "/dev/null"])
     let result = try Daemon.run(
-      director.arguments(["--state", "/dev/null"]), in: director.topology.director)
+      stage.arguments(["--state", "/dev/null"]), in: stage.topology.director)
     #expect(result.status == 1)
     #expect(result.standardError.contains("'/dev/null' is a device, not a regular file"))
     #expect(try need(["stat", "-c", "%F %t %T %i", "/dev/null"]) == device)
   }
 
   @Test func anEmptyFileIsAFirstStart() throws {
-    let director = try Director()
-    try need(["touch", director.state])
-    let daemon = try director.startWithState()
-    #expect(try director.network.serversOfNewClients(2) == ["srv1", "srv2"])
+    let stage = try Stage()
+    try need(["touch", stage.state])
+    let daemon = try stage.startWithState()
+    #expect(try stage.network.serversOfNewClients(2) == ["srv1", "srv2"])
     #expect(try daemon.stop() == 0)
     #expect(daemon.errors == [])
-    #expect(try StateFiles.read(director.state).count == 2)
-    #expect(try director.contents() == ["associations", "servers.cfg"])
+    #expect(try StateFiles.read(stage.state).count == 2)
+    #expect(try stage.contents() == ["associations", "servers.cfg"])
   }
 
   /// One file, two daemons: the second is refused at any time, and a killed one is in nobody's way.
   @Test func aSecondDaemonIsRefused() throws {
-    let director = try Director()
-    let network = director.network
-    let daemon = try director.startWithState(["--state_interval", "1"])
+    let stage = try Stage()
+    let network = stage.network
+    let daemon = try stage.startWithState(["--state_interval", "1"])
     func expectRefusal() throws {
       let second = try Daemon.run(
-        director.arguments(["--state", director.state]), in: director.topology.director)
+        stage.arguments(["--state", stage.state]), in: stage.topology.director)
       #expect(second.status == 1)
       #expect(
         second.standardError.hasPrefix(
-          "ulb: error: the state file '\(director.state)' is in use by another ulb"),
+          "ulb: error: the state file '\(stage.state)' is in use by another ulb"),
         "\(second.standardError)")
       #expect(!second.standardError.contains("\n"))
     }
     try expectRefusal()
     for count in 1...3 {
       _ = network.servers(of: try network.newClients(1))
-      #expect(waitUntil { (try? StateFiles.read(director.state).count) == count })
+      #expect(waitUntil { (try? StateFiles.read(stage.state).count) == count })
       try expectRefusal()
     }
     _ = try daemon.stop(with: SIGKILL)
-    let next = try director.startWithState()
+    let next = try stage.startWithState()
     #expect(next.count("Restored 3 association(s)") == 1)
     #expect(try next.stop() == 0)
-    #expect(try director.contents() == ["associations", "servers.cfg"])
+    #expect(try stage.contents() == ["associations", "servers.cfg"])
   }
 
   @Test func fullDisk() throws {
-    let director = try Director()
-    let network = director.network
-    let disk = director.path("disk")
+    let stage = try Stage()
+    let network = stage.network
+    let disk = stage.path("disk")
     try need(["mkdir", disk])
     try need(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk])
     defer { _ = try? need(["umount", "--lazy", disk]) }
@@ -258,7 +256,7 @@ import Testing
     let whole = StateFiles.bytes(clients: 50_000, servers: network.addresses([0, 1, 2]))
     try StateFiles.write(whole, to: state)
     let options = ["--state", state, "--state_interval", "1"]
-    let daemon = try director.start(options)
+    let daemon = try stage.start(options)
     try daemon.process.waitForLine(containing: "Restored 50000 association(s)")
     try daemon.process.waitForLine(containing: "Unable to save the associations")
     let clients = try network.newClients(3)
@@ -280,53 +278,53 @@ import Testing
     #expect(try daemon.stop() == 0)
     #expect(try StateFiles.read(state).count == 50_003)
     #expect(try FileManager.default.contentsOfDirectory(atPath: disk) == ["associations"])
-    let next = try director.start(options)
+    let next = try stage.start(options)
     #expect(network.servers(of: clients.reversed()) == servers.reversed())
     #expect(try next.stop() == 0)
   }
 
   /// The file under its own name is whole, whenever the daemon dies.
   @Test func killedWhileSaving() throws {
-    let director = try Director()
-    let network = director.network
+    let stage = try Stage()
+    let network = stage.network
     let count = 300_000
     let whole = StateFiles.bytes(clients: count, servers: network.addresses([0, 1, 2]))
-    try StateFiles.write(whole, to: director.state)
-    let sum = try StateFiles.read(director.state).sum
+    try StateFiles.write(whole, to: stage.state)
+    let sum = try StateFiles.read(stage.state).sum
     var seenHalf = 0
     for part in [1, 500_000, 1_500_000, 3_000_000] {
-      let daemon = try director.startWithState(["--state_interval", "1"])
+      let daemon = try stage.startWithState(["--state_interval", "1"])
       try daemon.process.waitForLine(containing: "Restored \(count) association(s)")
       // The kernel says how much of the new file is there.
       let came = waitUntil {
         var status = stat()
-        return stat(director.state + ".new", &status) == 0 && status.st_size >= part
+        return stat(stage.state + ".new", &status) == 0 && status.st_size >= part
       }
       #expect(came)
       _ = try daemon.stop(with: SIGKILL)
-      if FileManager.default.fileExists(atPath: director.state + ".new") { seenHalf += 1 }
-      let (found, foundSum) = try StateFiles.read(director.state)
+      if FileManager.default.fileExists(atPath: stage.state + ".new") { seenHalf += 1 }
+      let (found, foundSum) = try StateFiles.read(stage.state)
       #expect(found == count && foundSum == sum)
     }
     // What was half-written is not in the way.
     #expect(seenHalf > 0)
-    let daemon = try director.startWithState()
+    let daemon = try stage.startWithState()
     try daemon.process.waitForLine(containing: "Restored \(count) association(s)")
     #expect(try daemon.stop() == 0)
-    #expect(try StateFiles.read(director.state) == (count, sum))
-    #expect(try director.contents() == ["associations", "servers.cfg"])
+    #expect(try StateFiles.read(stage.state) == (count, sum))
+    #expect(try stage.contents() == ["associations", "servers.cfg"])
   }
 
-  @Test(arguments: Family.allCases)
-  func aMillionAssociations(_ family: Family) throws {
-    let director = try Director(family)
-    let network = director.network
+  @Test(arguments: AddressFamily.allCases)
+  func aMillionAssociations(_ family: AddressFamily) throws {
+    let stage = try Stage(family)
+    let network = stage.network
     let count = 1_000_000
     let whole = StateFiles.bytes(
       clients: count, servers: network.addresses([0, 1, 2]), position: 2)
-    try StateFiles.write(whole, to: director.state)
-    let sum = try StateFiles.read(director.state).sum
-    let daemon = try director.startWithState(["--state_interval", "2"])
+    try StateFiles.write(whole, to: stage.state)
+    let sum = try StateFiles.read(stage.state).sum
+    let daemon = try stage.startWithState(["--state_interval", "2"])
     try daemon.process.waitForLine(containing: "Restored \(count) association(s)")
     // Whoever waits for it sees how far it is.
     let shown = daemon.notifications.assignments.filter { $0.hasSuffix("associations restored") }
@@ -336,17 +334,17 @@ import Testing
     let clients = try network.newClients(3)
     #expect(network.servers(of: clients) == ["srv3", "srv1", "srv2"])
     // Saved while it serves.
-    #expect(waitUntil { (try? StateFiles.read(director.state).count) == count + 3 })
+    #expect(waitUntil { (try? StateFiles.read(stage.state).count) == count + 3 })
     #expect(network.servers(of: clients) == ["srv3", "srv1", "srv2"])
     #expect(try daemon.stop() == 0)
     #expect(daemon.errors == [])
     // All the same clients, and three more.
-    let (found, foundSum) = try StateFiles.read(director.state)
+    let (found, foundSum) = try StateFiles.read(stage.state)
     #expect(found == count + 3 && foundSum != sum)
-    let again = try director.startWithState()
+    let again = try stage.startWithState()
     try again.process.waitForLine(containing: "Restored \(count + 3) association(s)")
     #expect(network.servers(of: clients) == ["srv3", "srv1", "srv2"])
     #expect(try again.stop() == 0)
-    #expect(try StateFiles.read(director.state) == (found, foundSum))
+    #expect(try StateFiles.read(stage.state) == (found, foundSum))
   }
 }

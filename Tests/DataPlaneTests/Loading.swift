@@ -6,8 +6,6 @@ import TestSupport
 
 @testable import DataPlane
 
-typealias AddressFamily = LoadBalancing.AddressFamily
-
 extension Configuration {
   static let fewPorts: [UInt16] = [5683, 5684]
   static let manyPorts: [UInt16] = Array(7001...7064)

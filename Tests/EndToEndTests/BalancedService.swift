@@ -1,17 +1,20 @@
 // What most tests here start from: a network, real servers that say who they are, and ulb in front.
 import Foundation
+import LoadBalancing
 import TestSupport
 import Testing
 
 /// Real servers behind a running ulb. They are called srv1, srv2 and so on.
 final class BalancedService {
-  static let port: UInt16 = 5683
+  static let port = Network.port
 
-  let family: AddressFamily
-  let topology: Topology
-  let servers: [UDPEchoServer]
+  let network: Network
   let configFile: ConfigFile?
   let daemon: Daemon
+
+  var family: AddressFamily { network.family }
+  var topology: Topology { network.topology }
+  var servers: [UDPEchoServer] { network.servers }
 
   /// - Parameters:
   ///   - servers: how many real servers there are.
@@ -22,19 +25,12 @@ final class BalancedService {
     _ family: AddressFamily = .ipv4, servers count: Int = 3, listed: [Int]? = nil,
     usingFile: Bool = false, options: [String] = [], checksum: Bool = true
   ) throws {
-    self.family = family
-    topology = try Topology(realServers: count)
-    let topology = topology
-    servers = try (0..<count).map { number in
-      try UDPEchoServer(
-        named: "srv\(number + 1)", in: topology.realServers[number],
-        address: Topology.realServer(number, family), port: Self.port, checksum: checksum)
-    }
-    let addresses = (listed ?? Array(0..<count)).map { Topology.realServer($0, family) }
+    network = try Network(Topology(realServers: count), family, checksum: checksum)
+    let addresses = network.addresses(listed ?? Array(0..<count))
     configFile = usingFile ? try ConfigFile(addresses) : nil
     daemon = try Daemon.start(
       Self.arguments(family, servers: addresses, file: configFile) + options,
-      in: topology.director)
+      in: network.topology.director)
   }
 
   /// ulb's command line for the network's director.
@@ -46,15 +42,12 @@ final class BalancedService {
     return ["lb0", "-vs", Topology.virtualServer(family)] + real + ["-p"] + ports.map(String.init)
   }
 
-  var virtualServer: Endpoint { Endpoint(Topology.virtualServer(family), Self.port) }
+  var virtualServer: Endpoint { network.virtualServer }
 
   func address(ofServer number: Int) -> String { Topology.realServer(number, family) }
 
-  /// A client that no association is known of.
   func newClient(checksum: Bool = true) throws -> UDPSocket {
-    try UDPSocket(
-      in: topology.client, address: Topology.clientAddress(family),
-      port: topology.unusedClientPort(), checksum: checksum)
+    try network.newClient(checksum: checksum)
   }
 
   /// Sends a datagram to the virtual server and says who answered.

@@ -1,5 +1,6 @@
 // Plain sockets through ulb: who is sent where, who stays, and what is none of ulb's business.
 import Foundation
+import LoadBalancing
 import TestSupport
 import Testing
 
@@ -24,7 +25,7 @@ import Testing
     let client = try service.newClient()
     try service.servers[2].send("news", to: client.endpoint)
     let news = try client.receive()
-    #expect(news == Datagram(payload: "news", source: service.virtualServer))
+    #expect(news == ReceivedDatagram(payload: "news", source: service.virtualServer))
 
     // Round robin would have said srv1, and does for the next client.
     #expect(try service.server(answering: client) == "srv3")
@@ -53,7 +54,7 @@ import Testing
       let local = try UDPEchoServer(
         named: "director", in: topology.director, address: address, port: 7)
       let answer = try service.newClient().exchange("hello", with: local.endpoint)
-      #expect(answer == Datagram(payload: "director:hello", source: local.endpoint))
+      #expect(answer == ReceivedDatagram(payload: "director:hello", source: local.endpoint))
       #expect(try answersPing(address, from: topology.client))
       #expect(try acceptsTCP(address, listeningIn: topology.director, from: topology.client))
     }
@@ -72,7 +73,7 @@ import Testing
       port: 7)
     let client = try service.newClient()
     try other.send("hello", to: client.endpoint)
-    #expect(try client.receive() == Datagram(payload: "hello", source: other.endpoint))
+    #expect(try client.receive() == ReceivedDatagram(payload: "hello", source: other.endpoint))
     #expect(try answersPing(Topology.clientAddress(family), from: service.topology.realServers[0]))
     // It made no association either.
     #expect(try service.serversOfNewClients(2) == ["srv1", "srv2"])

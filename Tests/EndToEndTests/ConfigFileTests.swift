@@ -1,5 +1,6 @@
 // The config file changes, or breaks, while clients are being served.
 import Foundation
+import LoadBalancing
 import TestSupport
 import Testing
 

@@ -1,5 +1,6 @@
 // What ulb tells of packets: ulb.py's lines, one JSON object a line, and libbcc's debug output.
 import Foundation
+import LoadBalancing
 import TestSupport
 import Testing
 

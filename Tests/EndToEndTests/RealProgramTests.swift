@@ -1,5 +1,6 @@
 // Programs that people run behind ulb: CoAP, CoAP over DTLS with pre-shared keys, and DNS.
 import Foundation
+import LoadBalancing
 import TestSupport
 import Testing
 

@@ -60,7 +60,7 @@ import Testing
     let client = try UDPSocket(in: topology.client, address: Topology.clientAddress(.ipv4))
     let virtualServer = Endpoint(Topology.virtualServer(.ipv4), BalancedService.port)
     let answer = try client.exchange("hello", with: virtualServer)
-    #expect(answer == Datagram(payload: "srv1:hello", source: virtualServer))
+    #expect(answer == ReceivedDatagram(payload: "srv1:hello", source: virtualServer))
     #expect(server.received.count == 1)
     #expect(try daemon.stop() == 0)
     #expect(try interface.xdpProgram() == nil)

@@ -1,5 +1,6 @@
 // ulb ends while clients are being served: nothing of it stays behind.
 import Foundation
+import LoadBalancing
 import TestSupport
 import Testing
 

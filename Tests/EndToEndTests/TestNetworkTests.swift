@@ -1,5 +1,6 @@
 // The test network itself, without ulb: what the other tests take for granted holds.
 import Foundation
+import LoadBalancing
 import TestSupport
 import Testing
 
@@ -16,8 +17,8 @@ import Testing
       named: "srv1", in: topology.realServers[0], address: Topology.realServer(0, family), port: 9)
     let client = try UDPSocket(in: topology.client, address: Topology.clientAddress(family))
     let answer = try client.exchange("hello", with: server.endpoint)
-    #expect(answer == Datagram(payload: "srv1:hello", source: server.endpoint))
-    #expect(server.received == [Datagram(payload: "hello", source: client.endpoint)])
+    #expect(answer == ReceivedDatagram(payload: "srv1:hello", source: server.endpoint))
+    #expect(server.received == [ReceivedDatagram(payload: "hello", source: client.endpoint)])
   }
 
   @Test func passProgramComesAndGoes() throws {

@@ -15,7 +15,7 @@ struct AssociationTableTests {
       for client in 0..<10 {
         let isNew = try director.association(of: client) == nil
         #expect(isNew)
-        #expect(try director.server(of: client) == director.network.server(1 + client % 3))
+        #expect(try director.server(of: client) == director.addresses.server(1 + client % 3))
         let newest = Set(max(0, client - capacity + 1)...client)
         #expect(try director.associated(0...client) == newest)
       }
@@ -64,14 +64,14 @@ struct AssociationTableTests {
   @Test("what servers send keeps their clients as well", arguments: AddressFamily.allCases)
   func recentlyUsedByServer(family: AddressFamily) throws {
     let director = try Director(family, servers: nil, maxAssociations: 1024)
-    let network = director.network
+    let addresses = director.addresses
     try onOneCPU {
-      #expect(try director.server(of: 0) == network.server(1))
-      let reply = network.reply(server: 1, client: 0)
+      #expect(try director.server(of: 0) == addresses.server(1))
+      let reply = addresses.reply(server: 1, client: 0)
       for client in 1..<4000 {
         _ = try director.server(of: client)
         if client % 50 == 0 {
-          #expect(try director.run(reply) == .send(reply.sent(from: network.virtualServer)))
+          #expect(try director.run(reply) == .send(reply.sent(from: addresses.virtualServer)))
         }
       }
       #expect(try director.associated([0, 1]) == [0])
@@ -82,19 +82,19 @@ struct AssociationTableTests {
   func rewrittenInPlace(family: AddressFamily) throws {
     let capacity = 256
     let director = try Director(family, maxAssociations: UInt32(capacity))
-    let network = director.network
+    let addresses = director.addresses
     try onOneCPU {
       for client in 0..<capacity { _ = try director.server(of: client) }
       let before = try director.associated(0..<capacity)
       #expect(before.count == capacity)
-      try director.dataPlane.apply([7, 8].map(network.server))
+      try director.dataPlane.apply([7, 8].map(addresses.server))
       // The newest alone, by clients and by a server that writes first: the oldest would have to go.
       for client in capacity - 8..<capacity - 4 {
-        #expect(try director.server(of: client) == network.server(client % 2 == 0 ? 8 : 7))
+        #expect(try director.server(of: client) == addresses.server(client % 2 == 0 ? 8 : 7))
       }
       for client in capacity - 4..<capacity {
-        let reply = network.reply(server: 7, client: client)
-        #expect(try director.run(reply) == .send(reply.sent(from: network.virtualServer)))
+        let reply = addresses.reply(server: 7, client: client)
+        #expect(try director.run(reply) == .send(reply.sent(from: addresses.virtualServer)))
       }
       #expect(try director.associated(0..<capacity) == before)
       // A new one takes a place, as ever.
@@ -106,15 +106,15 @@ struct AssociationTableTests {
   @Test("what is dropped or passed creates no association", arguments: AddressFamily.allCases)
   func notCreated(family: AddressFamily) throws {
     let director = try Director(family)
-    let network = director.network
-    let stranger = Case.changed(network.reply(server: 1, client: 0)) {
-      $0.source = network.stranger
+    let addresses = director.addresses
+    let stranger = Case.changed(addresses.reply(server: 1, client: 0)) {
+      $0.source = addresses.stranger
     }
     let frames = [
-      network.request(client: 0, lifetime: 1), network.request(client: 0, lifetime: 0),
-      network.request(client: 0, port: 53), network.reply(server: 1, client: 0, lifetime: 1),
-      network.reply(server: 1, client: 0, lifetime: 0), stranger,
-      network.reply(server: 1, client: 0, port: 53),
+      addresses.request(client: 0, lifetime: 1), addresses.request(client: 0, lifetime: 0),
+      addresses.request(client: 0, port: 53), addresses.reply(server: 1, client: 0, lifetime: 1),
+      addresses.reply(server: 1, client: 0, lifetime: 0), stranger,
+      addresses.reply(server: 1, client: 0, port: 53),
     ]
     for frame in frames { #expect(try director.run(frame).verdict != .send) }
     try director.dataPlane.apply([])

@@ -8,9 +8,9 @@ struct ChecksumTests {
   @Test("right for every identification")
   func everyIdentification() throws {
     let director = try Director(.ipv4)
-    let network = director.network
-    let before = network.request(client: 0)
-    let after = before.sent(to: network.server(1))
+    let addresses = director.addresses
+    let before = addresses.request(client: 0)
+    let after = before.sent(to: addresses.server(1))
     func frame(_ datagram: Datagram) -> (_ identification: UInt16) -> [UInt8] {
       var bytes = Case.changed(datagram) { $0.identification = 0 }.bytes
       let start = Datagram.ethernetSize

@@ -7,14 +7,14 @@ struct ClientTests {
   @Test("everyone who can be answered becomes one", arguments: AddressFamily.allCases)
   func answerable(family: AddressFamily) throws {
     let director = try Director(family, level: .trace)
-    let network = director.network
-    var requests = ClientAddress.answerable(network).map { address in
-      Case.changed(network.request(client: 0)) { $0.source = address }
+    let addresses = director.addresses
+    var requests = ClientAddress.answerable(addresses).map { address in
+      Case.changed(addresses.request(client: 0)) { $0.source = address }
     }
-    requests += [1, 65535].map { network.request(client: 0, clientPort: $0) }
-    requests.append(Case.changed(network.request(client: 0)) { $0.source = network.server(3) })
+    requests += [1, 65535].map { addresses.request(client: 0, clientPort: $0) }
+    requests.append(Case.changed(addresses.request(client: 0)) { $0.source = addresses.server(3) })
     for (index, request) in requests.enumerated() {
-      let server = network.server(1 + index % 3)
+      let server = addresses.server(1 + index % 3)
       try director.expect(
         .sent("from \(request.source)", .ingressNewNAT, request, to: server))
       try director.expect(
@@ -25,11 +25,11 @@ struct ClientTests {
   @Test("a real server may write to everyone who can answer", arguments: AddressFamily.allCases)
   func serverInitiated(family: AddressFamily) throws {
     let director = try Director(family, level: .trace)
-    let network = director.network
-    for address in ClientAddress.answerable(network) {
-      let reply = Case.changed(network.reply(server: 2, client: 0)) { $0.destination = address }
+    let addresses = director.addresses
+    for address in ClientAddress.answerable(addresses) {
+      let reply = Case.changed(addresses.reply(server: 2, client: 0)) { $0.destination = address }
       try director.expect(
-        .sent("to \(address)", .egressNewNAT, reply, from: network.virtualServer))
+        .sent("to \(address)", .egressNewNAT, reply, from: addresses.virtualServer))
     }
   }
 
@@ -38,22 +38,22 @@ struct ClientTests {
     "who is known is asked for nothing, until the server goes", arguments: AddressFamily.allCases)
   func known(family: AddressFamily) throws {
     let director = try Director(family, level: .trace)
-    let network = director.network
-    #expect(try director.server(of: 0) == network.server(1))
+    let addresses = director.addresses
+    #expect(try director.server(of: 0) == addresses.server(1))
     _ = director.events()
     let word = try #require(try director.association(of: 0))
-    for address in ClientAddress.unanswerable(network) {
-      let request = Case.changed(network.request(client: 0)) { $0.source = address }
-      let reply = Case.changed(network.reply(server: 1, client: 0)) { $0.destination = address }
-      try director.dataPlane.apply(network.servers(1..<4))
+    for address in ClientAddress.unanswerable(addresses) {
+      let request = Case.changed(addresses.request(client: 0)) { $0.source = address }
+      let reply = Case.changed(addresses.reply(server: 1, client: 0)) { $0.destination = address }
+      try director.dataPlane.apply(addresses.servers(1..<4))
       try director.setAssociation(ofSourceOf: request, word)
-      try director.expect(.sent("\(address)", .ingressReusedNAT, request, to: network.server(1)))
+      try director.expect(.sent("\(address)", .ingressReusedNAT, request, to: addresses.server(1)))
       try director.expect(
-        .sent("\(address)", .egressReusedNAT, reply, from: network.virtualServer))
-      try director.dataPlane.apply(network.servers(2..<4))
+        .sent("\(address)", .egressReusedNAT, reply, from: addresses.virtualServer))
+      try director.dataPlane.apply(addresses.servers(2..<4))
       try director.expect(
         Case(name: "\(address)", event: .invalidClient, verdict: .drop, datagram: request))
-      let other = Case.changed(reply) { $0.source = network.server(2) }
+      let other = Case.changed(reply) { $0.source = addresses.server(2) }
       try director.expect(
         Case(name: "\(address)", event: .unhandledTraffic, verdict: .pass, datagram: other))
     }
@@ -63,28 +63,28 @@ struct ClientTests {
   @Test("every bit of an address counts", arguments: AddressFamily.allCases)
   func everyBit(family: AddressFamily) throws {
     let director = try Director(family, level: .trace)
-    let network = director.network
-    #expect(try director.server(of: 0) == network.server(1))
+    let addresses = director.addresses
+    #expect(try director.server(of: 0) == addresses.server(1))
     _ = director.events()
-    for address in ClientAddress.neighbours(of: network.virtualServer) {
-      let request = Case.changed(network.request(client: 0)) { $0.destination = address }
+    for address in ClientAddress.neighbours(of: addresses.virtualServer) {
+      let request = Case.changed(addresses.request(client: 0)) { $0.destination = address }
       try director.expect(
         Case(name: "to \(address)", event: .unhandledTraffic, verdict: .pass, datagram: request))
     }
-    for address in ClientAddress.neighbours(of: network.server(1)) {
-      let reply = Case.changed(network.reply(server: 1, client: 0)) { $0.source = address }
+    for address in ClientAddress.neighbours(of: addresses.server(1)) {
+      let reply = Case.changed(addresses.reply(server: 1, client: 0)) { $0.source = address }
       // Two of the neighbours may be real servers themselves.
-      let isServer = network.servers(1..<4).contains(address)
+      let isServer = addresses.servers(1..<4).contains(address)
       try director.expect(
         Case(
           name: "from \(address)", event: isServer ? .egressNotAuthorized : .unhandledTraffic,
           verdict: isServer ? .drop : .pass, datagram: reply))
     }
-    for address in ClientAddress.neighbours(of: network.client(0)) {
-      let reply = Case.changed(network.reply(server: 2, client: 0)) { $0.destination = address }
+    for address in ClientAddress.neighbours(of: addresses.client(0)) {
+      let reply = Case.changed(addresses.reply(server: 2, client: 0)) { $0.destination = address }
       try director.expect(
-        .sent("to \(address)", .egressNewNAT, reply, from: network.virtualServer))
+        .sent("to \(address)", .egressNewNAT, reply, from: addresses.virtualServer))
     }
-    #expect(try director.server(of: 0) == network.server(1))
+    #expect(try director.server(of: 0) == addresses.server(1))
   }
 }

@@ -13,7 +13,7 @@ struct ConcurrencyTests {
     let count = 4000
     let director = try Director(family, maxAssociations: 65536)
     let program = director.dataPlane.program
-    let frames = (0..<count).map { director.network.request(client: $0).bytes }
+    let frames = (0..<count).map { director.addresses.request(client: $0).bytes }
     let meeting = Meeting(of: 2)
     let work = {
       try frames.indices.map { index in
@@ -26,7 +26,7 @@ struct ConcurrencyTests {
     let servers = outcomes[0].map { $0.destination(family) }
     #expect(try director.servers(of: 0..<count) == servers)
     // All have their share: a client takes one turn, or two where both CPUs took one for it.
-    for server in director.network.servers(1..<4) {
+    for server in director.addresses.servers(1..<4) {
       #expect(servers.count { $0 == server } > count / 6)
     }
   }
@@ -36,10 +36,10 @@ struct ConcurrencyTests {
     try #require(usableCPUs.count >= 2, "this test needs two CPUs")
     let count = 4000
     let director = try Director(family, maxAssociations: 65536)
-    let network = director.network
+    let addresses = director.addresses
     let program = director.dataPlane.program
-    let requests = (0..<count).map { network.request(client: $0).bytes }
-    let replies = (0..<count).map { network.reply(server: 2, client: $0) }
+    let requests = (0..<count).map { addresses.request(client: $0).bytes }
+    let replies = (0..<count).map { addresses.reply(server: 2, client: $0) }
     let replyFrames = replies.map(\.bytes)
     let meeting = Meeting(of: 2)
     func work(_ frames: [[UInt8]]) -> () throws -> [Director.Outcome] {
@@ -54,22 +54,22 @@ struct ConcurrencyTests {
       Array(usableCPUs.prefix(2)), [work(requests), work(replyFrames)])
     for (index, reply) in replies.enumerated() {
       let given = outcomes[0][index].destination(family)
-      let isItsClient = given == network.server(2)
+      let isItsClient = given == addresses.server(2)
       #expect(
         outcomes[1][index]
-          == (isItsClient ? .send(reply.sent(from: network.virtualServer)) : .drop(reply)),
+          == (isItsClient ? .send(reply.sent(from: addresses.virtualServer)) : .drop(reply)),
         "client \(index)")
     }
   }
 
   @Test("no packet sees half of a list", arguments: AddressFamily.allCases)
   func wholeLists(family: AddressFamily) throws {
-    let network = Network(family: family)
+    let addresses = Addresses(family: family)
     // One server is in both lists, at different places.
-    let stable = network.server(500)
+    let stable = addresses.server(500)
     let lists = [
-      network.servers(1..<40) + [stable],
-      [stable] + network.servers(101..<161),
+      addresses.servers(1..<40) + [stable],
+      [stable] + addresses.servers(101..<161),
     ]
     let sets = lists.map { Set($0) }
     let director = try Director(
@@ -77,10 +77,10 @@ struct ConcurrencyTests {
     let dataPlane = director.dataPlane
     let program = dataPlane.program
     let known = try (0..<80).map { ($0, try director.server(of: $0)) }
-    let faithful = known.filter { $0.1 == stable }.map { network.request(client: $0.0).bytes }
+    let faithful = known.filter { $0.1 == stable }.map { addresses.request(client: $0.0).bytes }
     #expect(faithful.count == 2)
-    let others = (0..<20).map { network.request(client: $0).bytes }
-    let newcomers = (1000..<21000).map { network.request(client: $0).bytes }
+    let others = (0..<20).map { addresses.request(client: $0).bytes }
+    let newcomers = (1000..<21000).map { addresses.request(client: $0).bytes }
 
     // Odd while a list is being applied; half of it tells which is in force.
     let epoch = Atomic<Int>(0)

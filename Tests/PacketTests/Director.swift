@@ -4,16 +4,13 @@ import DataPlane
 import LoadBalancing
 import TestSupport
 
-/// The domain's, as all of these tests mean it.
-typealias AddressFamily = LoadBalancing.AddressFamily
-
 /// What an XDP program answers (`enum xdp_action`).
 enum Verdict: UInt32 {
   case aborted, drop, pass, send
 }
 
 /// The addresses of a test, of one family.
-struct Network {
+struct Addresses {
   let family: AddressFamily
   static let ports: [UInt16] = [5683, 5684]
 
@@ -56,21 +53,21 @@ struct Network {
 
 /// A loaded program with its tables, attached to nothing.
 final class Director {
-  let network: Network
+  let addresses: Addresses
   let dataPlane: DataPlane
   let level: LogLevel
 
   /// - Parameter virtualServer: the network's own where none is given.
   init(
     _ family: AddressFamily, servers: [IPAddress]? = nil, level: LogLevel = .error,
-    virtualServer: IPAddress? = nil, ports: [UInt16] = Network.ports, maxServers: UInt32 = 32,
+    virtualServer: IPAddress? = nil, ports: [UInt16] = Addresses.ports, maxServers: UInt32 = 32,
     maxAssociations: UInt32 = 4096
   ) throws {
-    network = Network(family: family)
+    addresses = Addresses(family: family)
     self.level = level
     let configuration = Configuration(
-      interface: "none", virtualServer: virtualServer ?? network.virtualServer,
-      realServers: servers ?? network.servers(1..<4), ports: ports
+      interface: "none", virtualServer: virtualServer ?? addresses.virtualServer,
+      realServers: servers ?? addresses.servers(1..<4), ports: ports
     ) {
       $0.logLevel = level
       $0.maxPorts = UInt32(max(16, ports.count))
@@ -82,8 +79,8 @@ final class Director {
   }
 
   /// The director that a data plane makes of it.
-  init(_ network: Network, _ dataPlane: DataPlane) {
-    self.network = network
+  init(_ addresses: Addresses, _ dataPlane: DataPlane) {
+    self.addresses = addresses
     self.dataPlane = dataPlane
     level = dataPlane.configuration.logLevel
   }
@@ -120,7 +117,7 @@ final class Director {
 
   /// The real server that a client's datagram is sent to; nil if it is not sent.
   func server(of client: Int) throws -> IPAddress? {
-    try run(network.request(client: client)).destination(network.family)
+    try run(addresses.request(client: client)).destination(addresses.family)
   }
 
   /// The real servers that some clients' datagrams are sent to, in that order.
@@ -142,9 +139,9 @@ final class Director {
 
   /// The association of a client as the table holds it.
   func association(of client: Int) throws -> UInt64? {
-    let request = network.request(client: client)
+    let request = addresses.request(client: client)
     let table = dataPlane.tables.associations
-    switch network.family {
+    switch addresses.family {
     case .ipv4: return try table.lookup(KeyV4(sourceOf: request))
     case .ipv6: return try table.lookup(KeyV6(sourceOf: request))
     }
@@ -153,7 +150,7 @@ final class Director {
   /// Puts an association into the table, for whoever sends a datagram.
   func setAssociation(ofSourceOf datagram: Datagram, _ word: UInt64) throws {
     let table = dataPlane.tables.associations
-    switch network.family {
+    switch addresses.family {
     case .ipv4: try table.update(KeyV4(sourceOf: datagram), word)
     case .ipv6: try table.update(KeyV6(sourceOf: datagram), word)
     }

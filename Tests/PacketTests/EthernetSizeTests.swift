@@ -21,7 +21,7 @@ struct EthernetSizeTests {
     for size in 1..<Datagram.ethernetSize {
       let row = Case(
         name: "\(size) octets", event: .invalidEthernetSize, verdict: .drop,
-        datagram: director.network.request(client: 1), known: .nothing)
+        datagram: director.addresses.request(client: 1), known: .nothing)
       #expect(try !tun.isReceived(Array(packet.prefix(size))), "\(row.name)")
       let isCompiledIn = row.event.level >= level
       #expect(director.events() == (isCompiledIn ? [row.record] : []), "\(row.name)")

@@ -19,13 +19,13 @@ struct SeededNumbers: RandomNumberGenerator {
 
 /// Makes frames that are near to what ulb forwards, and wrong in one or two things.
 private struct HostileFrames {
-  let network: Network
+  let addresses: Addresses
   var numbers: SeededNumbers
 
   /// Addresses that no client can have, or that look like them.
   private var oddAddresses: [IPAddress] {
     let texts =
-      network.family == .ipv4
+      addresses.family == .ipv4
       ? [
         "0.0.0.0", "0.0.0.1", "126.255.255.255", "127.0.0.1", "127.255.255.255", "128.0.0.0",
         "223.255.255.255", "224.0.0.1", "239.255.255.255", "240.0.0.0", "255.255.255.254",
@@ -35,7 +35,7 @@ private struct HostileFrames {
         "::", "::1", "::2", "::ffff:10.2.0.1", "::fffe:a02:1", "::1:ffff:a02:1", "fe7f::1",
         "fe80::1", "febf::1", "fec0::1", "feff::1", "ff00::", "ff02::1", "0:0:0:1::", "::1:0:0:1",
       ]
-    return texts.map { IPAddress($0)! } + [network.virtualServer, network.stranger]
+    return texts.map { IPAddress($0)! } + [addresses.virtualServer, addresses.stranger]
   }
 
   private mutating func oneIn(_ count: Int) -> Bool {
@@ -52,8 +52,8 @@ private struct HostileFrames {
       oneIn(10) ? [0, 1, 5683, 65535].randomElement(using: &numbers)! : 40000
     var datagram =
       oneIn(2)
-      ? network.request(client: client, port: port, clientPort: clientPort, lifetime: lifetime)
-      : network.reply(
+      ? addresses.request(client: client, port: port, clientPort: clientPort, lifetime: lifetime)
+      : addresses.reply(
         server: server, client: client, port: port, clientPort: clientPort, lifetime: lifetime)
     datagram.payload = (0..<Int.random(in: 0...24, using: &numbers)).map { _ in
       UInt8.random(in: 0...255, using: &numbers)
@@ -66,7 +66,7 @@ private struct HostileFrames {
     if oneIn(12) {
       datagram.destinationMAC[0] = [0x01, 0x33, 0xff].randomElement(using: &numbers)!
     }
-    if network.family == .ipv4 {
+    if addresses.family == .ipv4 {
       if oneIn(20) { datagram.fragment = UInt16.random(in: 0...0xffff, using: &numbers) }
       if oneIn(20) { datagram.headerWords = UInt8.random(in: 0...15, using: &numbers) }
     }
@@ -77,16 +77,16 @@ private struct HostileFrames {
 
   private mutating func damage(_ bytes: inout [UInt8]) {
     let ip = Datagram.ethernetSize
-    let udp = ip + (network.family == .ipv4 ? 20 : 40)
+    let udp = ip + (addresses.family == .ipv4 ? 20 : 40)
     switch Int.random(in: 0..<16, using: &numbers) {
     case 0: bytes.removeLast(Int.random(in: 0...(bytes.count - ip), using: &numbers))
     case 1: bytes += [UInt8](repeating: 0, count: Int.random(in: 1...40, using: &numbers))
-    case 2, 3: moveLength(&bytes, at: network.family == .ipv4 ? ip + 2 : ip + 4)
+    case 2, 3: moveLength(&bytes, at: addresses.family == .ipv4 ? ip + 2 : ip + 4)
     case 4, 5: moveLength(&bytes, at: udp + 4)
     case 6: bytes[ip] = UInt8.random(in: 0...255, using: &numbers)
     case 7:
       // Wrong checksums, zeros among them.
-      let offset = network.family == .ipv4 && oneIn(2) ? ip + 10 : udp + 6
+      let offset = addresses.family == .ipv4 && oneIn(2) ? ip + 10 : udp + 6
       let value: UInt16 = oneIn(3) ? 0 : UInt16.random(in: 0...0xffff, using: &numbers)
       bytes.replaceSubrange(offset..<offset + 2, with: value.octets)
     case 8:
@@ -115,13 +115,13 @@ struct HostileFrameTests {
   @Test(arguments: AddressFamily.allCases, [1, 2, 3] as [UInt64])
   func programDecidesAsTheModelDoes(family: AddressFamily, seed: UInt64) throws {
     let director = try Director(family, level: .trace)
-    let network = director.network
-    var model = Model(network, servers: network.servers(1..<4))
-    var frames = HostileFrames(network: network, numbers: SeededNumbers(seed: seed))
+    let addresses = director.addresses
+    var model = Model(addresses, servers: addresses.servers(1..<4))
+    var frames = HostileFrames(addresses: addresses, numbers: SeededNumbers(seed: seed))
     let lists = [
-      network.servers(1..<4), network.servers(2..<6), [],
-      network.servers(1..<3) + [network.server(1)],
-      [network.server(5)],
+      addresses.servers(1..<4), addresses.servers(2..<6), [],
+      addresses.servers(1..<3) + [addresses.server(1)],
+      [addresses.server(5)],
     ]
     var seen: Set<Event> = []
     for number in 1...30_000 {

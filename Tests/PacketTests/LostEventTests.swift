@@ -9,7 +9,7 @@ struct LostEventTests {
     // The level at which the ring buffer is smallest, and a row that is an event there.
     let director = try Director(
       family, level: .error, virtualServer: .unspecified(family))
-    let datagram = director.network.request(client: 1)
+    let datagram = director.addresses.request(client: 1)
     let frame = datagram.bytes
     #expect(try director.dataPlane.lostEvents() == 0)
     for round in 0..<2 {
@@ -31,9 +31,9 @@ struct LostEventTests {
   @Test("translation goes on without a reader", arguments: AddressFamily.allCases)
   func forwarding(family: AddressFamily) throws {
     let director = try Director(family, level: .debug)
-    let datagram = director.network.request(client: 1)
+    let datagram = director.addresses.request(client: 1)
     let frame = datagram.bytes
-    let expected = datagram.sent(to: director.network.server(1)).bytes
+    let expected = datagram.sent(to: director.addresses.server(1)).bytes
     let sent = 60000
     var wrong = 0
     for _ in 0..<sent {
@@ -55,6 +55,6 @@ struct LostEventTests {
     for expected in [4, 4, 2, 0] {
       #expect(director.dataPlane.consumeEvents(limit: 4) { sources.append($0.source) } == expected)
     }
-    #expect(sources == (1...10).map(director.network.client))
+    #expect(sources == (1...10).map(director.addresses.client))
   }
 }

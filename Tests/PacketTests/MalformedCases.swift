@@ -47,9 +47,9 @@ struct Lengths {
 
 /// Addresses of clients.
 enum ClientAddress {
-  static func unanswerable(_ network: Network) -> [IPAddress] {
+  static func unanswerable(_ addresses: Addresses) -> [IPAddress] {
     let texts =
-      network.family == .ipv4
+      addresses.family == .ipv4
       ? [
         "0.0.0.0", "127.0.0.0", "127.0.0.1", "127.255.255.255", "224.0.0.0", "224.0.0.251",
         "239.255.255.255", "255.255.255.255",
@@ -63,9 +63,9 @@ enum ClientAddress {
   }
 
   /// The nearest to those that are not, and to the virtual server.
-  static func answerable(_ network: Network) -> [IPAddress] {
+  static func answerable(_ addresses: Addresses) -> [IPAddress] {
     let texts =
-      network.family == .ipv4
+      addresses.family == .ipv4
       ? [
         "0.0.0.1", "126.255.255.255", "128.0.0.0", "223.255.255.255", "240.0.0.0",
         "255.255.255.254",
@@ -77,7 +77,7 @@ enum ClientAddress {
         "0:0:1::ffff:a32:2", "0:1::ffff:a32:2", "1::ffff:a32:2",
       ]
     return texts.compactMap { IPAddress($0) }
-      + neighbours(of: network.virtualServer)
+      + neighbours(of: addresses.virtualServer)
   }
 
   /// Those that differ from it in one bit.
@@ -92,39 +92,41 @@ enum ClientAddress {
 
 extension Case {
   /// After ``traffic(_:)``, whose clients these know.
-  static func malformed(_ network: Network) -> [Case] {
-    lengths(network) + clients(network) + groups(network) + checksums(network) + [
+  static func malformed(_ addresses: Addresses) -> [Case] {
+    lengths(addresses) + clients(addresses) + groups(addresses) + checksums(addresses) + [
       // Nobody has taken a turn since client 5 was given the second.
       .sent(
-        "the next client", .ingressNewNAT, network.request(client: 6), to: network.server(3))
+        "the next client", .ingressNewNAT, addresses.request(client: 6), to: addresses.server(3))
     ]
   }
 
-  private static func lengths(_ network: Network) -> [Case] {
+  private static func lengths(_ addresses: Addresses) -> [Case] {
     var dropped: [(name: String, datagram: Datagram)] = [
-      ("new client", network.request(client: 50)),
-      ("new client, lifetime 1", network.request(client: 50, lifetime: 1)),
-      ("known client", network.request(client: 1)),
-      ("known client, lifetime 1", network.request(client: 1, lifetime: 1)),
-      ("invalid client", network.request(client: 50, clientPort: 0)),
-      ("reply", network.reply(server: 1, client: 1)),
-      ("reply, lifetime 1", network.reply(server: 1, client: 1, lifetime: 1)),
-      ("server-initiated", network.reply(server: 1, client: 50)),
+      ("new client", addresses.request(client: 50)),
+      ("new client, lifetime 1", addresses.request(client: 50, lifetime: 1)),
+      ("known client", addresses.request(client: 1)),
+      ("known client, lifetime 1", addresses.request(client: 1, lifetime: 1)),
+      ("invalid client", addresses.request(client: 50, clientPort: 0)),
+      ("reply", addresses.reply(server: 1, client: 1)),
+      ("reply, lifetime 1", addresses.reply(server: 1, client: 1, lifetime: 1)),
+      ("server-initiated", addresses.reply(server: 1, client: 50)),
       (
-        "server-initiated to an invalid client", network.reply(server: 1, client: 50, clientPort: 0)
+        "server-initiated to an invalid client",
+        addresses.reply(server: 1, client: 50, clientPort: 0)
       ),
-      ("another's client", network.reply(server: 2, client: 1)),
+      ("another's client", addresses.reply(server: 2, client: 1)),
     ]
     dropped += dropped.map { ("\($0.name), to a group", changed($0.datagram, toGroup)) }
     let passed: [(event: Event, datagram: Datagram)] = [
-      (.ingressNotHandledPort, network.request(client: 50, port: 53)),
-      (.egressNotHandledPort, network.reply(server: 1, client: 1, port: 53)),
+      (.ingressNotHandledPort, addresses.request(client: 50, port: 53)),
+      (.egressNotHandledPort, addresses.reply(server: 1, client: 1, port: 53)),
       (
-        .unhandledTraffic, changed(network.request(client: 1)) { $0.destination = network.stranger }
+        .unhandledTraffic,
+        changed(addresses.request(client: 1)) { $0.destination = addresses.stranger }
       ),
       (
         .unhandledTraffic,
-        changed(network.reply(server: 1, client: 1)) { $0.source = network.stranger }
+        changed(addresses.reply(server: 1, client: 1)) { $0.source = addresses.stranger }
       ),
     ]
     var cases: [Case] = []
@@ -151,28 +153,29 @@ extension Case {
       cases += [
         .sent(
           "known client, \(lengths)", .ingressReusedNAT,
-          lengths.applied(to: network.request(client: 1)), to: network.server(1)),
+          lengths.applied(to: addresses.request(client: 1)), to: addresses.server(1)),
         .sent(
           "reply, \(lengths)", .egressReusedNAT,
-          lengths.applied(to: network.reply(server: 1, client: 1)), from: network.virtualServer),
+          lengths.applied(to: addresses.reply(server: 1, client: 1)), from: addresses.virtualServer),
       ]
     }
     return cases
   }
 
-  private static func clients(_ network: Network) -> [Case] {
-    let request = network.request(client: 50)
-    let reply = network.reply(server: 1, client: 50)
-    var invalid = (ClientAddress.unanswerable(network) + [network.virtualServer]).map { address in
+  private static func clients(_ addresses: Addresses) -> [Case] {
+    let request = addresses.request(client: 50)
+    let reply = addresses.reply(server: 1, client: 50)
+    var invalid = (ClientAddress.unanswerable(addresses) + [addresses.virtualServer]).map {
+      address in
       changed(request) { $0.source = address }
     }
-    invalid += [network.virtualServer, network.client(1)].map { address in
+    invalid += [addresses.virtualServer, addresses.client(1)].map { address in
       changed(request) { ($0.source, $0.sourcePort) = (address, 0) }
     }
     // The worst of them: what a real server answers would come back for ever.
     invalid.append(
       changed(request) {
-        ($0.source, $0.sourcePort) = (network.virtualServer, $0.destinationPort)
+        ($0.source, $0.sourcePort) = (addresses.virtualServer, $0.destinationPort)
       })
     var cases = invalid.flatMap { datagram in
       [datagram, changed(datagram) { $0.lifetime = 1 }, changed(datagram, toGroup)].map {
@@ -181,7 +184,7 @@ extension Case {
           verdict: .drop, datagram: $0)
       }
     }
-    var unanswered = ClientAddress.unanswerable(network).map { address in
+    var unanswered = ClientAddress.unanswerable(addresses).map { address in
       changed(reply) { $0.destination = address }
     }
     unanswered.append(changed(reply) { $0.destinationPort = 0 })
@@ -196,10 +199,11 @@ extension Case {
   }
 
   /// Frames to a group, and packets of a version that their EtherType denies.
-  private static func groups(_ network: Network) -> [Case] {
+  private static func groups(_ addresses: Addresses) -> [Case] {
     let wouldBeSent = [
-      network.request(client: 1), network.request(client: 50), network.reply(server: 1, client: 1),
-      network.reply(server: 1, client: 50),
+      addresses.request(client: 1), addresses.request(client: 50),
+      addresses.reply(server: 1, client: 1),
+      addresses.reply(server: 1, client: 50),
     ]
     var cases: [Case] = []
     let groups: [[UInt8]] = [
@@ -214,7 +218,7 @@ extension Case {
             datagram: changed(datagram) { ($0.destinationMAC, $0.lifetime) = (group, lifetime) })
         }
         for version in 0...15 as ClosedRange<UInt8>
-        where version != (network.family == .ipv4 ? 4 : 6) {
+        where version != (addresses.family == .ipv4 ? 4 : 6) {
           cases.append(
             Case(
               name: "version \(version), lifetime \(lifetime)", event: .unhandledTraffic,
@@ -224,7 +228,7 @@ extension Case {
       }
     }
     // What a row drops is dropped, and what is nobody's is nobody's.
-    let other = network.reply(server: 2, client: 1)
+    let other = addresses.reply(server: 2, client: 1)
     for change in [toGroup, { $0.version = 5 }] {
       cases += [
         Case(
@@ -232,10 +236,10 @@ extension Case {
           datagram: changed(other, change)),
         Case(
           name: "to a group, lifetime 0", event: .lifetimeExpired, verdict: .drop,
-          datagram: changed(network.request(client: 1, lifetime: 0), change), known: .addresses),
+          datagram: changed(addresses.request(client: 1, lifetime: 0), change), known: .addresses),
         Case(
           name: "to a group, port not balanced", event: .ingressNotHandledPort, verdict: .pass,
-          datagram: changed(network.request(client: 1, port: 53), change)),
+          datagram: changed(addresses.request(client: 1, port: 53), change)),
       ]
     }
     // Bit 0 alone makes a group, of the first octet alone; and a source is no destination.
@@ -243,17 +247,17 @@ extension Case {
       cases.append(
         .sent(
           "to no group", .ingressReusedNAT,
-          changed(network.request(client: 1)) {
+          changed(addresses.request(client: 1)) {
             $0.destinationMAC = [to, 0xff, 0xff, 0xff, 0xff, 0xff]
             $0.sourceMAC[0] = from
-          }, to: network.server(1)))
+          }, to: addresses.server(1)))
     }
     return cases
   }
 
-  private static func checksums(_ network: Network) -> [Case] {
-    let request = network.request(client: 1)
-    let reply = network.reply(server: 1, client: 1)
+  private static func checksums(_ addresses: Addresses) -> [Case] {
+    let request = addresses.request(client: 1)
+    let reply = addresses.reply(server: 1, client: 1)
     var changes: [(inout Datagram) -> Void] = [{ $0.checksum = .none }]
     for difference in [1, 0x100, 0x7fff, 0xfffe] as [UInt16] {
       changes.append { $0.checksum = .wrong(by: difference) }
@@ -263,10 +267,10 @@ extension Case {
       [
         Case.sent(
           "checksum none or wrong", .ingressReusedNAT, changed(request, change),
-          to: network.server(1)),
+          to: addresses.server(1)),
         .sent(
           "checksum none or wrong", .egressReusedNAT, changed(reply, change),
-          from: network.virtualServer),
+          from: addresses.virtualServer),
       ]
     }
   }

@@ -4,7 +4,7 @@ import LoadBalancing
 
 /// A director on paper: one virtual server, its list and its associations.
 struct Model {
-  let network: Network
+  let addresses: Addresses
   /// The list in service; an address that stands there twice has two turns.
   var servers: [IPAddress]
   private var nextTurn = 0
@@ -21,12 +21,12 @@ struct Model {
     let record: EventRecord
   }
 
-  init(_ network: Network, servers: [IPAddress]) {
-    (self.network, self.servers) = (network, servers)
+  init(_ addresses: Addresses, servers: [IPAddress]) {
+    (self.addresses, self.servers) = (addresses, servers)
   }
 
   mutating func decide(_ bytes: [UInt8]) -> Decision {
-    let frame = Frame(bytes, network.family)
+    let frame = Frame(bytes, addresses.family)
     let (event, rewriting) = decide(frame)
     switch rewriting {
     case nil:
@@ -66,11 +66,11 @@ struct Model {
     if frame.family == .ipv4, frame.isFragment { return (.fragmentedIPPacket, nil) }
     if frame.lifetime == 0 { return (.lifetimeExpired, nil) }
     if frame.bytes.count < frame.ipEnd + 8 { return (.invalidUDPSize, nil) }
-    return frame.destination == network.virtualServer ? ingress(frame) : egress(frame)
+    return frame.destination == addresses.virtualServer ? ingress(frame) : egress(frame)
   }
 
   private mutating func ingress(_ frame: Frame) -> (Event, Rewriting?) {
-    if !Network.ports.contains(frame.destinationPort) { return (.ingressNotHandledPort, nil) }
+    if !Addresses.ports.contains(frame.destinationPort) { return (.ingressNotHandledPort, nil) }
     if frame.hasContradictingLengths { return (.invalidUDPSize, nil) }
     let client = Client(address: frame.source, port: frame.sourcePort)
     let known = associations[client].flatMap { servers.contains($0) ? $0 : nil }
@@ -88,7 +88,7 @@ struct Model {
 
   private mutating func egress(_ frame: Frame) -> (Event, Rewriting?) {
     guard servers.contains(frame.source) else { return (.unhandledTraffic, nil) }
-    if !Network.ports.contains(frame.sourcePort) { return (.egressNotHandledPort, nil) }
+    if !Addresses.ports.contains(frame.sourcePort) { return (.egressNotHandledPort, nil) }
     if frame.hasContradictingLengths { return (.invalidUDPSize, nil) }
     let client = Client(address: frame.destination, port: frame.destinationPort)
     let known = associations[client].flatMap { servers.contains($0) ? $0 : nil }
@@ -97,7 +97,7 @@ struct Model {
     if let event = whyNotSent(frame) { return (event, nil) }
     associations[client] = frame.source
     return (
-      known == nil ? .egressNewNAT : .egressReusedNAT, .source(network.virtualServer)
+      known == nil ? .egressNewNAT : .egressReusedNAT, .source(addresses.virtualServer)
     )
   }
 
@@ -108,7 +108,7 @@ struct Model {
   }
 
   private func isAnswerable(_ client: Client) -> Bool {
-    guard client.port != 0, client.address != network.virtualServer else { return false }
+    guard client.port != 0, client.address != addresses.virtualServer else { return false }
     let octets = client.address.octets
     switch client.address.family {
     case .ipv4:

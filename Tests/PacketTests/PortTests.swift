@@ -15,7 +15,7 @@ struct PortTests {
   @Test("exactly those of the list", arguments: AddressFamily.allCases, lists)
   func balanced(family: AddressFamily, ports: [UInt16]) throws {
     let director = try Director(family, ports: ports)
-    let network = director.network
+    let addresses = director.addresses
     let balanced = Set(ports)
     var tried = balanced
     for port in ports {
@@ -23,13 +23,13 @@ struct PortTests {
     }
     tried.formUnion([0, 1, 2, 53, 65534, 65535])
     for port in tried {
-      let request = network.request(client: 1, port: port)
-      let sent = request.sent(to: network.server(1))
+      let request = addresses.request(client: 1, port: port)
+      let sent = request.sent(to: addresses.server(1))
       #expect(
         try director.run(request) == (balanced.contains(port) ? .send(sent) : .pass(request)),
         "to port \(port)")
-      let reply = network.reply(server: 1, client: 1, port: port)
-      let back = reply.sent(from: network.virtualServer)
+      let reply = addresses.reply(server: 1, client: 1, port: port)
+      let back = reply.sent(from: addresses.virtualServer)
       #expect(
         try director.run(reply) == (balanced.contains(port) ? .send(back) : .pass(reply)),
         "from port \(port)")
@@ -39,10 +39,10 @@ struct PortTests {
   @Test("each of 65,535 ports", arguments: AddressFamily.allCases)
   func all(family: AddressFamily) throws {
     let director = try Director(family, ports: Array(1...65535))
-    let request = director.network.request(client: 1, port: 0)
+    let request = director.addresses.request(client: 1, port: 0)
     #expect(try director.run(request) == .pass(request))
     for port in stride(from: 1, through: 65535, by: 97) {
-      let request = director.network.request(client: 1, port: UInt16(port))
+      let request = director.addresses.request(client: 1, port: UInt16(port))
       #expect(try director.run(request).verdict == .send, "port \(port)")
     }
   }

@@ -13,10 +13,10 @@ struct RefusedInsertTests {
   private struct FullDirector {
     let program: Program
     let events: RingBuffer
-    let network: Network
+    let addresses: Addresses
 
     init(over director: Director) throws {
-      network = director.network
+      addresses = director.addresses
       let source = try Renderer.source(
         for: director.dataPlane.configuration, createdAssociations: 1
       ).replacing("\"lru_hash\"", with: "\"hash\"")
@@ -36,7 +36,7 @@ struct RefusedInsertTests {
         Director.Outcome(try program.testRun(frame: row.frame)) == row.outcome, "\(row.name)")
       var records: [EventRecord] = []
       events.consume(limit: .max) { bytes in
-        records += [EventRecord(bytes, family: network.family)].compactMap(\.self)
+        records += [EventRecord(bytes, family: addresses.family)].compactMap(\.self)
       }
       #expect(records == [row.record], "\(row.name)")
     }
@@ -46,22 +46,22 @@ struct RefusedInsertTests {
   @Test("are nobody's", arguments: AddressFamily.allCases, [[1, 2], [2]])
   func refused(family: AddressFamily, listed: [Int]) throws {
     let director = try Director(
-      family, servers: [1, 2].map(Network(family: family).server), level: .trace)
-    let network = director.network
-    try director.dataPlane.apply(listed.map(network.server))
+      family, servers: [1, 2].map(Addresses(family: family).server), level: .trace)
+    let addresses = director.addresses
+    try director.dataPlane.apply(listed.map(addresses.server))
     let full = try FullDirector(over: director)
-    let first = network.server(listed[0])
-    try full.expect(.sent("room for one", .ingressNewNAT, network.request(client: 1), to: first))
+    let first = addresses.server(listed[0])
+    try full.expect(.sent("room for one", .ingressNewNAT, addresses.request(client: 1), to: first))
     for client in 2..<5 {
       try full.expect(
         Case(
           name: "a client too many", event: .ingressCannotCreateAssociation, verdict: .drop,
-          datagram: network.request(client: client)))
+          datagram: addresses.request(client: client)))
       try full.expect(
         Case(
           name: "server-initiated, one too many", event: .egressCannotCreateAssociation,
-          verdict: .drop, datagram: network.reply(server: 2, client: client)))
+          verdict: .drop, datagram: addresses.reply(server: 2, client: client)))
     }
-    try full.expect(.sent("known", .ingressReusedNAT, network.request(client: 1), to: first))
+    try full.expect(.sent("known", .ingressReusedNAT, addresses.request(client: 1), to: first))
   }
 }

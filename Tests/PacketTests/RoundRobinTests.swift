@@ -6,7 +6,7 @@ import Testing
 struct RoundRobinTests {
   @Test("in the order of the list, then from the first again", arguments: AddressFamily.allCases)
   func order(family: AddressFamily) throws {
-    let servers = [3, 1, 4, 2].map(Network(family: family).server)
+    let servers = [3, 1, 4, 2].map(Addresses(family: family).server)
     let director = try Director(family, servers: servers)
     #expect(try director.servers(of: 0..<12) == servers + servers + servers)
   }
@@ -15,7 +15,7 @@ struct RoundRobinTests {
   func sticky(family: AddressFamily) throws {
     let director = try Director(family)
     let first = try director.servers(of: 0..<300)
-    #expect(Set(first) == Set(director.network.servers(1..<4)))
+    #expect(Set(first) == Set(director.addresses.servers(1..<4)))
     for _ in 0..<3 { #expect(try director.servers(of: 0..<300) == first) }
     // Whatever the order in which they come back.
     #expect(try (0..<300).reversed().map { try director.server(of: $0) } == first.reversed())
@@ -23,36 +23,36 @@ struct RoundRobinTests {
 
   @Test("one server gets all", arguments: AddressFamily.allCases)
   func single(family: AddressFamily) throws {
-    let network = Network(family: family)
-    let director = try Director(family, servers: [network.server(1)])
+    let addresses = Addresses(family: family)
+    let director = try Director(family, servers: [addresses.server(1)])
     #expect(
-      try director.servers(of: 0..<5) == Array(repeating: network.server(1), count: 5))
+      try director.servers(of: 0..<5) == Array(repeating: addresses.server(1), count: 5))
   }
 
   @Test("listed twice, two turns", arguments: AddressFamily.allCases)
   func duplicates(family: AddressFamily) throws {
-    let network = Network(family: family)
-    let servers = [1, 2, 1].map(network.server)
+    let addresses = Addresses(family: family)
+    let servers = [1, 2, 1].map(addresses.server)
     let director = try Director(family, servers: servers)
     #expect(try director.servers(of: 0..<6) == servers + servers)
     // It is one server all the same.
-    let reply = network.reply(server: 1, client: 0)
-    #expect(try director.run(reply) == .send(reply.sent(from: network.virtualServer)))
+    let reply = addresses.reply(server: 1, client: 0)
+    #expect(try director.run(reply) == .send(reply.sent(from: addresses.virtualServer)))
     // One of the two goes: nobody moves.
-    try director.dataPlane.apply([1, 2].map(network.server))
+    try director.dataPlane.apply([1, 2].map(addresses.server))
     #expect(try director.servers(of: 0..<6) == servers + servers)
   }
 
   @Test("known clients and servers take no turn", arguments: AddressFamily.allCases)
   func turns(family: AddressFamily) throws {
     let director = try Director(family)
-    let network = director.network
-    #expect(try director.server(of: 0) == network.server(1))
+    let addresses = director.addresses
+    #expect(try director.server(of: 0) == addresses.server(1))
     for _ in 0..<5 { _ = try director.server(of: 0) }
-    _ = try director.run(network.reply(server: 3, client: 10))
-    _ = try director.run(network.request(client: 11, port: 53))
-    _ = try director.run(network.request(client: 12, lifetime: 1))
-    #expect(try director.servers(of: 1..<4) == [2, 3, 1].map(network.server))
+    _ = try director.run(addresses.reply(server: 3, client: 10))
+    _ = try director.run(addresses.request(client: 11, port: 53))
+    _ = try director.run(addresses.request(client: 12, lifetime: 1))
+    #expect(try director.servers(of: 1..<4) == [2, 3, 1].map(addresses.server))
   }
 
   /// A list, how many turns are taken, the next list, and its turns from there on.
@@ -75,22 +75,22 @@ struct RoundRobinTests {
   @Test("the position is an index", arguments: AddressFamily.allCases, changes.indices)
   func position(family: AddressFamily, change: Int) throws {
     let (before, turns, after, then) = Self.changes[change]
-    let network = Network(family: family)
-    let director = try Director(family, servers: before.map(network.server))
+    let addresses = Addresses(family: family)
+    let director = try Director(family, servers: before.map(addresses.server))
     _ = try director.servers(of: 0..<turns)
-    try director.dataPlane.apply(after.map(network.server))
-    #expect(try director.servers(of: 100..<100 + then.count) == then.map(network.server))
+    try director.dataPlane.apply(after.map(addresses.server))
+    #expect(try director.servers(of: 100..<100 + then.count) == then.map(addresses.server))
   }
 
   @Test("an empty list and back", arguments: AddressFamily.allCases)
   func empty(family: AddressFamily) throws {
     let director = try Director(family)
-    let network = director.network
+    let addresses = director.addresses
     let before = try director.servers(of: 0..<4)
     try director.dataPlane.apply([])
     #expect(try director.servers(of: 0..<8) == Array(repeating: nil, count: 8))
-    try director.dataPlane.apply(network.servers(1..<4))
+    try director.dataPlane.apply(addresses.servers(1..<4))
     #expect(try director.servers(of: 0..<4) == before)
-    #expect(try director.servers(of: 4..<6) == [2, 3].map(network.server))
+    #expect(try director.servers(of: 4..<6) == [2, 3].map(addresses.server))
   }
 }

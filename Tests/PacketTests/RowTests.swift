@@ -59,21 +59,22 @@ extension Case {
 
   /// All rows but those that need another configuration, in an order in which three real servers
   /// are given to new clients in turn.
-  static func all(_ network: Network) -> [Case] {
-    headers(network) + (network.family == .ipv4 ? ipv4Headers(network) : []) + traffic(network)
-      + malformed(network)
+  static func all(_ addresses: Addresses) -> [Case] {
+    headers(addresses) + (addresses.family == .ipv4 ? ipv4Headers(addresses) : [])
+      + traffic(addresses)
+      + malformed(addresses)
   }
 
-  private static func headers(_ network: Network) -> [Case] {
-    let request = network.request(client: 900)
+  private static func headers(_ addresses: Addresses) -> [Case] {
+    let request = addresses.request(client: 900)
     let ethernet = Datagram.ethernetSize
     let (ip, udp) = (ethernet + request.ipSize, ethernet + request.ipSize + 8)
-    let notOurs: Event = network.family == .ipv4 ? .notIPv4 : .notIPv6
-    let otherFamily: UInt16 = network.family == .ipv4 ? 0x86dd : 0x0800
+    let notOurs: Event = addresses.family == .ipv4 ? .notIPv4 : .notIPv6
+    let otherFamily: UInt16 = addresses.family == .ipv4 ? 0x86dd : 0x0800
 
     var cases: [Case] = []
     // ARP, 802.1Q, 802.1ad, a length of 802.3, and the bytes in the wrong order.
-    let swapped: UInt16 = network.family == .ipv4 ? 0x0008 : 0xdd86
+    let swapped: UInt16 = addresses.family == .ipv4 ? 0x0008 : 0xdd86
     cases += [otherFamily, 0x0806, 0x8100, 0x88a8, 0x0040, swapped].map { (type: UInt16) in
       Case(
         name: "EtherType \(type)", event: notOurs, verdict: .pass,
@@ -101,7 +102,7 @@ extension Case {
         name: "not UDP, lifetime 0", event: .notUDP, verdict: .pass,
         datagram: changed(request) { ($0.ipProtocol, $0.lifetime) = (6, 0) }, size: ip,
         known: .addresses))
-    for datagram in [request, network.reply(server: 1, client: 900)] {
+    for datagram in [request, addresses.reply(server: 1, client: 900)] {
       cases.append(
         Case(
           name: "lifetime 0", event: .lifetimeExpired, verdict: .drop,
@@ -119,8 +120,8 @@ extension Case {
     return cases
   }
 
-  private static func ipv4Headers(_ network: Network) -> [Case] {
-    let request = network.request(client: 901)
+  private static func ipv4Headers(_ addresses: Addresses) -> [Case] {
+    let request = addresses.request(client: 901)
     let udp = Datagram.ethernetSize + request.ipSize + 8
     var cases = (0..<5).map { (words: UInt8) in
       Case(
@@ -163,9 +164,9 @@ extension Case {
     return cases
   }
 
-  private static func traffic(_ network: Network) -> [Case] {
-    let (virtual, one, two) = (network.virtualServer, network.server(1), network.server(2))
-    let three = network.server(3)
+  private static func traffic(_ addresses: Addresses) -> [Case] {
+    let (virtual, one, two) = (addresses.virtualServer, addresses.server(1), addresses.server(2))
+    let three = addresses.server(3)
     let unbalanced: UInt16 = 53
     let longPayload = [UInt8](repeating: 0xa5, count: 1400)
     var cases: [Case] = []
@@ -174,143 +175,144 @@ extension Case {
     cases.append(
       Case(
         name: "port not balanced", event: .ingressNotHandledPort, verdict: .pass,
-        datagram: network.request(client: 1, port: unbalanced)))
+        datagram: addresses.request(client: 1, port: unbalanced)))
     // From a balanced port to one that is not.
     cases.append(
       Case(
         name: "only the source port balanced", event: .ingressNotHandledPort, verdict: .pass,
-        datagram: network.request(client: 1, port: unbalanced, clientPort: Network.ports[0])))
+        datagram: addresses.request(client: 1, port: unbalanced, clientPort: Addresses.ports[0])))
     cases.append(
       Case(
         name: "new client, lifetime 1", event: .lifetimeExpired, verdict: .drop,
-        datagram: network.request(client: 1, lifetime: 1)))
+        datagram: addresses.request(client: 1, lifetime: 1)))
     cases.append(
       Case(
         name: "port not balanced, lifetime 1", event: .ingressNotHandledPort, verdict: .pass,
-        datagram: network.request(client: 1, port: unbalanced, lifetime: 1)))
-    cases.append(.sent("first client", .ingressNewNAT, network.request(client: 1), to: one))
-    cases.append(.sent("known client", .ingressReusedNAT, network.request(client: 1), to: one))
+        datagram: addresses.request(client: 1, port: unbalanced, lifetime: 1)))
+    cases.append(.sent("first client", .ingressNewNAT, addresses.request(client: 1), to: one))
+    cases.append(.sent("known client", .ingressReusedNAT, addresses.request(client: 1), to: one))
     cases.append(
       .sent(
-        "other port", .ingressReusedNAT, network.request(client: 1, port: Network.ports[1]), to: one
+        "other port", .ingressReusedNAT, addresses.request(client: 1, port: Addresses.ports[1]),
+        to: one
       ))
     cases.append(
       Case(
         name: "known client, lifetime 1", event: .lifetimeExpired, verdict: .drop,
-        datagram: network.request(client: 1, lifetime: 1)))
+        datagram: addresses.request(client: 1, lifetime: 1)))
     cases.append(
       .sent(
-        "lifetime 2", .ingressNewNAT, network.request(client: 2, lifetime: 2), to: two))
+        "lifetime 2", .ingressNewNAT, addresses.request(client: 2, lifetime: 2), to: two))
     cases.append(
       .sent(
-        "lifetime 255", .ingressReusedNAT, network.request(client: 2, lifetime: 255), to: two))
+        "lifetime 255", .ingressReusedNAT, addresses.request(client: 2, lifetime: 255), to: two))
     cases.append(
       .sent(
         "another port of the same client", .ingressNewNAT,
-        network.request(client: 1, clientPort: 40001), to: three))
+        addresses.request(client: 1, clientPort: 40001), to: three))
     cases.append(
       .sent(
         "odd payload", .ingressNewNAT,
-        changed(network.request(client: 3)) { $0.payload = [1, 2, 3] }, to: one))
+        changed(addresses.request(client: 3)) { $0.payload = [1, 2, 3] }, to: one))
     cases.append(
       .sent(
-        "no payload", .ingressReusedNAT, changed(network.request(client: 3)) { $0.payload = [] },
+        "no payload", .ingressReusedNAT, changed(addresses.request(client: 3)) { $0.payload = [] },
         to: one))
     cases.append(
       .sent(
         "long payload", .ingressReusedNAT,
-        changed(network.request(client: 3)) { $0.payload = longPayload }, to: one))
-    if network.family == .ipv4 {
+        changed(addresses.request(client: 3)) { $0.payload = longPayload }, to: one))
+    if addresses.family == .ipv4 {
       cases.append(
         .sent(
           "don't fragment, and the reserved bit", .ingressReusedNAT,
-          changed(network.request(client: 3)) { $0.fragment = 0xc000 }, to: one))
+          changed(addresses.request(client: 3)) { $0.fragment = 0xc000 }, to: one))
     }
 
     // Egress.
     cases.append(
       Case(
         name: "source port not balanced", event: .egressNotHandledPort, verdict: .pass,
-        datagram: network.reply(server: 1, client: 1, port: unbalanced)))
+        datagram: addresses.reply(server: 1, client: 1, port: unbalanced)))
     cases.append(
       Case(
         name: "only the destination port balanced", event: .egressNotHandledPort, verdict: .pass,
-        datagram: network.reply(server: 1, client: 1, port: unbalanced, clientPort: 5683)))
+        datagram: addresses.reply(server: 1, client: 1, port: unbalanced, clientPort: 5683)))
     cases.append(
       Case(
         name: "source port not balanced, lifetime 1", event: .egressNotHandledPort, verdict: .pass,
-        datagram: network.reply(server: 1, client: 1, port: unbalanced, lifetime: 1)))
+        datagram: addresses.reply(server: 1, client: 1, port: unbalanced, lifetime: 1)))
     cases.append(
       .sent(
-        "reply", .egressReusedNAT, network.reply(server: 1, client: 1), from: virtual))
+        "reply", .egressReusedNAT, addresses.reply(server: 1, client: 1), from: virtual))
     cases.append(
       .sent(
-        "reply, lifetime 2", .egressReusedNAT, network.reply(server: 1, client: 1, lifetime: 2),
+        "reply, lifetime 2", .egressReusedNAT, addresses.reply(server: 1, client: 1, lifetime: 2),
         from: virtual))
     cases.append(
       .sent(
         "reply, lifetime 255", .egressReusedNAT,
-        network.reply(server: 1, client: 1, lifetime: 255), from: virtual))
+        addresses.reply(server: 1, client: 1, lifetime: 255), from: virtual))
     cases.append(
       Case(
         name: "reply, lifetime 1", event: .lifetimeExpired, verdict: .drop,
-        datagram: network.reply(server: 1, client: 1, lifetime: 1)))
+        datagram: addresses.reply(server: 1, client: 1, lifetime: 1)))
     cases.append(
       Case(
         name: "another's client", event: .egressNotAuthorized, verdict: .drop,
-        datagram: network.reply(server: 2, client: 1)))
+        datagram: addresses.reply(server: 2, client: 1)))
     cases.append(
       Case(
         name: "server-initiated, lifetime 1", event: .lifetimeExpired, verdict: .drop,
-        datagram: network.reply(server: 3, client: 4, lifetime: 1)))
+        datagram: addresses.reply(server: 3, client: 4, lifetime: 1)))
     cases.append(
       .sent(
-        "server-initiated", .egressNewNAT, network.reply(server: 3, client: 4), from: virtual))
+        "server-initiated", .egressNewNAT, addresses.reply(server: 3, client: 4), from: virtual))
     cases.append(
       .sent(
-        "server-initiated, once more", .egressReusedNAT, network.reply(server: 3, client: 4),
+        "server-initiated, once more", .egressReusedNAT, addresses.reply(server: 3, client: 4),
         from: virtual))
     cases.append(
       .sent(
-        "server-initiated, the answer", .ingressReusedNAT, network.request(client: 4), to: three))
+        "server-initiated, the answer", .ingressReusedNAT, addresses.request(client: 4), to: three))
     cases.append(
       Case(
         name: "server-initiated, another server", event: .egressNotAuthorized, verdict: .drop,
-        datagram: network.reply(server: 1, client: 4)))
+        datagram: addresses.reply(server: 1, client: 4)))
     // A server-initiated association takes no turn.
-    cases.append(.sent("the next client", .ingressNewNAT, network.request(client: 5), to: two))
+    cases.append(.sent("the next client", .ingressNewNAT, addresses.request(client: 5), to: two))
 
     // Anything else, also with a lifetime that would not let it be forwarded.
-    for (name, port) in [("balanced", Network.ports[0]), ("not balanced", unbalanced)] {
+    for (name, port) in [("balanced", Addresses.ports[0]), ("not balanced", unbalanced)] {
       for lifetime in [1, 64] as [UInt8] {
         cases.append(
           Case(
             name: "to nobody of ours, \(name), lifetime \(lifetime)", event: .unhandledTraffic,
             verdict: .pass,
-            datagram: changed(network.request(client: 1, port: port, lifetime: lifetime)) {
-              $0.destination = network.stranger
+            datagram: changed(addresses.request(client: 1, port: port, lifetime: lifetime)) {
+              $0.destination = addresses.stranger
             }))
         cases.append(
           Case(
             name: "from nobody of ours, \(name), lifetime \(lifetime)", event: .unhandledTraffic,
             verdict: .pass,
             datagram: changed(
-              network.reply(server: 1, client: 1, port: port, lifetime: lifetime)
-            ) { $0.source = network.stranger }))
+              addresses.reply(server: 1, client: 1, port: port, lifetime: lifetime)
+            ) { $0.source = addresses.stranger }))
       }
     }
     // Straight from a client to a real server.
     cases.append(
       Case(
         name: "to a real server", event: .unhandledTraffic, verdict: .pass,
-        datagram: changed(network.request(client: 1)) { $0.destination = one }))
+        datagram: changed(addresses.request(client: 1)) { $0.destination = one }))
 
     // Computed checksums of 0, which must not become "none": of what goes out, and of what comes in.
     for server in [one, two, three] {
       let client = server == one ? 1 : server == two ? 2 : 4
       let number = server == one ? 1 : server == two ? 2 : 3
-      let request = network.request(client: client)
-      let reply = network.reply(server: number, client: client)
+      let request = addresses.request(client: client)
+      let reply = addresses.reply(server: number, client: client)
       let zeroAfterIngress = request.sent(to: server).withChecksumOfZero.payload
       let zeroAfterEgress = reply.sent(from: virtual).withChecksumOfZero.payload
       cases += [
@@ -344,13 +346,13 @@ struct RowTests {
   @Test("every row", arguments: AddressFamily.allCases, LogLevel.allCases)
   func rows(family: AddressFamily, level: LogLevel) throws {
     let director = try Director(family, level: level)
-    for row in Case.all(director.network) { try director.expect(row) }
+    for row in Case.all(director.addresses) { try director.expect(row) }
 
     // Without servers there is nobody to give; what is not for the virtual server is not ours.
     try director.dataPlane.apply([])
-    let network = director.network
+    let addresses = director.addresses
     for client in [1, 77] {
-      let request = network.request(client: client)
+      let request = addresses.request(client: client)
       // Nothing of it would be sent.
       let changes: [(inout Datagram) -> Void] = [
         { _ in }, { $0.lifetime = 1 }, { $0.destinationMAC[0] |= 1 }, { $0.version = 0 },
@@ -368,7 +370,7 @@ struct RowTests {
       try director.expect(
         Case(
           name: "from a former real server", event: .unhandledTraffic, verdict: .pass,
-          datagram: network.reply(server: 1, client: client)))
+          datagram: addresses.reply(server: 1, client: client)))
     }
     #expect(try director.dataPlane.lostEvents() == 0)
   }
@@ -377,17 +379,17 @@ struct RowTests {
   @Test("no virtual server", arguments: AddressFamily.allCases, LogLevel.allCases)
   func noVirtualServer(family: AddressFamily, level: LogLevel) throws {
     let director = try Director(family, level: level, virtualServer: .unspecified(family))
-    let network = director.network
-    var datagrams = [network.request(client: 1), network.reply(server: 1, client: 1)]
+    let addresses = director.addresses
+    var datagrams = [addresses.request(client: 1), addresses.reply(server: 1, client: 1)]
     datagrams.append(
-      Case.changed(network.request(client: 1)) { $0.destination = .unspecified(family) })
-    datagrams.append(Case.changed(network.request(client: 1, port: 53)) { $0.lifetime = 1 })
+      Case.changed(addresses.request(client: 1)) { $0.destination = .unspecified(family) })
+    datagrams.append(Case.changed(addresses.request(client: 1, port: 53)) { $0.lifetime = 1 })
     for datagram in datagrams {
       try director.expect(
         Case(
           name: "no virtual server", event: .noVirtualServer, verdict: .pass, datagram: datagram))
     }
-    for row in Case.all(network) where row.known < .ports { try director.expect(row) }
+    for row in Case.all(addresses) where row.known < .ports { try director.expect(row) }
   }
 
   /// The test's own reference, against checksums that RFC 1071 and packet captures give.
@@ -400,7 +402,7 @@ struct RowTests {
     ]
     #expect(internetSum(header) == 0xffff)
     for family in AddressFamily.allCases {
-      let request = Network(family: family).request(client: 1)
+      let request = Addresses(family: family).request(client: 1)
       #expect(request.withChecksumOfZero.udpChecksum == 0xffff)
       #expect(request.udpChecksum != 0xffff)
     }

@@ -8,20 +8,20 @@ struct ServerChangeTests {
     "a server leaves, its clients move with their next packet", arguments: AddressFamily.allCases)
   func leaves(family: AddressFamily) throws {
     let director = try Director(family)
-    let network = director.network
+    let addresses = director.addresses
     let before = try director.servers(of: 0..<9)
-    try director.dataPlane.apply([1, 3].map(network.server))
+    try director.dataPlane.apply([1, 3].map(addresses.server))
     // Index 0 is next, as three of three had their turn.
-    #expect(try [1, 4, 7].map { try director.server(of: $0) } == [1, 3, 1].map(network.server))
+    #expect(try [1, 4, 7].map { try director.server(of: $0) } == [1, 3, 1].map(addresses.server))
     let after = try director.servers(of: 0..<9)
-    for client in 0..<9 where before[client] != network.server(2) {
+    for client in 0..<9 where before[client] != addresses.server(2) {
       #expect(after[client] == before[client])
     }
-    #expect(after[1] == network.server(1) && after[4] == network.server(3))
+    #expect(after[1] == addresses.server(1) && after[4] == addresses.server(3))
     // What the former server sends is not ours any more.
-    let reply = network.reply(server: 2, client: 10)
+    let reply = addresses.reply(server: 2, client: 10)
     #expect(try director.run(reply) == .pass(reply))
-    let late = network.reply(server: 2, client: 1)
+    let late = addresses.reply(server: 2, client: 1)
     #expect(try director.run(late) == .pass(late))
   }
 
@@ -29,25 +29,25 @@ struct ServerChangeTests {
     "another server writes first to a client of one that left", arguments: AddressFamily.allCases)
   func takenOver(family: AddressFamily) throws {
     let director = try Director(family)
-    let network = director.network
-    #expect(try director.servers(of: 0..<2) == [1, 2].map(network.server))
-    try director.dataPlane.apply([1, 3].map(network.server))
-    let reply = network.reply(server: 3, client: 1)
-    #expect(try director.run(reply) == .send(reply.sent(from: network.virtualServer)))
-    #expect(try director.server(of: 1) == network.server(3))
-    let other = network.reply(server: 1, client: 1)
+    let addresses = director.addresses
+    #expect(try director.servers(of: 0..<2) == [1, 2].map(addresses.server))
+    try director.dataPlane.apply([1, 3].map(addresses.server))
+    let reply = addresses.reply(server: 3, client: 1)
+    #expect(try director.run(reply) == .send(reply.sent(from: addresses.virtualServer)))
+    #expect(try director.server(of: 1) == addresses.server(3))
+    let other = addresses.reply(server: 1, client: 1)
     #expect(try director.run(other) == .drop(other))
   }
 
   @Test("leaves and returns before its clients write: they stay", arguments: AddressFamily.allCases)
   func returns(family: AddressFamily) throws {
     let director = try Director(family)
-    let network = director.network
+    let addresses = director.addresses
     let before = try director.servers(of: 0..<9)
     let table = try (0..<9).map { try director.association(of: $0) }
-    try director.dataPlane.apply([1, 3].map(network.server))
-    try director.dataPlane.apply([1, 4, 5, 3].map(network.server))
-    try director.dataPlane.apply([2, 1, 3].map(network.server))
+    try director.dataPlane.apply([1, 3].map(addresses.server))
+    try director.dataPlane.apply([1, 4, 5, 3].map(addresses.server))
+    try director.dataPlane.apply([2, 1, 3].map(addresses.server))
     #expect(try director.servers(of: 0..<9) == before)
     #expect(try (0..<9).map { try director.association(of: $0) } == table)
   }
@@ -55,10 +55,10 @@ struct ServerChangeTests {
   @Test("moves in the list: its clients stay", arguments: AddressFamily.allCases)
   func moves(family: AddressFamily) throws {
     let director = try Director(family)
-    let network = director.network
+    let addresses = director.addresses
     let before = try director.servers(of: 0..<9)
     for list in [[3, 2, 1], [2, 3, 1], [9, 8, 1, 7, 2, 3], [3, 2, 1, 1, 2, 3], [1, 2, 3]] {
-      try director.dataPlane.apply(list.map(network.server))
+      try director.dataPlane.apply(list.map(addresses.server))
       #expect(try director.servers(of: 0..<9) == before, "\(list)")
     }
   }
@@ -67,22 +67,22 @@ struct ServerChangeTests {
   /// associations of the one before.
   @Test("slots are used again", arguments: AddressFamily.allCases)
   func slotsUsedAgain(family: AddressFamily) throws {
-    let network = Network(family: family)
-    let director = try Director(family, servers: [network.server(1)], maxServers: 1)
+    let addresses = Addresses(family: family)
+    let director = try Director(family, servers: [addresses.server(1)], maxServers: 1)
     for number in 2..<50 {
-      #expect(try director.server(of: 0) == network.server(number - 1))
-      try director.dataPlane.apply([network.server(number)])
-      let former = network.reply(server: number - 1, client: 0)
+      #expect(try director.server(of: 0) == addresses.server(number - 1))
+      try director.dataPlane.apply([addresses.server(number)])
+      let former = addresses.reply(server: number - 1, client: 0)
       #expect(try director.run(former) == .pass(former))
-      let reply = network.reply(server: number, client: 0)
-      #expect(try director.run(reply) == .send(reply.sent(from: network.virtualServer)))
+      let reply = addresses.reply(server: number, client: 0)
+      #expect(try director.run(reply) == .send(reply.sent(from: addresses.virtualServer)))
     }
   }
 
   @Test("4,096 servers are replaced at once", arguments: AddressFamily.allCases)
   func replacedAtOnce(family: AddressFamily) throws {
-    let network = Network(family: family)
-    let (first, second) = (network.servers(1..<4097), network.servers(10001..<14097))
+    let addresses = Addresses(family: family)
+    let (first, second) = (addresses.servers(1..<4097), addresses.servers(10001..<14097))
     let director = try Director(
       family, servers: first, maxServers: 4096, maxAssociations: 65536)
     #expect(try director.servers(of: 0..<4096) == first)
@@ -92,10 +92,10 @@ struct ServerChangeTests {
     #expect(try director.servers(of: 0..<4096) == second)
     #expect(try director.servers(of: 0..<4096) == second)
     for number in stride(from: 1, to: 4097, by: 61) {
-      let former = network.reply(server: number, client: number - 1)
+      let former = addresses.reply(server: number, client: number - 1)
       #expect(try director.run(former) == .pass(former))
-      let reply = network.reply(server: 10000 + number, client: number - 1)
-      #expect(try director.run(reply) == .send(reply.sent(from: network.virtualServer)))
+      let reply = addresses.reply(server: 10000 + number, client: number - 1)
+      #expect(try director.run(reply) == .send(reply.sent(from: addresses.virtualServer)))
     }
     // And back: nobody has forgotten that the first list's slots are others' now.
     try director.dataPlane.apply(first)
@@ -104,18 +104,18 @@ struct ServerChangeTests {
 
   @Test("the virtual server is one of the real servers", arguments: AddressFamily.allCases)
   func virtualServerIsReal(family: AddressFamily) throws {
-    let network = Network(family: family)
+    let addresses = Addresses(family: family)
     let director = try Director(
-      family, servers: [network.virtualServer, network.server(1)])
+      family, servers: [addresses.virtualServer, addresses.server(1)])
     for checksumOfZero in [false, true] {
-      var request = network.request(client: 1)
+      var request = addresses.request(client: 1)
       if checksumOfZero { request = request.withChecksumOfZero }
-      #expect(try director.run(request) == .send(request.sent(to: network.virtualServer)))
-      var reply = network.reply(server: 0, client: 1)
-      reply.source = network.virtualServer
+      #expect(try director.run(request) == .send(request.sent(to: addresses.virtualServer)))
+      var reply = addresses.reply(server: 0, client: 1)
+      reply.source = addresses.virtualServer
       if checksumOfZero { reply = reply.withChecksumOfZero }
-      #expect(try director.run(reply) == .send(reply.sent(from: network.virtualServer)))
+      #expect(try director.run(reply) == .send(reply.sent(from: addresses.virtualServer)))
     }
-    #expect(try director.server(of: 2) == network.server(1))
+    #expect(try director.server(of: 2) == addresses.server(1))
   }
 }

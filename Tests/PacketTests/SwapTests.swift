@@ -22,17 +22,17 @@ struct SwapTests {
     let id = try former.info().id
     func speak(_ clients: Range<Int>, _ program: Program) throws {
       for client in clients {
-        _ = try program.testRun(frame: director.network.request(client: client).bytes)
+        _ = try program.testRun(frame: director.addresses.request(client: client).bytes)
       }
     }
     func sources() -> [IPAddress] { director.events().map(\.source) }
     try speak(0..<10, former)
     try swap(director)
     try speak(20..<25, director.dataPlane.program)
-    #expect(sources() == ((0..<10).map { $0 } + Array(20..<25)).map(director.network.client))
+    #expect(sources() == ((0..<10).map { $0 } + Array(20..<25)).map(director.addresses.client))
     // A run of the former program was under way on another CPU.
     try speak(10..<13, former)
-    #expect(sources() == (10..<13).map(director.network.client))
+    #expect(sources() == (10..<13).map(director.addresses.client))
     // Two swaps at once, and events taken in parts.
     try speak(30..<34, director.dataPlane.program)
     try swap(director)
@@ -43,7 +43,7 @@ struct SwapTests {
     for count in [4, 4, 1, 0] {
       #expect(director.dataPlane.consumeEvents(limit: 4) { taken.append($0.source) } == count)
     }
-    #expect(taken == (30..<39).map(director.network.client))
+    #expect(taken == (30..<39).map(director.addresses.client))
     // None is kept for ever.
     #expect(try former.info().id == id)
     Thread.sleep(forTimeInterval: 1.1)
@@ -55,7 +55,7 @@ struct SwapTests {
   @Test("those that it had no room for are counted")
   func counted() throws {
     let director = try Director(.ipv4, level: .error, virtualServer: .unspecified(.ipv4))
-    let frame = director.network.request(client: 1).bytes
+    let frame = director.addresses.request(client: 1).bytes
     var (taken, lost, sent) = (0, 0, 0)
     for _ in 0..<2 {
       for _ in 0..<8000 { _ = try director.run(frame) }

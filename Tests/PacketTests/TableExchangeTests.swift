@@ -54,7 +54,7 @@ struct TableExchangeTests {
     // The former program is in service until the swap.
     #expect(try former.associated(clients) == Set(clients))
     handover.settle()
-    let next = Director(former.network, handover.dataPlane)
+    let next = Director(former.addresses, handover.dataPlane)
     let taken = try next.associated(clients)
     #expect(taken.isSuperset(of: last))
     for client in last {
@@ -81,7 +81,7 @@ struct TableExchangeTests {
     let handover = try handover(from: former, maxAssociations: 1_000)
     let servers = try former.servers(of: 0..<40)
     handover.settle()
-    let next = Director(former.network, handover.dataPlane)
+    let next = Director(former.addresses, handover.dataPlane)
     #expect(try next.associated(0..<40) == Set(0..<40))
     #expect(try next.servers(of: 0..<40) == servers)
   }

@@ -1,5 +1,6 @@
 // An address and a port, as sockets take and give them.
 import Foundation
+import LoadBalancing
 
 /// An IPv4 or IPv6 address in its usual text form, and a port in host byte order.
 public struct Endpoint: Sendable, Hashable, CustomStringConvertible {

@@ -1,12 +1,7 @@
 // The network of scripts/topology, one of its own for each test: client, gateway, director, real servers.
 import Foundation
+import LoadBalancing
 import Synchronization
-
-public enum AddressFamily: String, Sendable, CaseIterable, CustomStringConvertible {
-  case ipv4, ipv6
-
-  public var description: String { rawValue }
-}
 
 /// A network that is removed when nobody holds it any more.
 public final class Topology: Sendable {

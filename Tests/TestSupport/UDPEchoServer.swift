@@ -9,7 +9,7 @@ public final class UDPEchoServer: Sendable {
 
   /// What the thread shares with the server's owner; it ends once the owner is gone.
   private final class Inbox: Sendable {
-    let received = Mutex<[Datagram]>([])
+    let received = Mutex<[ReceivedDatagram]>([])
     let isClosed = Atomic(false)
   }
 
@@ -37,7 +37,7 @@ public final class UDPEchoServer: Sendable {
   public var endpoint: Endpoint { socket.endpoint }
 
   /// All that has come in so far.
-  public var received: [Datagram] { inbox.received.withLock { $0 } }
+  public var received: [ReceivedDatagram] { inbox.received.withLock { $0 } }
 
   /// Writes to a client of the server's own accord, from the port that it serves.
   public func send(_ payload: String, to client: Endpoint) throws {
@@ -45,8 +45,8 @@ public final class UDPEchoServer: Sendable {
   }
 
   /// Waits for a datagram with this payload.
-  public func waitForDatagram(_ payload: String) -> Datagram? {
-    var found: Datagram?
+  public func waitForDatagram(_ payload: String) -> ReceivedDatagram? {
+    var found: ReceivedDatagram?
     _ = waitUntil {
       found = received.first { $0.payload == payload }
       return found != nil

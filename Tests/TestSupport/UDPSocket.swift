@@ -2,7 +2,7 @@
 import Foundation
 
 /// A datagram with text in it, and where it came from.
-public struct Datagram: Sendable, Equatable {
+public struct ReceivedDatagram: Sendable, Equatable {
   public let payload: String
   public let source: Endpoint
 
@@ -54,7 +54,7 @@ public final class UDPSocket: Sendable {
   }
 
   /// The next datagram, or nil if none came in time.
-  public func receive(timeout: Duration = .seconds(10)) throws -> Datagram? {
+  public func receive(timeout: Duration = .seconds(10)) throws -> ReceivedDatagram? {
     var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
     let (seconds, attoseconds) = timeout.components
     let milliseconds = Int32(seconds) * 1_000 + Int32(attoseconds / 1_000_000_000_000_000)
@@ -67,13 +67,14 @@ public final class UDPSocket: Sendable {
       count = recvfrom(descriptor, &buffer, buffer.count, 0, $0, $1)
       try check(Int32(count), "receive on \(endpoint)")
     }
-    return Datagram(payload: String(decoding: buffer.prefix(count), as: UTF8.self), source: source)
+    return ReceivedDatagram(
+      payload: String(decoding: buffer.prefix(count), as: UTF8.self), source: source)
   }
 
   /// Sends a datagram and waits for the next that comes in.
   public func exchange(
     _ payload: String, with destination: Endpoint, timeout: Duration = .seconds(10)
-  ) throws -> Datagram? {
+  ) throws -> ReceivedDatagram? {
     try send(payload, to: destination)
     return try receive(timeout: timeout)
   }

@@ -1,42 +1,47 @@
 // Clients and real servers for small exchanges: who is served by whom.
 import Foundation
-import TestSupport
-import Testing
+import LoadBalancing
 
 /// Real servers called srv1, srv2, … and clients that ask the virtual server.
-final class Network {
-  let family: AddressFamily
-  let topology: Topology
-  let servers: [UDPEchoServer]
-  private static let port = Unit.port
+public final class Network {
+  /// The balanced port of all networks: CoAP's.
+  public static let port: UInt16 = 5683
 
-  init(_ topology: Topology, _ family: AddressFamily = .ipv4) throws {
+  public let family: AddressFamily
+  public let topology: Topology
+  public let servers: [UDPEchoServer]
+
+  /// - Parameter checksum: whether the real servers' IPv4 datagrams carry a UDP checksum.
+  public init(_ topology: Topology, _ family: AddressFamily = .ipv4, checksum: Bool = true) throws {
     self.family = family
     self.topology = topology
     servers = try topology.realServers.indices.map { number in
       try UDPEchoServer(
         named: "srv\(number + 1)", in: topology.realServers[number],
-        address: Topology.realServer(number, family), port: Network.port)
+        address: Topology.realServer(number, family), port: Network.port, checksum: checksum)
     }
   }
 
-  var virtualServer: Endpoint { Endpoint(Topology.virtualServer(family), Network.port) }
+  public var virtualServer: Endpoint { Endpoint(Topology.virtualServer(family), Network.port) }
 
-  func addresses(_ numbers: [Int]) -> [String] {
+  public func addresses(_ numbers: [Int]) -> [String] {
     numbers.map { Topology.realServer($0, family) }
   }
 
+  /// A client that no association is known of.
+  public func newClient(checksum: Bool = true) throws -> UDPSocket {
+    try UDPSocket(
+      in: topology.client, address: Topology.clientAddress(family),
+      port: topology.unusedClientPort(), checksum: checksum)
+  }
+
   /// Clients that no association is known of.
-  func newClients(_ count: Int) throws -> [UDPSocket] {
-    try (0..<count).map { _ in
-      try UDPSocket(
-        in: topology.client, address: Topology.clientAddress(family),
-        port: topology.unusedClientPort())
-    }
+  public func newClients(_ count: Int) throws -> [UDPSocket] {
+    try (0..<count).map { _ in try newClient() }
   }
 
   /// Who answers each client; "none" where nobody does.
-  func servers(
+  public func servers(
     of clients: [UDPSocket], at address: String? = nil, port: UInt16 = Network.port,
     timeout: Duration = .seconds(10)
   ) -> [String] {
@@ -55,12 +60,12 @@ final class Network {
   }
 
   /// Who answers new clients.
-  func serversOfNewClients(_ count: Int) throws -> [String] {
+  public func serversOfNewClients(_ count: Int) throws -> [String] {
     servers(of: try newClients(count))
   }
 
   /// Waits until new clients are spread over just these servers.
-  func waitForListing(_ names: Set<String>) throws {
+  public func waitForListing(_ names: Set<String>) throws {
     var last: [String] = []
     let came = try waitUntil {
       last = servers(of: try newClients(2 * names.count), timeout: .seconds(2))

@@ -5,7 +5,7 @@ import LoadBalancing
 import TestSupport
 
 /// A network, its real servers, and the files of the daemons that a test runs there.
-final class Director {
+final class Stage {
   let topology: Topology
   let network: Network
   private let directory: TemporaryDirectory
@@ -14,7 +14,7 @@ final class Director {
   /// The state file.
   let state: String
 
-  init(_ family: TestSupport.AddressFamily = .ipv4, servers: Int = 3) throws {
+  init(_ family: AddressFamily = .ipv4, servers: Int = 3) throws {
     topology = try Topology(realServers: servers)
     network = try Network(topology, family)
     directory = try TemporaryDirectory()
@@ -42,7 +42,8 @@ final class Director {
   }
 
   func arguments(_ options: [String] = []) -> [String] {
-    ["lb0", "-vs", network.virtualServer.address, "-cfg", file, "-p", String(Unit.port)] + options
+    ["lb0", "-vs", network.virtualServer.address, "-cfg", file, "-p", String(Network.port)]
+      + options
   }
 
   func start(
