@@ -10,6 +10,8 @@ public struct KeptObjects: Sendable {
   /// The tables of the attached program; `nil` where there are none that can be trusted.
   public let tables: KeptTables?
   let links: [KeptLink]
+  /// Whether nothing was handed on at all.
+  public var isEmpty: Bool { names.isEmpty && links.isEmpty }
   /// What was kept and cannot be trusted, a line each. The start goes on without it.
   public let refusals: [String]
   /// The number of the set of tables that ``tables`` are; 0 for none.

@@ -102,6 +102,17 @@ public final class Notifier: Sendable {
     try send("FDSTORE=1\nFDNAME=\(name)\nFDPOLL=0", descriptors: descriptors)
   }
 
+  /// As ``store(_:name:)``, but the manager lets go of the descriptor once poll(2) reports an error.
+  func offer(_ descriptor: Int32, name: String) throws(SystemdError) {
+    try Self.check(name: name)
+    try send("FDSTORE=1\nFDNAME=\(name)", descriptors: [descriptor])
+  }
+
+  /// `BARRIER=1`: the manager closes the descriptor when it has dealt with all that was sent before.
+  func barrier(_ descriptor: Int32) throws(SystemdError) {
+    try send("BARRIER=1", descriptors: [descriptor])
+  }
+
   /// `FDSTOREREMOVE=1`: lets the manager close all descriptors stored under `name`.
   ///
   /// - Throws: ``SystemdError/invalidName(_:)`` too.

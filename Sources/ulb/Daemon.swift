@@ -46,7 +46,7 @@ final class Daemon {
     self.warnings = warnings
     self.signals = signals
     self.log = log
-    serviceManager = ServiceManager(log: log)
+    serviceManager = ServiceManager(log: log, hasKept: !kept.isEmpty)
     for refusal in kept.refusals { log.warning(refusal) }
     let handover = try Handover(
       configuration, from: kept, store: SystemdStore(serviceManager), report: log.notice,

@@ -15,6 +15,9 @@ final class ServiceManager {
   private var isStatusTold = true
   private var isWatchdogDue = false
   private var hasFailed = false
+  private var probe: StoreProbe?
+  /// Asked for when it is needed first: meanwhile systemd has had time to answer.
+  private lazy var isStoreOpen = askForStore()
 
   private enum Message {
     case ready
@@ -25,8 +28,10 @@ final class ServiceManager {
     case remove(name: String)
   }
 
-  /// - Parameter notifier: the way to the service manager; by default that of the environment.
-  init(log: Log, notifier: () throws -> Notifier? = { try Notifier() }) {
+  /// - Parameters:
+  ///   - hasKept: whether it has handed on something, and so keeps descriptors; else it is asked.
+  ///   - notifier: the way to the service manager; by default that of the environment.
+  init(log: Log, hasKept: Bool, notifier: () throws -> Notifier? = { try Notifier() }) {
     self.log = log
     do {
       self.notifier = try notifier()
@@ -34,6 +39,7 @@ final class ServiceManager {
       self.notifier = nil
       log.warning("the service manager cannot be told anything: \(error)")
     }
+    probe = hasKept ? nil : self.notifier.flatMap { try? StoreProbe($0) }
   }
 
   /// How often the watchdog wants to be told; `nil` if it does not.
@@ -77,7 +83,7 @@ final class ServiceManager {
 
   /// Hands a descriptor to systemd's store, beside what is there under this name.
   func store(_ descriptor: Int32, name: String) {
-    guard notifier != nil else { return }
+    guard notifier != nil, isStoreOpen else { return }
     if let duplicate = OwnedDescriptor(duplicating: descriptor) {
       tell(.store(name: name, descriptor: duplicate))
     } else {
@@ -85,8 +91,17 @@ final class ServiceManager {
     }
   }
 
+  /// One that does not answer in time is taken to keep what it gets. One that keeps nothing has said
+  /// so in its own log, and is spared the rest.
+  private func askForStore() -> Bool {
+    // What was offered goes with the question.
+    defer { probe = nil }
+    return probe?.isOpen(within: .milliseconds(500)) != false
+  }
+
   /// Takes what is stored under a name out of systemd's store.
   func removeStored(name: String) {
+    guard isStoreOpen else { return }
     outbox.removeAll {
       if case .store(name, _) = $0 { true } else { false }
     }
@@ -129,7 +144,8 @@ final class ServiceManager {
       isStatusTold = true
     case .reloading(let since): try notifier.reloading(since: since)
     case .stopping: try notifier.stopping()
-    case .store(let name, let descriptor): try notifier.store([descriptor.number], name: name)
+    case .store(let name, let descriptor):
+      try notifier.store([descriptor.number], name: name)
     case .remove(let name): try notifier.remove(name: name)
     }
   }

@@ -74,6 +74,16 @@ import Testing
     #expect(try unit.journal().contains("... ulb stopped."))
   }
 
+  /// A unit of one's own may be without systemd's store: it costs one warning, not one for each table.
+  @Test func aUnitWithoutAStoreIsToldOnce() throws {
+    let unit = try Unit(dropIn: "FileDescriptorStoreMax=0")
+    try unit.systemctl("start")
+    let journal = try unit.journal().split(separator: "\n")
+    let systemds = journal.filter { $0.contains("Cannot store more fds") }
+    #expect(systemds.count == 1, "\(journal)")
+    #expect(try unit.property("NFileDescriptorStore") == "0")
+  }
+
   /// `journalctl -p` finds the lines that it is asked for.
   @Test func linesHavePrioritiesInTheJournal() throws {
     let unit = try Unit(options: Unit.options(.ipv4, "-l DEBUG"))

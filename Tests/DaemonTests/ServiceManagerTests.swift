@@ -19,7 +19,9 @@ import Testing
 
   private func manager() throws -> ServiceManager {
     let path = directory.path(of: "notify")
-    return ServiceManager(log: log) { try Notifier { $0 == "NOTIFY_SOCKET" ? path : nil } }
+    return ServiceManager(log: log, hasKept: true) {
+      try Notifier { $0 == "NOTIFY_SOCKET" ? path : nil }
+    }
   }
 
   /// Without the time of a reload.
@@ -37,7 +39,7 @@ import Testing
     manager.ready()
     manager.removeStored(name: "tables")
     #expect(manager.isBehind)
-    let socket = try NotifySocket(in: directory)
+    let socket = try NotifySocket(in: directory, reads: false)
     manager.retry()
     #expect(!manager.isBehind)
     #expect(
@@ -52,7 +54,7 @@ import Testing
   }
 
   @Test func aFullQueueLosesNothing() throws {
-    let socket = try NotifySocket(in: directory)
+    let socket = try NotifySocket(in: directory, reads: false)
     let manager = try manager()
     var sent = 0
     while !manager.isBehind {
@@ -76,7 +78,7 @@ import Testing
       manager.reloading()
       manager.ready()
     }
-    let socket = try NotifySocket(in: directory)
+    let socket = try NotifySocket(in: directory, reads: false)
     manager.retry()
     #expect(told(socket) == ["READY=1", "RELOADING=1", "READY=1"])
   }
@@ -84,7 +86,7 @@ import Testing
   @Test func ofManyStatusesOnlyTheLastIsTold() throws {
     let manager = try manager()
     for number in 0..<100 { manager.show("\(number)") }
-    let socket = try NotifySocket(in: directory)
+    let socket = try NotifySocket(in: directory, reads: false)
     manager.retry()
     manager.show("99")
     #expect(told(socket) == ["STATUS=99"])
@@ -96,13 +98,13 @@ import Testing
     manager.removeStored(name: "link")
     manager.store(2, name: "tables")
     manager.stopping()
-    let socket = try NotifySocket(in: directory)
+    let socket = try NotifySocket(in: directory, reads: false)
     manager.drain()
     #expect(told(socket) == ["FDSTOREREMOVE=1", "FDNAME=link", "STOPPING=1"])
   }
 
   @Test func whatCanNeverBeTakenDoesNotStopTheRest() throws {
-    let socket = try NotifySocket(in: directory)
+    let socket = try NotifySocket(in: directory, reads: false)
     let manager = try manager()
     manager.store(2, name: "no:name")
     manager.store(-1, name: "tables")
@@ -119,8 +121,33 @@ import Testing
     #expect(ContinuousClock.now - start < .seconds(5))
   }
 
+  @Test func aManagerThatKeepsNothingIsAskedOnce() throws {
+    // The socket of the test takes no descriptors: they are closed as it reads.
+    let socket = try NotifySocket(in: directory, reads: false)
+    let path = socket.path
+    let manager = ServiceManager(log: log, hasKept: false) {
+      try Notifier { $0 == "NOTIFY_SOCKET" ? path : nil }
+    }
+    #expect(socket.assignments == ["FDSTORE=1", "FDNAME=probe", "BARRIER=1"])
+    for name in ["associations", "link"] { manager.store(2, name: name) }
+    manager.removeStored(name: "link")
+    manager.ready()
+    #expect(socket.assignments.dropFirst(3) == ["READY=1"])
+  }
+
+  @Test func aManagerThatDoesNotAnswerIsTakenToKeepThings() throws {
+    let socket = try NotifySocket(in: directory, reads: false)
+    let path = socket.path
+    let manager = ServiceManager(log: log, hasKept: false) {
+      try Notifier { $0 == "NOTIFY_SOCKET" ? path : nil }
+    }
+    manager.store(2, name: "link")
+    #expect(told(socket).contains("FDNAME=link"))
+    #expect(pipe.read(while: log.flush).isEmpty)
+  }
+
   @Test func withoutAManagerNothingWaits() {
-    let manager = ServiceManager(log: log) { nil }
+    let manager = ServiceManager(log: log, hasKept: true) { nil }
     manager.store(2, name: "link")
     manager.show("one")
     manager.ready()
