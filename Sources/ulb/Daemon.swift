@@ -50,7 +50,7 @@ final class Daemon {
     for refusal in kept.refusals { log.warning(refusal) }
     let handover = try Handover(
       configuration, from: kept, store: SystemdStore(serviceManager), report: log.notice,
-      warn: log.warning, progress: serviceManager.show)
+      warn: log.warning, progress: serviceManager.progress)
     dataPlane = handover.dataPlane
     events = PacketEvents(dataPlane, log: log)
     StandardError.write(dataPlane.compilerOutput)
@@ -142,7 +142,7 @@ final class Daemon {
     if handover.hasAssociations {
       state?.keepUnusableAside(dataPlane)
     } else {
-      state?.restore(into: dataPlane, progress: serviceManager.show)
+      state?.restore(into: dataPlane, progress: serviceManager.progress)
     }
   }
 

@@ -15,6 +15,7 @@ final class ServiceManager {
   private var isStatusTold = true
   private var isWatchdogDue = false
   private var hasFailed = false
+  private var lastProgress: ContinuousClock.Instant?
   private var probe: StoreProbe?
   /// Asked for when it is needed first: meanwhile systemd has had time to answer.
   private lazy var isStoreOpen = askForStore()
@@ -80,6 +81,19 @@ final class ServiceManager {
     isWatchdogDue = true
     retry()
   }
+
+  /// Shows how far a long step of the start is, and asks for more time for it once a second.
+  func progress(_ text: String) {
+    let now = ContinuousClock.now
+    if let notifier, lastProgress.map({ now - $0 >= .seconds(1) }) ?? true {
+      lastProgress = now
+      _ = attempt { try notifier.extendTimeout(Self.extension) }
+    }
+    show(text)
+  }
+
+  /// How long after a sign of progress the next may be.
+  private static let `extension` = Duration.seconds(30)
 
   /// Hands a descriptor to systemd's store, beside what is there under this name.
   func store(_ descriptor: Int32, name: String) {

@@ -121,6 +121,20 @@ import Testing
     #expect(ContinuousClock.now - start < .seconds(5))
   }
 
+  @Test func progressIsShownAndExtendsTheTimeOnceASecond() throws {
+    let socket = try NotifySocket(in: directory, reads: false)
+    let manager = try manager()
+    for number in 0..<3 { manager.progress("\(number) associations copied") }
+    #expect(
+      told(socket) == [
+        "EXTEND_TIMEOUT_USEC=30000000", "STATUS=0 associations copied",
+        "STATUS=1 associations copied", "STATUS=2 associations copied",
+      ])
+    usleep(1_100_000)
+    manager.progress("3 associations copied")
+    #expect(told(socket).suffix(2).first == "EXTEND_TIMEOUT_USEC=30000000")
+  }
+
   @Test func aManagerThatKeepsNothingIsAskedOnce() throws {
     // The socket of the test takes no descriptors: they are closed as it reads.
     let socket = try NotifySocket(in: directory, reads: false)
