@@ -1,5 +1,6 @@
 // One process after another on one interface, with what a service manager keeps between them.
 import BCC
+import CLayout
 import Foundation
 import LoadBalancing
 import TestSupport
@@ -24,9 +25,8 @@ struct HandoverTests {
       var former = try store.start(configuration())
       #expect(store.names.count == 8)
       for (maxAssociations, isShared) in [(64, true), (64, true), (128, false), (32, false)] {
-        var reports: [String] = []
-        let next = try store.start(
-          configuration(maxAssociations: UInt32(maxAssociations)), reports: &reports)
+        let next = try store.start(configuration(maxAssociations: UInt32(maxAssociations)))
+        let reports = store.reports
         #expect(store.names.count == 8, "\(store.names)")
         #expect(
           reports.contains(
@@ -39,6 +39,36 @@ struct HandoverTests {
         #expect(attached == expected)
         #expect(try former.program.info().id != expected)
         former = next
+      }
+    }
+  }
+
+  @Test("a long copy says how far it is, before the swap and after it")
+  func progress() throws {
+    let wire = try Wire()
+    let store = Store()
+    try wire.run {
+      let former = try store.start(configuration(maxAssociations: 200_000))
+      let word = association(.init(server: 0, generation: 1)).word
+      let keys = (0..<100_000 as Range<UInt32>).map {
+        flow_key_v4(address: $0, port: 1, padding: 0)
+      }
+      try former.tables.associations.update(
+        keys: keys, leaves: [UInt64](repeating: word, count: keys.count))
+      let id = try former.program.info().id
+      former.detach()
+      for (maxAssociations, last) in [(150_000, "100000 associations copied"), (50_000, nil)] {
+        store.progress = []
+        var next = configuration(maxAssociations: UInt32(maxAssociations))
+        next.interface = "two"
+        let handover = try store.handover(next)
+        let before = store.progress
+        #expect(before.count > 1 && before[0].hasPrefix("32768 associations copied"), "\(before)")
+        #expect(try attached()?.programID == id)
+        handover.settle()
+        let after = store.progress.dropFirst(before.count)
+        if let last { #expect(after.last == last) }
+        #expect(after.contains("looking for the clients that spoke last") == (last == nil))
       }
     }
   }
@@ -79,9 +109,9 @@ struct HandoverTests {
       func start(_ mode: AttachMode, isSwap: Bool) throws -> String? {
         var next = configuration()
         next.mode = mode
-        var reports: [String] = []
         let before = store.link
-        let dataPlane = try store.start(next, reports: &reports)
+        let dataPlane = try store.start(next)
+        let reports = store.reports
         // What is attached outlives the process, by what is kept.
         let expected = try dataPlane.program.info().id
         dataPlane.detach()

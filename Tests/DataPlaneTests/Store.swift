@@ -42,23 +42,25 @@ final class Store: ObjectStore {
     KeptObjects(entries.map { ($0.name, fcntl($0.descriptor, F_DUPFD_CLOEXEC, 3)) })
   }
 
-  /// Starts a daemon's data plane as the next process does; the one before has ended.
-  ///
-  /// - Parameter reports: what the operator is told.
-  func start(_ configuration: Configuration, reports: inout [String]) throws -> DataPlane {
-    var lines: [String] = []
-    defer { reports += lines }
-    let handover = try compiling {
+  /// What the operator is told, and how far the start is.
+  private(set) var reports: [String] = []
+  var progress: [String] = []
+
+  /// The next process, compiled and filled, before it takes the place of the one before.
+  func handover(_ configuration: Configuration) throws -> Handover {
+    try compiling {
       try Handover(
-        configuration, from: kept(), store: self, report: { lines.append($0) },
-        warn: { lines.append("WARNING: \($0)") }, progress: { _ in })
+        configuration, from: kept(), store: self, report: { [unowned self] in reports.append($0) },
+        warn: { [unowned self] in reports.append("WARNING: \($0)") },
+        progress: { [unowned self] in progress.append($0) })
     }
-    try handover.commit()
-    return handover.dataPlane
   }
 
+  /// Starts a daemon's data plane as the next process does; the one before has ended.
   func start(_ configuration: Configuration) throws -> DataPlane {
-    var reports: [String] = []
-    return try start(configuration, reports: &reports)
+    reports = []
+    let handover = try handover(configuration)
+    try handover.commit()
+    return handover.dataPlane
   }
 }

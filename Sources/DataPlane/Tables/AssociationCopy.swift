@@ -51,7 +51,7 @@ struct AssociationCopy {
       try copy.table.update(
         keys: Array(keys.prefix(fitting)), leaves: Array(leaves.prefix(fitting)))
       copy.count += fitting
-      copy.progress("\(copy.count) associations copied")
+      copy.progress("\(copy.count) associations copied, the program of before serves")
       return copy.isWhole
     }
   }
@@ -130,8 +130,7 @@ struct AssociationCopy {
       var copy = self
       try onEachCPU { () throws(BCCError) in
         guard left > capacity else { return }
-        copy.progress("\(left) associations left to choose \(capacity) from")
-        try fill(table, UInt32(table.capacity - capacity), layout)
+        try copy.fill(table, UInt32(table.capacity - capacity), layout)
         left = try copy.countFormer(layout)
       }
     }
@@ -144,16 +143,23 @@ struct AssociationCopy {
       let keys = (start..<min(count, start + UInt32(AssociationCopy.batch)))
         .map { Layout.fillerKey($0) }
       try table.update(keys: keys, leaves: [UInt64](repeating: 0, count: keys.count))
+      progress("looking for the clients that spoke last")
     }
-    for number in 0..<count { try table.remove(Layout.fillerKey(number)) }
+    for number in 0..<count {
+      try table.remove(Layout.fillerKey(number))
+      if number.isMultiple(of: UInt32(AssociationCopy.batch)) {
+        progress("looking for the clients that spoke last")
+      }
+    }
   }
 
   private mutating func countFormer<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError)
     -> Int
   {
     var count = 0
-    try forEachBatch(layout) { _, keys, _ throws(BCCError) in
+    try forEachBatch(layout) { copy, keys, _ throws(BCCError) in
       count += keys.count
+      copy.progress("looking for the clients that spoke last")
       return true
     }
     return count
