@@ -8,6 +8,15 @@ import Testing
 
 @Suite("Shorter than an Ethernet header", .serialized)
 struct EthernetSizeTests {
+  /// Nothing of the frame is known but how long it is.
+  static func cases(_ addresses: Addresses) -> [Case] {
+    (1..<Datagram.ethernetSize).map { size in
+      Case(
+        name: "\(size) octets", event: .invalidEthernetSize, verdict: .drop,
+        datagram: addresses.request(client: 1), size: size, known: .nothing)
+    }
+  }
+
   @Test(arguments: AddressFamily.allCases, LogLevel.allCases)
   func invalidEthernetSize(family: AddressFamily, level: LogLevel) throws {
     let director = try Director(family, level: level)
@@ -18,11 +27,8 @@ struct EthernetSizeTests {
     #expect(try tun.isReceived(packet))
     #expect(director.events().count == (level == .trace ? 1 : 0))
 
-    for size in 1..<Datagram.ethernetSize {
-      let row = Case(
-        name: "\(size) octets", event: .invalidEthernetSize, verdict: .drop,
-        datagram: director.addresses.request(client: 1), known: .nothing)
-      #expect(try !tun.isReceived(Array(packet.prefix(size))), "\(row.name)")
+    for row in Self.cases(director.addresses) {
+      #expect(try !tun.isReceived(Array(packet.prefix(row.size ?? .max))), "\(row.name)")
       let isCompiledIn = row.event.level >= level
       #expect(director.events() == (isCompiledIn ? [row.record] : []), "\(row.name)")
     }

@@ -50,18 +50,24 @@ struct RefusedInsertTests {
     let addresses = director.addresses
     try director.dataPlane.apply(listed.map(addresses.server))
     let full = try FullDirector(over: director)
+    for row in Self.cases(addresses, listed: listed) { try full.expect(row) }
+  }
+
+  /// In this order, for a table with room for one.
+  static func cases(_ addresses: Addresses, listed: [Int]) -> [Case] {
     let first = addresses.server(listed[0])
-    try full.expect(.sent("room for one", .ingressNewNAT, addresses.request(client: 1), to: first))
-    for client in 2..<5 {
-      try full.expect(
+    let refused = (2..<5).flatMap { client in
+      [
         Case(
           name: "a client too many", event: .ingressCannotCreateAssociation, verdict: .drop,
-          datagram: addresses.request(client: client)))
-      try full.expect(
+          datagram: addresses.request(client: client)),
         Case(
           name: "server-initiated, one too many", event: .egressCannotCreateAssociation,
-          verdict: .drop, datagram: addresses.reply(server: 2, client: client)))
+          verdict: .drop, datagram: addresses.reply(server: listed[0], client: client)),
+      ]
     }
-    try full.expect(.sent("known", .ingressReusedNAT, addresses.request(client: 1), to: first))
+    return [.sent("room for one", .ingressNewNAT, addresses.request(client: 1), to: first)]
+      + refused
+      + [.sent("known", .ingressReusedNAT, addresses.request(client: 1), to: first)]
   }
 }

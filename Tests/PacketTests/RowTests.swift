@@ -65,6 +65,42 @@ extension Case {
       + malformed(addresses)
   }
 
+  /// Where nobody is listed there is nobody to give; what is not for the virtual server is not ours.
+  static func withoutServers(_ addresses: Addresses) -> [Case] {
+    [1, 77].flatMap { client in
+      let request = addresses.request(client: client)
+      // Nothing of it would be sent.
+      let changes: [(inout Datagram) -> Void] = [
+        { _ in }, { $0.lifetime = 1 }, { $0.destinationMAC[0] |= 1 }, { $0.version = 0 },
+      ]
+      return changes.map {
+        Case(
+          name: "no real server", event: .ingressCannotCreateAssociation, verdict: .drop,
+          datagram: changed(request, $0))
+      } + [
+        Case(
+          name: "no real server, invalid client", event: .invalidClient, verdict: .drop,
+          datagram: changed(request) { $0.sourcePort = 0 }),
+        Case(
+          name: "from a former real server", event: .unhandledTraffic, verdict: .pass,
+          datagram: addresses.reply(server: 1, client: client)),
+      ]
+    }
+  }
+
+  /// Nothing behind a whole UDP header is asked for.
+  static func withoutVirtualServer(_ addresses: Addresses) -> [Case] {
+    let request = addresses.request(client: 1)
+    return [
+      request, addresses.reply(server: 1, client: 1),
+      changed(request) { $0.destination = .unspecified(addresses.family) },
+      changed(addresses.request(client: 1, port: 53)) { $0.lifetime = 1 },
+      Lengths.contradictory[0].applied(to: request),
+    ].map {
+      Case(name: "no virtual server", event: .noVirtualServer, verdict: .pass, datagram: $0)
+    }
+  }
+
   private static func headers(_ addresses: Addresses) -> [Case] {
     let request = addresses.request(client: 900)
     let ethernet = Datagram.ethernetSize
@@ -348,30 +384,8 @@ struct RowTests {
     let director = try Director(family, level: level)
     for row in Case.all(director.addresses) { try director.expect(row) }
 
-    // Without servers there is nobody to give; what is not for the virtual server is not ours.
     try director.dataPlane.apply([])
-    let addresses = director.addresses
-    for client in [1, 77] {
-      let request = addresses.request(client: client)
-      // Nothing of it would be sent.
-      let changes: [(inout Datagram) -> Void] = [
-        { _ in }, { $0.lifetime = 1 }, { $0.destinationMAC[0] |= 1 }, { $0.version = 0 },
-      ]
-      for change in changes {
-        try director.expect(
-          Case(
-            name: "no real server", event: .ingressCannotCreateAssociation, verdict: .drop,
-            datagram: Case.changed(request, change)))
-      }
-      try director.expect(
-        Case(
-          name: "no real server, invalid client", event: .invalidClient, verdict: .drop,
-          datagram: Case.changed(request) { $0.sourcePort = 0 }))
-      try director.expect(
-        Case(
-          name: "from a former real server", event: .unhandledTraffic, verdict: .pass,
-          datagram: addresses.reply(server: 1, client: client)))
-    }
+    for row in Case.withoutServers(director.addresses) { try director.expect(row) }
     #expect(try director.dataPlane.lostEvents() == 0)
   }
 
@@ -380,16 +394,19 @@ struct RowTests {
   func noVirtualServer(family: AddressFamily, level: LogLevel) throws {
     let director = try Director(family, level: level, virtualServer: .unspecified(family))
     let addresses = director.addresses
-    var datagrams = [addresses.request(client: 1), addresses.reply(server: 1, client: 1)]
-    datagrams.append(
-      Case.changed(addresses.request(client: 1)) { $0.destination = .unspecified(family) })
-    datagrams.append(Case.changed(addresses.request(client: 1, port: 53)) { $0.lifetime = 1 })
-    for datagram in datagrams {
-      try director.expect(
-        Case(
-          name: "no virtual server", event: .noVirtualServer, verdict: .pass, datagram: datagram))
-    }
+    for row in Case.withoutVirtualServer(addresses) { try director.expect(row) }
     for row in Case.all(addresses) where row.known < .ports { try director.expect(row) }
+  }
+
+  /// An event that nobody has thought of a case for is a row that nobody has tested.
+  @Test("every event has a case")
+  func everyEvent() {
+    let families = AddressFamily.allCases.map { Addresses(family: $0) }
+    let cases = families.flatMap {
+      Case.all($0) + Case.withoutServers($0) + Case.withoutVirtualServer($0)
+        + EthernetSizeTests.cases($0) + RefusedInsertTests.cases($0, listed: [1])
+    }
+    #expect(Set(cases.map(\.event)) == Set(Event.allCases))
   }
 
   /// The test's own reference, against checksums that RFC 1071 and packet captures give.
