@@ -185,6 +185,16 @@ extension SavedAssociations {
     #expect(try place.directory.contents() == [])
   }
 
+  @Test func whatSomebodyPutIntoAnEmptyFileStays() throws {
+    let place = try Place()
+    do {
+      let file = try StateFile(place.path)
+      try Data(golden.bytes).write(to: URL(fileURLWithPath: place.path))
+      withExtendedLifetime(file) {}
+    }
+    #expect(try StateFile(place.path).load(.ipv4)?.count == 3)
+  }
+
   // MARK: The lock
 
   @Test func aSecondIsRefusedForAsLongAsTheFirstLives() throws {
@@ -213,33 +223,39 @@ extension SavedAssociations {
     withExtendedLifetime(file) {}
   }
 
-  /// Many that save and give way to each other: whoever gets the file has it alone.
-  @Test func onlyOneHoldsItAtAnyInstant() throws {
+  /// Many that take the file and give way to each other: whoever gets it has it alone, be it that it
+  /// is saved over or that it comes and goes.
+  @Test(arguments: [true, false])
+  func onlyOneHoldsItAtAnyInstant(_ isSaved: Bool) throws {
     let place = try Place()
     let (path, golden) = (place.path, golden)
     let lock = NSLock()
-    nonisolated(unsafe) var (holders, most, unexpected) = (0, 0, 0)
-    DispatchQueue.concurrentPerform(iterations: 4) { _ in
+    nonisolated(unsafe) var (holders, most) = (0, 0)
+    nonisolated(unsafe) var unexpected: [StateFileError] = []
+    DispatchQueue.concurrentPerform(iterations: 8) { _ in
       var taken = 0
-      while taken < 50 {
+      while taken < 200 {
         do throws(StateFileError) {
           let file = try StateFile(path)
           lock.withLock {
             holders += 1
             most = max(most, holders)
           }
-          try Save(file, golden.preamble).commit()
+          if isSaved { try Save(file, golden.preamble).commit() }
+          sched_yield()
           lock.withLock { holders -= 1 }
           taken += 1
+          withExtendedLifetime(file) {}
         } catch {
           guard error != .inUse(path: path) else { continue }
-          lock.withLock { unexpected += 1 }
+          lock.withLock { unexpected.append(error) }
           return
         }
       }
     }
-    #expect(most == 1 && unexpected == 0)
-    #expect(try place.directory.contents() == ["associations"])
+    #expect(most == 1)
+    #expect(unexpected == [])
+    #expect(try place.directory.contents().allSatisfy { $0 == "associations" })
   }
 
   @Test func aFileThatSomebodyElsePutThereIsNotOverwritten() throws {
@@ -348,6 +364,26 @@ extension SavedAssociations {
     }
   }
 
+  @Test func laterNamesAreGreater() {
+    let names = [
+      "20200101T000000", "20200101T000000-2", "20200101T000000-10", "20200101T000001",
+      "20201231T235959-1", "20210101T000000",
+    ]
+    let suffixes = names.compactMap { RefusedFiles.Suffix($0[...]) }
+    #expect(suffixes.map(\.text) == names)
+    for (left, right) in zip(suffixes, suffixes.dropFirst()) {
+      #expect(left < right && !(right < left))
+    }
+  }
+
+  @Test func whatIsGoneLeavesNoNameBehind() throws {
+    let place = try Place()
+    #expect(throws: StateFileError.self) {
+      try RefusedFiles.keep(place.path, time: Timestamp(seconds: 0))
+    }
+    #expect(try place.directory.contents() == [])
+  }
+
   @Test func whatCannotBeKeptAsideIsNotOverwritten() throws {
     let place = try Place()
     // A name that leaves no room for what a refused file is called.
@@ -408,12 +444,19 @@ extension SavedAssociations {
   }
 
   @Test func whatIsForeignInThePlaceOfASaveIsLeftAlone() throws {
-    for command in ["echo mine >PATH", "mkdir PATH", "mkfifo PATH", "ln -s associations PATH"] {
+    for (command, kind) in [
+      ("echo mine >PATH", nil), ("mkdir PATH", "a directory"), ("mkfifo PATH", "a named pipe"),
+      ("ln -s associations PATH", "a symbolic link"),
+    ] {
       let place = try Place(golden.bytes)
-      let make = command.replacingOccurrences(of: "PATH", with: place.path + ".new")
+      let temporary = place.path + ".new"
+      let make = command.replacingOccurrences(of: "PATH", with: temporary)
       #expect(try run("sh", "-c", make).status == 0)
       let before = try place.picture()
-      #expect(throws: StateFileError.self) { try StateFile(place.path) }
+      let error =
+        kind.map { StateFileError.notRegular(path: temporary, kind: $0) }
+        ?? .foreign(path: temporary)
+      #expect(throws: error) { try StateFile(place.path) }
       #expect(try place.picture() == before)
 
       // Where there is no file yet none is left.
@@ -424,7 +467,7 @@ extension SavedAssociations {
       // It came while the daemon was running.
       let later = try Place()
       let file = try StateFile(later.path)
-      #expect(rename(place.path + ".new", later.path + ".new") == 0)
+      #expect(rename(temporary, later.path + ".new") == 0)
       let beforeSave = try later.picture()
       #expect(throws: StateFileError.self) { try save(golden, to: file) }
       #expect(try later.picture() == beforeSave)
