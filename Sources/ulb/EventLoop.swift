@@ -89,6 +89,16 @@ final class EventLoop {
     while !isStopped { round() }
   }
 
+  /// A call again and again, the first after `interval`.
+  func every(_ interval: Duration, _ handler: @escaping () -> Void) {
+    var timer: Timer?
+    timer = self.timer {
+      timer?.set(after: interval)
+      handler()
+    }
+    timer?.set(after: interval)
+  }
+
   /// Lets ``run()`` return once the handler that is being called has.
   func stop() { isStopped = true }
 
@@ -101,7 +111,11 @@ final class EventLoop {
         fd: $0.isPaused ? -1 : $0.descriptor() ?? -1,
         events: Int16($0.interest == .reading ? POLLIN : POLLOUT), revents: 0)
     }
-    guard poll(&requests, nfds_t(requests.count), timeout) >= 0 else { return }
+    if poll(&requests, nfds_t(requests.count), timeout) < 0 {
+      // What fails for want of memory or descriptors would fail again at once.
+      if errno != EINTR { usleep(100_000) }
+      for index in requests.indices { requests[index].revents = 0 }
+    }
     for (source, request) in zip(sources, requests) where request.revents != 0 {
       if !source.isCancelled, !source.isPaused { source.handler() }
       if isStopped { return }

@@ -40,9 +40,9 @@ final class PacketEvents {
     if dataPlane.isTracing { trace?.setIfUnset(after: Self.traceInterval) }
   }
 
-  /// Takes what is left, and counts for the last time.
+  /// Takes what is left, and counts for the last time. The program may go on, and its events with it.
   func finish() {
-    dataPlane.consumeEvents { log.event($0) }
+    dataPlane.consumeEvents(limit: Self.atOnce) { log.event($0) }
     takeTraceLines()
     countLost()
   }
