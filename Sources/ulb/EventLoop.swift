@@ -85,8 +85,8 @@ final class EventLoop {
 
   /// Runs until ``stop()``.
   func run() {
-    isStopped = false
     while !isStopped { round() }
+    isStopped = false
   }
 
   /// A call again and again, the first after `interval`.
@@ -99,7 +99,7 @@ final class EventLoop {
     timer?.set(after: interval)
   }
 
-  /// Lets ``run()`` return once the handler that is being called has.
+  /// Lets ``run()`` return once the handler that is being called has; at once where it has not begun.
   func stop() { isStopped = true }
 
   private func round() {

@@ -1,0 +1,117 @@
+// Brings a config file that has changed into force, or says why not.
+import CommandLine
+import DataPlane
+import LoadBalancing
+
+/// Looks at the config file in its time, and at once when it is asked to.
+final class Reloader {
+  /// What became of the last reading after the start, and when that was.
+  private(set) var last: (outcome: StatusLine.Reload, at: Timestamp)?
+  /// Called when a reading has ended, with whether it was asked for.
+  var onEnd: (_ isRequested: Bool) -> Void = { _ in }
+
+  private let dataPlane: DataPlane
+  private let log: Log
+  private let path: String
+  private var watcher: ConfigFileWatcher?
+  /// What of the configuration in force was warned of.
+  private var warnings: [String]
+  private var isRequested = false
+  private var timer: EventLoop.Timer?
+
+  /// - Parameters:
+  ///   - path: the config file; `nil` where there is none.
+  ///   - known: the state of the config file that the configuration in force was read in.
+  ///   - warnings: what of that configuration was warned of.
+  init(
+    _ dataPlane: DataPlane, path: String?, known: FileFingerprint?, warnings: [String], log: Log
+  ) {
+    self.dataPlane = dataPlane
+    self.log = log
+    self.warnings = warnings
+    self.path = path ?? ""
+    watcher = path.map { ConfigFileWatcher(path: $0, known: known, now: .now) }
+  }
+
+  func start(on loop: EventLoop) {
+    timer = loop.timer { [unowned self] in look() }
+    setTimer()
+  }
+
+  /// Reads the file at once, whether it has changed or not.
+  func request() {
+    isRequested = true
+    watcher?.lookNow(.now)
+    if watcher == nil { end(nil, "no config file to read again") }
+    setTimer()
+  }
+
+  private func setTimer() {
+    if let watcher { timer?.set(at: watcher.nextLook) }
+  }
+
+  private func look() {
+    defer { setTimer() }
+    switch watcher?.look(.now) {
+    case nil, .nothing: return
+    case .failure(let error): refuse("Unable to load config file \(path): \(error.reason)")
+    case .content(let bytes):
+      do {
+        try apply(bytes)
+      } catch let error as ConfigFileError {
+        refuse("Unable to load config file \(error)")
+      } catch {
+        refuse("Unable to apply config file \(path): \(error)")
+      }
+    }
+  }
+
+  private func apply(_ bytes: [UInt8]) throws {
+    let configuration = dataPlane.configuration
+    let file = try ConfigFile.parse(bytes, fileName: path)
+    let (next, warnings) = try configuration.updated(from: file, on: .ofInterfaces())
+    defer { warn(warnings) }
+    guard next != configuration else {
+      return end(.unchanged, "Config file read again: nothing has changed.")
+    }
+    let change = try dataPlane.apply(next)
+    if change.isRecompiled {
+      StandardError.write(dataPlane.compilerOutput)
+      log.notice("Program compiled anew and swapped in: \(next.effective.liveSummary).")
+    }
+    if let realServers = change.realServers {
+      log.notice(
+        "New config applied: \(next.realServers.count) real server(s); \(realServers.summary).")
+      if next.effective.logLevel <= .debug {
+        log.debug("Real servers: in force after \(dataPlane.times.fill.inMilliseconds) ms.")
+      }
+    }
+    end(.applied)
+  }
+
+  private func refuse(_ failure: String) {
+    let count = dataPlane.configuration.realServers.count
+    log.error("\(failure); the present \(count) real server(s) stay in service")
+    end(.refused(failure))
+  }
+
+  /// - Parameters:
+  ///   - outcome: what became of the file; `nil` where there is none.
+  ///   - message: what is told who asked for it, or has mended the file.
+  private func end(_ outcome: StatusLine.Reload?, _ message: String? = nil) {
+    var isNews = isRequested
+    if let outcome {
+      if case .refused? = last?.outcome { isNews = true }
+      last = (outcome, Clock.now)
+    }
+    if let message, isNews { log.notice(message) }
+    onEnd(isRequested)
+    isRequested = false
+  }
+
+  /// Says what was not said of the configuration before it.
+  private func warn(_ next: [String]) {
+    for warning in next where !warnings.contains(warning) { log.warning(warning) }
+    warnings = next
+  }
+}
