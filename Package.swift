@@ -5,7 +5,8 @@ let package = Package(
   name: "ulb",
   products: [.executable(name: "ulb", targets: ["ulb"])],
   dependencies: [
-    .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1")
+    .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
   ],
   targets: [
     // The C libraries, and the template's own table layouts, as Swift modules.
@@ -22,12 +23,15 @@ let package = Package(
     .target(name: "LoadBalancing"),
     .target(name: "CommandLine", dependencies: ["LoadBalancing"]),
     .target(name: "AssociationFile", dependencies: ["LoadBalancing"]),
-    .target(name: "BCC", dependencies: ["CBCC"]),
+    .target(
+      name: "BCC",
+      dependencies: ["CBCC", .product(name: "SystemPackage", package: "swift-system")]),
     .target(
       name: "DataPlane",
       dependencies: [
         "BCC", "BPFTemplates", "CLayout", "CLinux", "LoadBalancing",
         .product(name: "Mustache", package: "swift-mustache"),
+        .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .target(name: "Systemd"),
     .executableTarget(
@@ -49,7 +53,10 @@ let package = Package(
     .testTarget(name: "DaemonTests", dependencies: ["ulb", "Systemd", "TestSupport"]),
     .testTarget(
       name: "DataPlaneTests",
-      dependencies: ["DataPlane", "BCC", "CLayout", "LoadBalancing", "TestSupport"]),
+      dependencies: [
+        "DataPlane", "BCC", "CLayout", "LoadBalancing", "TestSupport",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
     .testTarget(
       name: "PacketTests", dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport"]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "LoadBalancing"]),

@@ -1,6 +1,7 @@
 // Reads a hash table from end to end, many entries a system call.
 import CBCC
 import Glibc
+import SystemPackage
 
 /// Walks through a hash table that may change meanwhile: what is there all the time is read once,
 /// what comes or goes may be missed. Reading does not count as use of an LRU table's entries.
@@ -25,7 +26,7 @@ public struct BatchReader<Key: BitwiseCopyable, Leaf: BitwiseCopyable> {
   public mutating func next() throws(BCCError) -> (keys: [Key], leaves: [Leaf])? {
     guard !isAtEnd else { return nil }
     var count = UInt32(limit)
-    var number: Int32 = 0
+    var error: Errno?
     var following: UInt32 = 0
     var leaves: [Leaf] = []
     let keys = [Key](unsafeUninitializedCapacity: limit) { keys, filled in
@@ -40,17 +41,17 @@ public struct BatchReader<Key: BitwiseCopyable, Leaf: BitwiseCopyable> {
               table.descriptor.number, nil, &following, keys.baseAddress, leaves.baseAddress,
               &count, nil)
           }
-        if result != 0 { number = errno }
-        if number != 0, number != ENOENT { count = 0 }
+        if result != 0 { error = .last }
+        if let error, error != .noSuchFileOrDirectory { count = 0 }
         filled = Int(count)
       }
       filled = Int(count)
     }
-    guard number == 0 || number == ENOENT else {
-      throw .system(operation: "read the BPF table \(table.name)", errno: number)
+    if let error, error != .noSuchFileOrDirectory {
+      throw .system(operation: "read the BPF table \(table.name)", errno: error)
     }
     position = following
-    isAtEnd = number == ENOENT
+    isAtEnd = error != nil
     return (keys, leaves)
   }
 }

@@ -1,24 +1,29 @@
 // One owner for one file descriptor.
 import Glibc
+import SystemPackage
 
 /// A file descriptor that is closed with its last owner. Close-on-exec where this file made it.
 final class Descriptor: Sendable {
-  let number: Int32
+  /// Lent to whoever holds this.
+  let file: FileDescriptor
+
+  /// What a C call knows it by.
+  var number: Int32 { file.rawValue }
 
   /// Takes the descriptor over: nobody else may close it.
   init(owning number: Int32) {
-    self.number = number
+    file = FileDescriptor(rawValue: number)
   }
 
   /// A descriptor of its own for what `number` refers to.
   init(duplicating number: Int32, of what: String) throws(BCCError) {
     let copy = fcntl(number, F_DUPFD_CLOEXEC, 3)
-    guard copy >= 0 else { throw .system(operation: "duplicate \(what)", errno: errno) }
-    self.number = copy
+    guard copy >= 0 else { throw .system(operation: "duplicate \(what)", errno: .last) }
+    file = FileDescriptor(rawValue: copy)
   }
 
   deinit {
-    close(number)
+    try? file.close()
   }
 
   /// What the kernel names its BPF objects in /proc/self/fd.
@@ -38,8 +43,8 @@ final class Descriptor: Sendable {
 
   /// Takes over a descriptor that somebody else has kept. It is closed where it is not of this
   /// kind: what bpf(2) tells of one kind reads like another's.
-  convenience init(adopting number: Int32, as kind: Kind) throws(BCCError) {
-    self.init(owning: number)
+  convenience init(adopting file: FileDescriptor, as kind: Kind) throws(BCCError) {
+    self.init(owning: file.rawValue)
     guard Descriptor.isOpen(number, on: kind) else { throw .foreign(expected: kind.name) }
   }
 
@@ -58,5 +63,5 @@ final class Descriptor: Sendable {
 /// An object of the kernel that somebody else can hold on to as well.
 public protocol KernelObject: AnyObject, Sendable {
   /// Lends the descriptor for the time of a call that hands it to somebody else.
-  func withDescriptor<Result>(_ body: (Int32) throws -> Result) rethrows -> Result
+  func withDescriptor<Result>(_ body: (FileDescriptor) throws -> Result) rethrows -> Result
 }

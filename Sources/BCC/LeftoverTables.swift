@@ -1,5 +1,6 @@
 // What libbcc forgets to close: the tables that a failed compilation had created before it failed.
 import Glibc
+import SystemPackage
 
 /// The BPF maps that the process has open, by number; empty where that cannot be seen.
 struct OpenTables {
@@ -10,9 +11,7 @@ struct OpenTables {
     if let directory = opendir("/proc/self/fd") {
       defer { closedir(directory) }
       while let entry = readdir(directory) {
-        let name = withUnsafeBytes(of: entry.pointee.d_name) {
-          String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-        }
+        let name = String(cArray: entry.pointee.d_name)
         guard let number = Int32(name), Descriptor.isOpen(number, on: .table) else { continue }
         numbers.insert(number)
       }

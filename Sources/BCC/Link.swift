@@ -1,6 +1,7 @@
 // A program on an interface: attached while the link is owned, swapped atomically.
 import CBCC
 import Glibc
+import SystemPackage
 
 /// How an XDP program runs on an interface.
 public enum XDPMode: String, Sendable {
@@ -32,14 +33,14 @@ public final class Link: KernelObject {
     options.flags = mode.flag
     let number = bpf_link_create(
       program.descriptor.number, Int32(bitPattern: interfaceIndex), BPF_XDP, &options)
-    guard number >= 0 else { throw .system(operation: "attach the XDP program", errno: errno) }
+    guard number >= 0 else { throw .system(operation: "attach the XDP program", errno: .last) }
     descriptor = Descriptor(owning: number)
   }
 
   /// The link behind a descriptor that somebody else has kept. Takes the descriptor over. Throws
   /// where it is no XDP link.
-  public init(adopting number: Int32) throws(BCCError) {
-    descriptor = try Descriptor(adopting: number, as: .link)
+  public init(adopting file: FileDescriptor) throws(BCCError) {
+    descriptor = try Descriptor(adopting: file, as: .link)
     guard try info().type == BPF_LINK_TYPE_XDP.rawValue else {
       throw .foreign(expected: "XDP link")
     }
@@ -48,7 +49,7 @@ public final class Link: KernelObject {
   /// Swaps the program in one step: each packet is seen by the old or by the new one.
   public func update(to program: Program) throws(BCCError) {
     guard bpf_link_update(descriptor.number, program.descriptor.number, nil) == 0 else {
-      throw .system(operation: "swap the XDP program", errno: errno)
+      throw .system(operation: "swap the XDP program", errno: .last)
     }
   }
 
@@ -71,14 +72,14 @@ public final class Link: KernelObject {
     var info = bpf_link_info()
     var length = UInt32(MemoryLayout<bpf_link_info>.size)
     guard bpf_obj_get_info_by_fd(descriptor.number, &info, &length) == 0 else {
-      throw .system(operation: "look at the XDP link", errno: errno)
+      throw .system(operation: "look at the XDP link", errno: .last)
     }
     return info
   }
 
   /// Lends the descriptor for the time of a call that hands it to somebody else.
-  public func withDescriptor<Result>(_ body: (Int32) throws -> Result) rethrows -> Result {
-    try body(descriptor.number)
+  public func withDescriptor<Result>(_ body: (FileDescriptor) throws -> Result) rethrows -> Result {
+    try body(descriptor.file)
   }
 }
 
@@ -94,7 +95,8 @@ public struct XDPAttachment: Sendable {
     options.sz = optionsSize(through: \bpf_xdp_query_opts.attach_mode)
     let result = bpf_xdp_query(Int32(bitPattern: interfaceIndex), 0, &options)
     guard result == 0 else {
-      throw .system(operation: "ask for the interface's XDP program", errno: -result)
+      throw .system(
+        operation: "ask for the interface's XDP program", errno: Errno(rawValue: -result))
     }
     if options.drv_prog_id != 0 {
       return XDPAttachment(programID: options.drv_prog_id, mode: .native)
@@ -110,7 +112,7 @@ public struct XDPAttachment: Sendable {
     if detachLink() { return }
     let result = bpf_xdp_detach(Int32(bitPattern: interfaceIndex), mode.flag, nil)
     guard result == 0 else {
-      throw .system(operation: "remove the other XDP program", errno: -result)
+      throw .system(operation: "remove the other XDP program", errno: Errno(rawValue: -result))
     }
   }
 

@@ -1,6 +1,7 @@
 // A C source that libbcc has compiled, with the tables it declares.
 import CBCC
 import Glibc
+import SystemPackage
 
 /// A compiled source: owns the tables that it declares and the code of its functions.
 public final class Module {
@@ -41,6 +42,12 @@ public final class Module {
     malloc_trim(0)
   }
 
+  /// What the kernel may refuse a table with.
+  private static let failures: [Errno] = [
+    .noMemory, .argListTooLong, .invalidArgument, .notPermitted, .tooManyOpenFiles,
+    .tooManyOpenFilesInSystem, .noFunction,
+  ]
+
   /// libbcc says only in its output that it was a table that failed.
   private static func failure(_ output: String) -> BCCError {
     let marker = "could not open bpf map: "
@@ -48,10 +55,10 @@ public final class Module {
       guard let start = line.firstRange(of: marker) else { continue }
       let rest = line[start.upperBound...].split(separator: ",", maxSplits: 1)
       let reason = rest.last.map(String.init) ?? ""
-      let number = [ENOMEM, E2BIG, EINVAL, EPERM, EMFILE, ENFILE, ENOSYS].first {
-        reason.hasSuffix(errorText($0))
+      let error = failures.first {
+        reason.hasSuffix($0.description)
       }
-      return .tableCreation(table: String(rest.first ?? ""), errno: number ?? EIO)
+      return .tableCreation(table: String(rest.first ?? ""), errno: error ?? .ioError)
     }
     return .compilation(diagnostics: output)
   }
@@ -77,7 +84,7 @@ public final class Module {
     let id = bpf_table_id(handle, name)
     guard (0..<bpf_num_tables(handle)).contains(id) else { throw .noSuchTable(name) }
     guard dup3(table.descriptor.number, bpf_table_fd_id(handle, id), O_CLOEXEC) >= 0 else {
-      throw .system(operation: "take over the BPF table \(name)", errno: errno)
+      throw .system(operation: "take over the BPF table \(name)", errno: .last)
     }
   }
 
@@ -89,20 +96,20 @@ public final class Module {
     guard let start = bpf_function_start(handle, name) else { throw .noSuchFunction(name) }
     let instructions = start.assumingMemoryBound(to: bpf_insn.self)
     let size = Int32(bpf_function_size(handle, name))
-    var number: Int32 = 0
+    var error = Errno(rawValue: 0)
     let (descriptor, output) = try capturingOutput {
       let descriptor = bcc_func_load(
         handle, Int32(BPF_PROG_TYPE_XDP.rawValue), name, instructions, size,
         "GPL", bpf_module_kern_version(handle), flags.contains(.byteCode) ? 1 : 0, nil, 0, nil,
         Int32(BPF_XDP.rawValue))
-      number = errno
+      error = .last
       return descriptor
     }
     guard descriptor >= 0 else {
-      switch number {
-      case EPERM, ENOMEM, EMFILE, ENFILE, ENOSYS:
-        throw .system(operation: "load the BPF program", errno: number)
-      default: throw .verification(log: output, errno: number)
+      switch error {
+      case .notPermitted, .noMemory, .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noFunction:
+        throw .system(operation: "load the BPF program", errno: error)
+      default: throw .verification(log: output, errno: error)
       }
     }
     return Program(

@@ -1,6 +1,7 @@
 // libbcc has no error string: it prints to descriptors 1 and 2. This catches what it prints.
 import CBCC
 import Glibc
+import SystemPackage
 
 /// Runs `body` with standard output and standard error led into memory, and returns what was
 /// printed there, in its order.
@@ -10,7 +11,7 @@ func capturingOutput<Result>(_ body: () -> Result) throws(BCCError) -> (
   result: Result, output: String
 ) {
   let memory = memfd_create("ulb-output", MFD_CLOEXEC)
-  guard memory >= 0 else { throw .system(operation: "capture libbcc's output", errno: errno) }
+  guard memory >= 0 else { throw .system(operation: "capture libbcc's output", errno: .last) }
   defer { close(memory) }
   // What waits in stdio's buffers goes where it belongs.
   fflush(nil)
@@ -23,7 +24,7 @@ func capturingOutput<Result>(_ body: () -> Result) throws(BCCError) -> (
     }
   }
   for (original, _) in saved where dup2(memory, original) != original {
-    throw .system(operation: "capture libbcc's output", errno: errno)
+    throw .system(operation: "capture libbcc's output", errno: .last)
   }
   let result = body()
   fflush(nil)
@@ -35,10 +36,10 @@ private func savedOutputs() throws(BCCError) -> [(original: Int32, copy: Int32)]
   var saved: [(original: Int32, copy: Int32)] = []
   for original: Int32 in [1, 2] {
     let copy = fcntl(original, F_DUPFD_CLOEXEC, 3)
-    guard copy >= 0 || errno == EBADF else {
-      let number = errno
+    guard copy >= 0 || Errno.last == .badFileDescriptor else {
+      let error = Errno.last
       for (_, copy) in saved where copy >= 0 { close(copy) }
-      throw .system(operation: "capture libbcc's output", errno: number)
+      throw .system(operation: "capture libbcc's output", errno: error)
     }
     saved.append((original, copy))
   }

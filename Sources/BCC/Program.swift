@@ -1,6 +1,7 @@
 // A loaded BPF program.
 import CBCC
 import Glibc
+import SystemPackage
 
 /// A program that the verifier has accepted.
 public final class Program: KernelObject {
@@ -33,8 +34,8 @@ public final class Program: KernelObject {
 
   /// The program behind a descriptor that somebody else has kept. Takes the descriptor over. Throws
   /// where it is no BPF program.
-  public convenience init(adopting number: Int32) throws(BCCError) {
-    let descriptor = try Descriptor(adopting: number, as: .program)
+  public convenience init(adopting file: FileDescriptor) throws(BCCError) {
+    let descriptor = try Descriptor(adopting: file, as: .program)
     self.init(name: try Program.info(of: descriptor).name, log: "", descriptor: descriptor)
   }
 
@@ -42,24 +43,24 @@ public final class Program: KernelObject {
   /// have it: that takes CAP_SYS_ADMIN.
   public convenience init?(id: UInt32) {
     let number = bpf_prog_get_fd_by_id(id)
-    guard number >= 0, let program = try? Program(adopting: number) else { return nil }
+    guard number >= 0, let program = try? Program(adopting: FileDescriptor(rawValue: number)) else {
+      return nil
+    }
     self.init(name: program.name, log: "", descriptor: program.descriptor)
   }
 
   /// Lends the descriptor for the time of a call that hands it to somebody else.
-  public func withDescriptor<Result>(_ body: (Int32) throws -> Result) rethrows -> Result {
-    try body(descriptor.number)
+  public func withDescriptor<Result>(_ body: (FileDescriptor) throws -> Result) rethrows -> Result {
+    try body(descriptor.file)
   }
 
   private static func info(of descriptor: Descriptor) throws(BCCError) -> Info {
     var info = bpf_prog_info()
     var length = UInt32(MemoryLayout<bpf_prog_info>.size)
     guard bpf_obj_get_info_by_fd(descriptor.number, &info, &length) == 0 else {
-      throw .system(operation: "look at a BPF program", errno: errno)
+      throw .system(operation: "look at a BPF program", errno: .last)
     }
-    let name = withUnsafeBytes(of: info.name) {
-      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-    }
+    let name = String(cArray: info.name)
     return Info(
       id: info.id, name: name, instructionCount: Int(info.xlated_prog_len) / 8,
       verifiedInstructionCount: Int(info.verified_insns))
@@ -89,7 +90,7 @@ public final class Program: KernelObject {
       }
     }
     guard number == 0 else {
-      throw .system(operation: "test-run the BPF program", errno: errno)
+      throw .system(operation: "test-run the BPF program", errno: .last)
     }
     return TestResult(
       verdict: options.retval, frame: Array(output.prefix(Int(options.data_size_out))))

@@ -1,6 +1,7 @@
 // Reads what a program puts into a BPF ring buffer, through libbcc.
 import CBCC
 import Glibc
+import SystemPackage
 
 /// The reading end of a ring buffer table.
 public final class RingBuffer {
@@ -28,7 +29,7 @@ public final class RingBuffer {
         return receiver.budget > 0 ? 0 : -1
       }, Unmanaged.passUnretained(receiver).toOpaque())
     guard let handle else {
-      throw .system(operation: "open the ring buffer \(table.name)", errno: errno)
+      throw .system(operation: "open the ring buffer \(table.name)", errno: .last)
     }
     self.handle = OpaquePointer(handle)
   }
@@ -39,7 +40,7 @@ public final class RingBuffer {
 
   /// Lent for poll(2): ready to be read while there are records. As long as all are not read, what
   /// comes in wakes nobody.
-  public var descriptorToWaitFor: Int32 { table.descriptor.number }
+  public var descriptorToWaitFor: FileDescriptor { table.descriptor.file }
 
   /// Hands over the records that are there now and frees their room; never waits, and comes back
   /// even where records come in faster than `body` takes them.

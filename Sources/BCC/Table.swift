@@ -1,6 +1,7 @@
 // A BPF map: typed reads and writes, one entry or many at once.
 import CBCC
 import Glibc
+import SystemPackage
 
 /// A BPF map. Keys and leaves are plain C structs, checked against the map's own sizes.
 public final class Table: KernelObject {
@@ -44,16 +45,14 @@ public final class Table: KernelObject {
   }
 
   /// The map behind a descriptor that somebody else has kept. Takes the descriptor over.
-  public convenience init(adopting number: Int32) throws(BCCError) {
-    let descriptor = try Descriptor(adopting: number, as: .table)
+  public convenience init(adopting file: FileDescriptor) throws(BCCError) {
+    let descriptor = try Descriptor(adopting: file, as: .table)
     var info = bpf_map_info()
     var length = UInt32(MemoryLayout<bpf_map_info>.size)
-    guard bpf_obj_get_info_by_fd(number, &info, &length) == 0 else {
-      throw .system(operation: "look at a kept BPF table", errno: errno)
+    guard bpf_obj_get_info_by_fd(descriptor.number, &info, &length) == 0 else {
+      throw .system(operation: "look at a kept BPF table", errno: .last)
     }
-    let name = withUnsafeBytes(of: info.name) {
-      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-    }
+    let name = String(cArray: info.name)
     self.init(
       name: name, type: info.type, keySize: Int(info.key_size), leafSize: Int(info.value_size),
       capacity: Int(info.max_entries), flags: info.map_flags, descriptor: descriptor)
@@ -67,8 +66,8 @@ public final class Table: KernelObject {
   }
 
   /// Lends the descriptor for the time of a call that hands it to somebody else.
-  public func withDescriptor<Result>(_ body: (Int32) throws -> Result) rethrows -> Result {
-    try body(descriptor.number)
+  public func withDescriptor<Result>(_ body: (FileDescriptor) throws -> Result) rethrows -> Result {
+    try body(descriptor.file)
   }
 
   /// The leaf of a key; `nil` where the table has none.
@@ -91,15 +90,15 @@ public final class Table: KernelObject {
     let failed = withUnsafePointer(to: key) { key in
       withUnsafePointer(to: leaf) { bpf_map_update_elem(descriptor.number, key, $0, 0) != 0 }
     }
-    if failed { throw .system(operation: "update the BPF table \(name)", errno: errno) }
+    if failed { throw .system(operation: "update the BPF table \(name)", errno: .last) }
   }
 
   /// Removes a key; a key that is not there is no error.
   public func remove<Key: BitwiseCopyable>(_ key: Key) throws(BCCError) {
     try check(key: Key.self)
     let failed = withUnsafePointer(to: key) { bpf_map_delete_elem(descriptor.number, $0) != 0 }
-    if failed, errno != ENOENT {
-      throw .system(operation: "remove from the BPF table \(name)", errno: errno)
+    if failed, Errno.last != .noSuchFileOrDirectory {
+      throw .system(operation: "remove from the BPF table \(name)", errno: .last)
     }
   }
 
@@ -117,7 +116,7 @@ public final class Table: KernelObject {
           descriptor.number, keys.baseAddress, $0.baseAddress, &count, nil) != 0
       }
     }
-    if failed { throw .system(operation: "update the BPF table \(name)", errno: errno) }
+    if failed { throw .system(operation: "update the BPF table \(name)", errno: .last) }
   }
 
   /// Sets the leaf of a key that the table does not have yet (BPF_NOEXIST).
@@ -133,8 +132,8 @@ public final class Table: KernelObject {
         bpf_map_update_elem(descriptor.number, key, $0, UInt64(BPF_NOEXIST)) != 0
       }
     }
-    if failed, errno == EEXIST { return false }
-    if failed { throw .system(operation: "update the BPF table \(name)", errno: errno) }
+    if failed, Errno.last == .fileExists { return false }
+    if failed { throw .system(operation: "update the BPF table \(name)", errno: .last) }
     return true
   }
 
@@ -142,12 +141,14 @@ public final class Table: KernelObject {
   public func sum(_ key: UInt32) throws(BCCError) -> UInt64 {
     try check(key: UInt32.self, leaf: UInt64.self)
     let cpus = Int(libbpf_num_possible_cpus())
-    guard cpus > 0 else { throw .system(operation: "count the CPUs", errno: Int32(-cpus)) }
+    guard cpus > 0 else {
+      throw .system(operation: "count the CPUs", errno: Errno(rawValue: Int32(-cpus)))
+    }
     var values = [UInt64](repeating: 0, count: cpus)
     let failed = withUnsafePointer(to: key) {
       bpf_map_lookup_elem(descriptor.number, $0, &values) != 0
     }
-    if failed { throw .system(operation: "read the BPF table \(name)", errno: errno) }
+    if failed { throw .system(operation: "read the BPF table \(name)", errno: .last) }
     return values.reduce(0, &+)
   }
 

@@ -2,6 +2,7 @@
 // and other daemons lose nothing to us.
 import CBCC
 import Glibc
+import SystemPackage
 
 /// Reads what programs print with `bpf_trace_printk`. Needs root: tracefs is closed to others.
 public final class TracePipe {
@@ -13,24 +14,24 @@ public final class TracePipe {
   /// Opens a tracing instance for this process. tracefs need not be mounted.
   public init() throws(BCCError) {
     let root = TracePipe.openRoot()
-    guard root >= 0 else { throw .system(operation: "open tracefs", errno: errno) }
+    guard root >= 0 else { throw .system(operation: "open tracefs", errno: .last) }
     defer { close(root) }
     let instances = openat(root, "instances", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard instances >= 0 else { throw .system(operation: "open tracefs' instances", errno: errno) }
+    guard instances >= 0 else { throw .system(operation: "open tracefs' instances", errno: .last) }
     TracePipe.removeLeftovers(in: instances)
     let name = "\(TracePipe.prefix)\(getpid())"
-    guard mkdirat(instances, name, 0o700) == 0 || errno == EEXIST else {
-      let number = errno
+    guard mkdirat(instances, name, 0o700) == 0 || Errno.last == .fileExists else {
+      let error = Errno.last
       close(instances)
-      throw .system(operation: "make a tracing instance", errno: number)
+      throw .system(operation: "make a tracing instance", errno: error)
     }
     let pipe = openat(instances, name + "/trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC)
     guard pipe >= 0, TracePipe.enable(instances, name) else {
-      let number = errno
+      let error = Errno.last
       if pipe >= 0 { close(pipe) }
       unlinkat(instances, name, AT_REMOVEDIR)
       close(instances)
-      throw .system(operation: "open the trace pipe", errno: number)
+      throw .system(operation: "open the trace pipe", errno: error)
     }
     self.instances = instances
     self.name = name
@@ -80,11 +81,9 @@ public final class TracePipe {
     defer { closedir(directory) }
     rewinddir(directory)
     while let entry = readdir(directory) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) {
-        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-      }
+      let name = String(cArray: entry.pointee.d_name)
       guard name.hasPrefix(prefix), let process = pid_t(name.dropFirst(prefix.count)),
-        kill(process, 0) != 0, errno == ESRCH
+        kill(process, 0) != 0, Errno.last == .noSuchProcess
       else { continue }
       unlinkat(instances, name, AT_REMOVEDIR)
     }

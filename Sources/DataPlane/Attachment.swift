@@ -2,6 +2,7 @@
 import BCC
 import Glibc
 import LoadBalancing
+import SystemPackage
 
 /// A program on an interface, for as long as this is owned.
 public struct Attachment: Sendable {
@@ -40,7 +41,7 @@ public struct Attachment: Sendable {
       var replaced: String?
       if let other = try XDPAttachment.current(interfaceIndex: index) {
         let name = Attachment.describe(other)
-        guard replace else { throw BCCError.system(operation: name, errno: EBUSY) }
+        guard replace else { throw BCCError.system(operation: name, errno: .resourceBusy) }
         try other.detach(interfaceIndex: index)
         replaced = name
       }
@@ -107,14 +108,16 @@ public struct Attachment: Sendable {
       do throws(BCCError) {
         return (try Link(program: program, interfaceIndex: index, mode: .native), .native)
       } catch {
-        guard lacksNative.contains(error.errno ?? 0) else { throw error }
+        guard error.errno.map(lacksNative.contains) == true else { throw error }
         return (try Link(program: program, interfaceIndex: index, mode: .generic), .generic)
       }
     }
   }
 
   /// What drivers answer that have no native mode, or not with the interface's present settings.
-  private static let lacksNative: Set<Int32> = [EOPNOTSUPP, EINVAL, ERANGE, ENOMEM, EMSGSIZE]
+  private static let lacksNative: Set<Errno> = [
+    .notSupportedOnSocket, .invalidArgument, .outOfRange, .noMemory, .messageTooLong,
+  ]
 
   private static func describe(_ attachment: XDPAttachment) -> String {
     guard let info = try? Program(id: attachment.programID)?.info() else {
@@ -131,19 +134,19 @@ public struct Attachment: Sendable {
       return .wording(error)
     }
     switch number {
-    case EBUSY, EEXIST:
+    case .resourceBusy, .fileExists:
       // A program that came between the question and the attempt is asked for once more.
       let other = try? XDPAttachment.current(interfaceIndex: index).map(describe)
       return .interfaceBusy(interface: interface, program: other ?? operation)
-    case ENODEV: return .noSuchInterface(interface)
+    case .operationNotSupportedByDevice: return .noSuchInterface(interface)
     // What the kernel says to the number of an interface that has gone since it was asked for.
-    case EINVAL where (try? NetworkInterface(named: interface)) == nil:
+    case .invalidArgument where (try? NetworkInterface(named: interface)) == nil:
       return .noSuchInterface(interface)
-    case EPERM: return .notPermitted("attach the XDP program to \(interface)")
+    case .notPermitted: return .notPermitted("attach the XDP program to \(interface)")
     default:
       guard lacksNative.contains(number), mode != .auto else { return .wording(error) }
       return .unsupportedMode(
-        interface: interface, mode: mode.rawValue, reason: errorText(number))
+        interface: interface, mode: mode.rawValue, reason: number.description)
     }
   }
 }

@@ -2,6 +2,7 @@
 import BCC
 import CLayout
 import LoadBalancing
+import SystemPackage
 
 /// A loaded XDP program with its tables, and its place on an interface. Owns the configuration that
 /// is in force: what is not in ``configuration``, no packet sees.
@@ -243,7 +244,7 @@ public final class DataPlane {
 
   /// Lent for poll(2): ready to be read while the program in service has told events. Another one
   /// after each swap.
-  public var eventsDescriptor: Int32 { events.descriptorToWaitFor }
+  public var eventsDescriptor: FileDescriptor { events.descriptorToWaitFor }
 
   /// Whether programs that were replaced may tell events still, which nobody is woken for.
   public var mayHaveFormerEvents: Bool { events.mayHaveFormerEvents }

@@ -1,6 +1,7 @@
 // Why the data plane cannot be had, in an operator's words.
 import BCC
 import LoadBalancing
+import SystemPackage
 
 /// A failure to render, compile, load, fill or attach. Its description is one line: what was tried,
 /// why it failed, what to do.
@@ -70,24 +71,23 @@ extension DataPlaneError: CustomStringConvertible {
       "\(wanted); and the program of before could not be attached again: \(former)"
     case .bpf(let error):
       switch error.errno {
-      case .some(let number) where number == Self.tooManyFiles:
+      case .tooManyOpenFiles:
         "\(error); raise the limit of open files (ulimit -n, LimitNOFILE=)"
-      case .some(let number) where number == Self.notImplemented:
+      case .noFunction:
         "\(error); this kernel has no BPF: Linux 5.15 or newer with CONFIG_BPF_SYSCALL is needed"
       default: "\(error)"
       }
     }
   }
-
-  private static let tooManyFiles: Int32 = 24
-  private static let notImplemented: Int32 = 38
 }
 
 extension DataPlaneError {
   /// Words a failed BPF call for the operator.
   static func wording(_ error: BCCError) -> DataPlaneError {
-    if error.errno == 1, case .system(let operation, _) = error { return .notPermitted(operation) }
-    if error.errno == 1, case .tableCreation(let table, _) = error {
+    if error.errno == .notPermitted, case .system(let operation, _) = error {
+      return .notPermitted(operation)
+    }
+    if error.errno == .notPermitted, case .tableCreation(let table, _) = error {
       return .notPermitted("create the BPF table \(table)")
     }
     return .bpf(error)

@@ -1,6 +1,7 @@
 // Events of the program in service, and of those that it has replaced, as long as they may tell any.
 import BCC
 import LoadBalancing
+import SystemPackage
 
 /// Where one program puts its events, and counts those that it has no room for.
 struct EventSource {
@@ -16,7 +17,7 @@ struct EventSource {
   }
 
   /// Lent for poll(2).
-  var descriptorToWaitFor: Int32 { buffer.descriptorToWaitFor }
+  var descriptorToWaitFor: FileDescriptor { buffer.descriptorToWaitFor }
 
   /// - Returns: how many events there were, at most `limit`.
   func consume(limit: Int, _ body: (UnsafeRawBufferPointer) -> Void) -> Int {
@@ -47,7 +48,7 @@ struct EventReader {
   }
 
   /// Lent for poll(2), for the events of the program in service.
-  var descriptorToWaitFor: Int32 { current.descriptorToWaitFor }
+  var descriptorToWaitFor: FileDescriptor { current.descriptorToWaitFor }
 
   var mayHaveFormerEvents: Bool { !former.isEmpty }
 

@@ -1,8 +1,8 @@
 // The kernel objects of a process that was here before: its tables and its link to the interface.
 // Knows their names, not who kept them.
 import BCC
-import Glibc
 import LoadBalancing
+import SystemPackage
 
 /// What a former process has handed on. The link keeps its program attached, so that packets flow
 /// from the first process's start on to the last one's stop.
@@ -34,7 +34,9 @@ public struct KeptObjects: Sendable {
   /// Takes the descriptors over; what is no object of ours is closed.
   public init(_ descriptors: [(name: String, descriptor: Int32)]) {
     var found = Found()
-    for (name, descriptor) in descriptors { found.take(descriptor, as: name) }
+    for (name, descriptor) in descriptors {
+      found.take(FileDescriptor(rawValue: descriptor), as: name)
+    }
     var whole: [Int: KeptTables] = [:]
     for (set, tables) in found.tables.sorted(by: { $0.key < $1.key }) {
       do throws(KeptTables.Refusal) {
@@ -93,7 +95,7 @@ public struct KeptObjects: Sendable {
     /// A name that came twice, of each set that has one.
     var ambiguous: [Int: String] = [:]
 
-    mutating func take(_ descriptor: Int32, as name: String) {
+    mutating func take(_ descriptor: FileDescriptor, as name: String) {
       do throws(BCCError) {
         if KeptObjects.linkNames.contains(name) {
           let choice = Attachment.Choice.allCases.first { KeptObjects.linkName($0) == name }
@@ -107,7 +109,7 @@ public struct KeptObjects: Sendable {
             ambiguous[set] = kind
           }
         } else {
-          close(descriptor)
+          try? descriptor.close()
           refuse(name, "ulb keeps nothing of that name")
         }
       } catch {

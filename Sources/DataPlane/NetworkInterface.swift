@@ -2,6 +2,7 @@
 import BCC
 import CLinux
 import Glibc
+import SystemPackage
 
 /// What an XDP program's place has to be known of.
 struct NetworkInterface {
@@ -36,8 +37,9 @@ struct NetworkInterface {
       )
     }
     guard kind == UInt16(RTM_NEWLINK) else {
-      guard error == -ENODEV else {
-        throw .wording(.system(operation: "look for the interface \(name)", errno: -error))
+      guard Errno(rawValue: -error) == .operationNotSupportedByDevice else {
+        throw .wording(
+          .system(operation: "look for the interface \(name)", errno: Errno(rawValue: -error)))
       }
       throw .noSuchInterface(name)
     }
@@ -69,15 +71,18 @@ struct NetworkInterface {
     let operation = "look for the interface \(name)"
     let descriptor = socket(
       AF_NETLINK, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), NETLINK_ROUTE)
-    guard descriptor >= 0 else { throw .system(operation: operation, errno: errno) }
+    guard descriptor >= 0 else {
+      throw .system(operation: operation, errno: Errno(rawValue: errno))
+    }
     defer { close(descriptor) }
     guard send(descriptor, request, request.count, 0) == request.count else {
-      throw .system(operation: operation, errno: errno)
+      throw .system(operation: operation, errno: Errno(rawValue: errno))
     }
     var reply = [UInt8](repeating: 0, count: 65_536)
     let count = recv(descriptor, &reply, reply.count, 0)
     guard count >= MemoryLayout<nlmsghdr>.size + MemoryLayout<ifinfomsg>.size else {
-      throw .system(operation: operation, errno: count < 0 ? errno : EPROTO)
+      throw .system(
+        operation: operation, errno: count < 0 ? Errno(rawValue: errno) : .protocolError)
     }
     return Array(reply.prefix(count))
   }

@@ -65,7 +65,7 @@ struct ApplyTests {
   func committed() throws {
     let bench = try Bench()
     let (dataPlane, program) = (bench.dataPlane, bench.attached)
-    try dataPlane.tables.control.withDescriptor { try BPFMap.freeze($0) }
+    try dataPlane.tables.control.withDescriptor { try BPFMap.freeze($0.rawValue) }
     #expect(bench.refusal() != nil)
     #expect(dataPlane.configuration == bench.before && bench.attached == program)
     #expect(try dataPlane.program.info().id == program)

@@ -87,7 +87,7 @@ struct HandoverTests {
       let former = try store.start(configuration())
       let (names, id) = (store.names, try former.program.info().id)
       // The list cannot be put in force.
-      try former.tables.control.withDescriptor { try BPFMap.freeze($0) }
+      try former.tables.control.withDescriptor { try BPFMap.freeze($0.rawValue) }
       former.detach()
       var next = configuration()
       next.realServers.removeLast()

@@ -204,8 +204,8 @@ struct KeptObjectsTests {
         second.number = "2"
         return KeptObjects(
           try first.descriptors() + second.descriptors() + [
-            ("link", link.withDescriptor { dup($0) }),
-            ("program.\(set)", program.withDescriptor { dup($0) }),
+            ("link", link.withDescriptor { dup($0.rawValue) }),
+            ("program.\(set)", program.withDescriptor { dup($0.rawValue) }),
           ])
       }
       let (zero, one) = (KeptSet(bank: 0), KeptSet(bank: 1))

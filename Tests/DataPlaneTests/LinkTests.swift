@@ -2,6 +2,7 @@
 import BCC
 import Foundation
 import LoadBalancing
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -24,7 +25,8 @@ struct LinkTests {
         #expect(try link.interfaceIndex() == index)
         #expect(try link.programID() == id)
         // A second one is refused, whoever it is.
-        #expect(throws: BCCError.system(operation: "attach the XDP program", errno: EBUSY)) {
+        #expect(throws: BCCError.system(operation: "attach the XDP program", errno: .resourceBusy))
+        {
           try Link(program: program, interfaceIndex: index, mode: mode)
         }
       }
@@ -53,7 +55,7 @@ struct LinkTests {
     try wire.run {
       let index = if_nametoindex("one")
       var link: Link? = try Link(program: program, interfaceIndex: index, mode: .native)
-      let copy = link!.withDescriptor { dup($0) }
+      let copy = try link!.withDescriptor { try $0.duplicate() }
       link = nil
       #expect(try XDPAttachment.current(interfaceIndex: index) != nil)
       var kept: Link? = try Link(adopting: copy)
@@ -61,7 +63,7 @@ struct LinkTests {
       kept = nil
       #expect(try XDPAttachment.current(interfaceIndex: index) == nil)
       #expect(throws: BCCError.self) {
-        try Link(adopting: open("/dev/null", O_RDONLY | O_CLOEXEC))
+        try Link(adopting: FileDescriptor.open("/dev/null", .readOnly))
       }
     }
   }
@@ -82,7 +84,8 @@ struct LinkTests {
     let wire = try Wire()
     let program = try passProgram()
     try wire.run {
-      #expect(throws: BCCError.system(operation: "attach the XDP program", errno: EINVAL)) {
+      #expect(throws: BCCError.system(operation: "attach the XDP program", errno: .invalidArgument))
+      {
         try Link(program: program, interfaceIndex: 54321, mode: .native)
       }
       #expect {

@@ -13,7 +13,7 @@ final class Store: ObjectStore {
   var names: [String] { entries.map(\.name).sorted() }
 
   func keep(_ object: any KernelObject, as name: String) {
-    entries.append((name, object.withDescriptor { fcntl($0, F_DUPFD_CLOEXEC, 3) }))
+    entries.append((name, object.withDescriptor { fcntl($0.rawValue, F_DUPFD_CLOEXEC, 3) }))
   }
 
   func forget(_ name: String) {

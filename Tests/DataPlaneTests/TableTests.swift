@@ -1,6 +1,7 @@
 // Tables, modules and ring buffers through libbcc: what works, and what each error says.
 import BCC
 import Foundation
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -72,7 +73,7 @@ struct TableTests {
   func full() throws {
     let pairs = try module(Self.source).table("pairs")
     for key in 0..<4 as Range<UInt32> { try pairs.update(key, Pair(a: 0, b: 0)) }
-    let error = BCCError.system(operation: "update the BPF table pairs", errno: E2BIG)
+    let error = BCCError.system(operation: "update the BPF table pairs", errno: .argListTooLong)
     #expect(throws: error) { try pairs.update(UInt32(4), Pair(a: 0, b: 0)) }
     #expect(throws: error) {
       try pairs.update(keys: [UInt32(4)], leaves: [Pair(a: 0, b: 0)])
@@ -91,7 +92,8 @@ struct TableTests {
     try numbers.update(UInt32(7), UInt64(42))
     #expect(try numbers.lookup(UInt32(7)) == UInt64(42))
     #expect(try program.info().name == "record")
-    #expect(throws: BCCError.system(operation: "test-run the BPF program", errno: EINVAL)) {
+    #expect(throws: BCCError.system(operation: "test-run the BPF program", errno: .invalidArgument))
+    {
       try program.testRun(frame: [UInt8](repeating: 0, count: 13))
     }
   }
@@ -106,12 +108,14 @@ struct TableTests {
     #expect(throws: BCCError.noSuchTable("others")) {
       try module.replaceTable("others", with: former)
     }
-    let adopted = try former.withDescriptor { try Table(adopting: dup($0)) }
+    let adopted = try former.withDescriptor { try Table(adopting: $0.duplicate()) }
     #expect(adopted.type == former.type && adopted.flags == former.flags)
     #expect(adopted.keySize == former.keySize && adopted.leafSize == former.leafSize)
     #expect(adopted.name == "numbers" && adopted.capacity == 8)
     #expect(try adopted.lookup(UInt32(0)) == UInt64(7))
-    #expect(throws: BCCError.self) { try Table(adopting: open("/dev/null", O_RDONLY | O_CLOEXEC)) }
+    #expect(throws: BCCError.self) {
+      try Table(adopting: FileDescriptor.open("/dev/null", .readOnly))
+    }
   }
 
   @Test("a ring buffer hands over what is there, at most so many")
@@ -153,7 +157,7 @@ struct TableTests {
     #expect {
       try compiling { try module.loadXDPProgram("careless") }
     } throws: { error in
-      guard case BCCError.verification(let log, EACCES) = error else { return false }
+      guard case BCCError.verification(let log, .permissionDenied) = error else { return false }
       let text = "\(error)"
       return log.contains("invalid access to packet") && text.contains("invalid access to packet")
         && text.hasPrefix("the kernel's verifier refuses the program (Permission denied): ")

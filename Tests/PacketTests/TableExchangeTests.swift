@@ -26,7 +26,7 @@ struct TableExchangeTests {
     configuration.maxAssociations = maxAssociations
     let kept = KeptObjects(
       KeptObjects.names(of: former.dataPlane.tables, set: 1).map { name, table in
-        (name, table.withDescriptor { dup($0) })
+        (name, table.withDescriptor { dup($0.rawValue) })
       })
     return try compiling {
       try Handover(

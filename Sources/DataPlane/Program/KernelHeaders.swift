@@ -1,7 +1,9 @@
 // What libbcc compiles against: by default a small tree of our own, written to a private folder.
+import BCC
 import BPFTemplates
 import Glibc
 import LoadBalancing
+import SystemPackage
 
 /// The kernel headers for one compilation. A private tree is removed when this is gone.
 final class KernelHeaderTree {
@@ -30,9 +32,7 @@ final class KernelHeaderTree {
     case .system:
       var names = utsname()
       uname(&names)
-      let release = withUnsafeBytes(of: names.release) {
-        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-      }
+      let release = String(cArray: names.release)
       let directory = "/lib/modules/\(release)/build"
       guard KernelHeaderTree.isDirectory(directory) else {
         throw .kernelHeaders(
@@ -147,12 +147,12 @@ final class KernelHeaderTree {
     removeLeftovers(in: parent)
     var template = Array("\(parent)/\(prefix)\(getpid())-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else {
-      throw .kernelHeaders("cannot make a folder in \(parent): \(String(cString: strerror(errno)))")
+      throw .kernelHeaders("cannot make a folder in \(parent): \(Errno(rawValue: errno))")
     }
     let tree = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     for (path, bytes) in BPFTemplates.kernelHeaders {
       guard write(bytes, to: "\(tree)/\(path)", below: tree) else {
-        let reason = String(cString: strerror(errno))
+        let reason = Errno(rawValue: errno).description
         remove(tree)
         throw .kernelHeaders("cannot write \(tree)/\(path): \(reason)")
       }
@@ -164,7 +164,7 @@ final class KernelHeaderTree {
     var folder = tree
     for component in path.dropFirst(tree.count + 1).split(separator: "/").dropLast() {
       folder += "/" + component
-      guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { return false }
+      guard mkdir(folder, 0o700) == 0 || Errno(rawValue: errno) == .fileExists else { return false }
     }
     let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { return false }
@@ -177,14 +177,12 @@ final class KernelHeaderTree {
     guard let directory = opendir(parent) else { return }
     defer { closedir(directory) }
     while let entry = readdir(directory) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) {
-        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-      }
+      let name = String(cArray: entry.pointee.d_name)
       guard name.hasPrefix(prefix),
         let process = name.dropFirst(prefix.count).split(separator: "-").first.flatMap({
           pid_t($0)
         }),
-        kill(process, 0) != 0, errno == ESRCH
+        kill(process, 0) != 0, Errno(rawValue: errno) == .noSuchProcess
       else { continue }
       var status = stat()
       let path = parent + "/" + name

@@ -1,6 +1,7 @@
 // Renders, compiles and loads the program of a configuration, beside whatever is in service.
 import BCC
 import LoadBalancing
+import SystemPackage
 
 /// A program that the kernel has accepted, attached to nothing, with the tables of its own.
 struct LoadedProgram {
@@ -79,8 +80,8 @@ struct LoadedProgram {
         """)
   }
 
-  /// ENOMEM, E2BIG and EINVAL: the last is what the kernel says to sizes beyond 32 bits.
-  private static let outOfMemory: Set<Int32> = [12, 7, 22]
+  /// The last is what the kernel says to sizes beyond 32 bits.
+  private static let outOfMemory: Set<Errno> = [.noMemory, .argListTooLong, .invalidArgument]
 }
 
 extension Configuration {
