@@ -61,7 +61,10 @@ import Testing
     // libbcc's dump and trace points.
     try stage.list([0, 1, 2], settings: "debug = 4")
     try wait()
-    #expect(process.standardError.contains { $0.contains("BPF_TABLE") || $0.contains("struct") })
+    let isDumped = waitUntil {
+      process.standardError.contains { $0.contains("BPF_TABLE") || $0.contains("struct") }
+    }
+    #expect(isDumped)
     #expect(network.servers(of: clients) == [servers[0], servers[1], servers[2], servers[3]])
 
     // The command line's own values again.
