@@ -87,43 +87,13 @@ import Testing
     Thread.sleep(forTimeInterval: 1)
     #expect(daemon.process.isRunning)
     try need(["ip", "-n", name, "link", "set", "dev", "lb0", "up"])
-    try need(["ip", "-n", name, "route", "replace", "default", "via", "10.60.0.1"])
+    let gateway = Topology.directorGateway(.ipv4)
+    try need(["ip", "-n", name, "route", "replace", "default", "via", gateway])
     #expect(waitUntil { network.servers(of: clients, timeout: .seconds(1)) == servers })
     #expect(try stage.topology.directorInterface.xdpProgram() == program)
     #expect(try network.serversOfNewClients(2) == ["srv2", "srv3"])
     #expect(daemon.errors == [])
     #expect(try daemon.stop() == 0)
-  }
-
-  /// The wire between gateway and director, made anew as scripts/topology makes it.
-  private func connect(_ topology: Topology) throws {
-    let (gateway, stage) = (topology.gateway, topology.director)
-    try need([
-      "ip", "link", "add", "name", "lb0", "netns", stage.name, "type", "veth", "peer", "name",
-      "gwl", "netns", gateway.name,
-    ])
-    for (namespace, interface, commands) in [
-      (
-        gateway, "gwl",
-        [
-          "address add 10.60.0.1/24 dev gwl", "link set dev gwl up",
-          "route add default via 10.60.0.2 table 100",
-        ]
-      ),
-      (
-        stage, "lb0",
-        [
-          "address add 10.60.0.2/24 dev lb0", "address add 10.60.0.10/32 dev lb0",
-          "link set dev lb0 up", "route add default via 10.60.0.1",
-        ]
-      ),
-    ] {
-      for command in commands {
-        try need(["ip", "-n", namespace.name] + command.split(separator: " ").map(String.init))
-      }
-      try need(["ethtool", "-K", interface, "tx", "off", "gro", "off"], in: namespace)
-    }
-    try topology.gatewayInterface.attachPassProgram()
   }
 
   @Test func interfaceAwayAndBack() throws {
@@ -135,7 +105,7 @@ import Testing
     for round in 1...3 {
       try stage.topology.directorInterface.remove()
       #expect(waitUntil { daemon.count("the interface lb0 is gone") == round })
-      try connect(stage.topology)
+      try stage.topology.connectDirector()
       #expect(waitUntil { daemon.count("XDP program attached to lb0") == round + 1 })
       #expect(waitUntil { network.servers(of: clients, timeout: .seconds(1)) == servers })
     }

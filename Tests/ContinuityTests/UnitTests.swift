@@ -17,7 +17,8 @@ import Testing
     #expect(try unit.property("ActiveState") == "active")
     #expect(try unit.property("SubState") == "running")
     let status = try unit.property("StatusText")
-    #expect(status == "2 real server(s) behind 10.60.0.10, lb0 in native mode")
+    #expect(
+      status == "2 real server(s) behind \(Topology.virtualServer(.ipv4)), lb0 in native mode")
     // Not root, and no capability but three.
     let process = try unit.container.process(unit.mainPID())
     let facts = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)

@@ -14,7 +14,10 @@ import Testing
   @Test func fortyThousandPortsOnTheCommandLine() throws {
     let topology = try Topology(realServers: 0)
     let daemon = try Daemon.start(
-      ["lb0", "-vs", "10.60.0.10", "-rs", "10.70.1.2", "-mp", "65535", "-p"] + Self.ports,
+      [
+        "lb0", "-vs", Topology.virtualServer(.ipv4), "-rs", Topology.realServer(0, .ipv4), "-mp",
+        "65535", "-p",
+      ] + Self.ports,
       in: topology.director)
     try daemon.process.waitForLine(containing: "for 40,000 ports :")
     #expect(try daemon.stop() == 0)
@@ -42,7 +45,8 @@ import Testing
     let topology = try Topology(realServers: 0)
     let name = String(repeating: "n", count: 100_000)
     let result = try Daemon.run(
-      [name] + BalancedService.arguments(.ipv4, servers: ["10.70.1.2"]).dropFirst(),
+      [name]
+        + BalancedService.arguments(.ipv4, servers: [Topology.realServer(0, .ipv4)]).dropFirst(),
       in: topology.director)
     #expect(result.status == 1)
     #expect(result.standardError.hasPrefix("ulb: error: no such network interface: 'nnnn"))

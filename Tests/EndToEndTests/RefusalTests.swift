@@ -147,7 +147,7 @@ import Testing
     let file = try ConfigFile([])
     try file.remove()
     for (arguments, word) in [
-      (["lb0", "-vs", "10.60.0.10"], "-p/--port"),
+      (["lb0", "-vs", Topology.virtualServer(.ipv4)], "-p/--port"),
       (BalancedService.arguments(.ipv4, servers: [], file: file), file.path),
     ] {
       let result = try Daemon.run(arguments, in: topology.director)

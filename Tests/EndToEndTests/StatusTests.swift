@@ -20,7 +20,8 @@ import Testing
   @Test func theOutcomeOfEachReloadIsShown() throws {
     let service = try BalancedService(usingFile: true)
     let (daemon, file) = (service.daemon, try #require(service.configFile))
-    let start = "STATUS=3 real server(s) behind 10.60.0.10, lb0 in native mode"
+    let start =
+      "STATUS=3 real server(s) behind \(Topology.virtualServer(.ipv4)), lb0 in native mode"
     expectStatus(daemon, "the start") { $0 == start }
 
     let good = try String(contentsOfFile: file.path, encoding: .utf8)

@@ -13,7 +13,7 @@ import Testing
   @Test func checkWarnsOnStandardError() throws {
     let topology = try Topology(realServers: 0)
     let file = try ConfigFile([])
-    try file.replace(withText: ConfigFile.text(["10.70.1.2"]) + Self.misnamed)
+    try file.replace(withText: ConfigFile.text([Topology.realServer(0, .ipv4)]) + Self.misnamed)
     let arguments = BalancedService.arguments(.ipv4, servers: [], file: file)
     let result = try Daemon.run(["--check"] + arguments, in: topology.director)
     #expect(result.status == 0)
@@ -44,7 +44,7 @@ import Testing
   @Test func aStartWarnsInTheLog() throws {
     let topology = try Topology(realServers: 0)
     let file = try ConfigFile([])
-    try file.replace(withText: ConfigFile.text(["10.70.1.2"]) + Self.misnamed)
+    try file.replace(withText: ConfigFile.text([Topology.realServer(0, .ipv4)]) + Self.misnamed)
     let daemon = try Daemon.start(
       BalancedService.arguments(.ipv4, servers: [], file: file), in: topology.director)
     try daemon.process.waitForLine(containing: "WARNING: \(file.path), line 3: section [ULB]")
@@ -53,8 +53,9 @@ import Testing
     #expect(warnings(daemon).count == 1)
   }
 
-  /// 10.60.0.10 is the virtual server, 10.60.0.2 the director.
-  private static let unusable = ["10.60.0.10", "10.60.0.2", "127.0.0.1", "224.0.0.1"]
+  private static let virtualServer = Topology.virtualServer(.ipv4)
+  private static let directorAddress = Topology.directorAddress(.ipv4)
+  private static let unusable = [virtualServer, directorAddress, "127.0.0.1", "224.0.0.1"]
 
   @Test func realServersThatCannotBeAnyAreGivenNoClient() throws {
     let service = try BalancedService(servers: 2, listed: [0], usingFile: true)
@@ -75,7 +76,8 @@ import Testing
     }
     // None that is left: the list before it stays.
     try file.replace(with: Self.unusable)
-    try process.waitForLine(containing: "no real server can be given a client: 10.60.0.10 is")
+    try process.waitForLine(
+      containing: "no real server can be given a client: \(Self.virtualServer) is")
     try process.waitForLine(containing: "the present 2 real server(s) stay in service")
     #expect(Set(try service.serversOfNewClients(2)) == ["srv1", "srv2"])
     #expect(try service.server(answering: known) == "srv1")
@@ -113,9 +115,10 @@ import Testing
     #expect(result.status == 1)
     #expect(
       result.standardError == """
-        ulb: error: no real server can be given a client: 10.60.0.10 is the virtual server's own \
-        address, 10.60.0.2 is an address of the director itself, 127.0.0.1 is a loopback address, \
-        224.0.0.1 is a multicast address. See options -vs and -rs.
+        ulb: error: no real server can be given a client: \(Self.virtualServer) is the virtual \
+        server's own address, \(Self.directorAddress) is an address of the director itself, \
+        127.0.0.1 is a loopback address, 224.0.0.1 is a multicast address. \
+        See options -vs and -rs.
         """)
     #expect(result.standardOutput == "")
     #expect(try topology.directorInterface.xdpProgram() == nil)

@@ -54,6 +54,11 @@ public final class Topology: Sendable {
     if isFirst { _ = try? runSuccessfully([Self.script, "down", prefix]) }
   }
 
+  /// Makes the director's wire anew, after its interface was removed.
+  public func connectDirector() throws {
+    try runSuccessfully([Self.script, "connect", prefix])
+  }
+
   /// The director's interface: the one that ulb gets.
   public var directorInterface: Interface { Interface("lb0", in: director) }
 
@@ -67,6 +72,11 @@ public final class Topology: Sendable {
   /// The director's own address, which is not the virtual server's.
   public static func directorAddress(_ family: AddressFamily) -> String {
     address("director", family)
+  }
+
+  /// Where the director's network leads to.
+  public static func directorGateway(_ family: AddressFamily) -> String {
+    address("director_gateway", family)
   }
 
   /// The virtual server's address, which the director's kernel has too.
