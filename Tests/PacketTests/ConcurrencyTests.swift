@@ -31,6 +31,31 @@ struct ConcurrencyTests {
     }
   }
 
+  @Test(
+    "CPUs that see a client at once whose server has left agree", arguments: AddressFamily.allCases)
+  func agreementOnTheNext(family: AddressFamily) throws {
+    try #require(usableCPUs.count >= 2, "this test needs two CPUs")
+    let count = 4000
+    let director = try Director(family, maxAssociations: 65536)
+    let program = director.dataPlane.program
+    let frames = (0..<count).map { director.addresses.request(client: $0).bytes }
+    for frame in frames { #expect(try director.run(frame).verdict == .send) }
+    let next = director.addresses.servers(4..<7)
+    try director.dataPlane.apply(next)
+    let meeting = Meeting(of: 2)
+    let work = {
+      try frames.indices.map { index in
+        meeting.wait(step: index)
+        return Director.Outcome(try program.testRun(frame: frames[index]))
+      }
+    }
+    let outcomes = try onCPUs(Array(usableCPUs.prefix(2)), [work, work])
+    #expect(outcomes[0] == outcomes[1])
+    let servers = outcomes[0].map { $0.destination(family) }
+    #expect(Set(servers) == Set(next))
+    #expect(try director.servers(of: 0..<count) == servers)
+  }
+
   @Test("a client and a server that write at once", arguments: AddressFamily.allCases)
   func agreementOfBothWays(family: AddressFamily) throws {
     try #require(usableCPUs.count >= 2, "this test needs two CPUs")

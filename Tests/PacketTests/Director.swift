@@ -3,6 +3,7 @@ import BCC
 import DataPlane
 import LoadBalancing
 import TestSupport
+import Testing
 
 /// What an XDP program answers (`enum xdp_action`).
 enum Verdict: UInt32 {
@@ -153,6 +154,15 @@ final class Director {
     switch addresses.family {
     case .ipv4: try table.update(KeyV4(sourceOf: datagram), word)
     case .ipv6: try table.update(KeyV6(sourceOf: datagram), word)
+    }
+  }
+
+  /// Lets an address lead to a slot, as the table of addresses has it.
+  func setSlot(of address: IPAddress, _ slot: UInt32) throws {
+    let table = try #require(dataPlane.tables.all.first { $0.name == "real_server_ids" }).table
+    switch addresses.family {
+    case .ipv4: try table.update(address.words(UInt32.self), slot)
+    case .ipv6: try table.update(address.words((UInt32, UInt32, UInt32, UInt32).self), slot)
     }
   }
 

@@ -79,6 +79,23 @@ struct ServerChangeTests {
     }
   }
 
+  /// The table of addresses is written before a list comes into force, and that may fail.
+  @Test("an address that leads to another's slot is nobody's", arguments: AddressFamily.allCases)
+  func slotOfAnother(family: AddressFamily) throws {
+    let director = try Director(family)
+    let addresses = director.addresses
+    for slot in 0..<4 as Range<UInt32> {
+      try director.setSlot(of: addresses.stranger, slot)
+      for client in 0..<2 {
+        let reply = Case.changed(addresses.reply(server: 1, client: client)) {
+          $0.source = addresses.stranger
+        }
+        #expect(try director.run(reply) == .pass(reply))
+      }
+      _ = try director.server(of: 0)
+    }
+  }
+
   @Test("4,096 servers are replaced at once", arguments: AddressFamily.allCases)
   func replacedAtOnce(family: AddressFamily) throws {
     let addresses = Addresses(family: family)
