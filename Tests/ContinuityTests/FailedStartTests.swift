@@ -19,6 +19,9 @@ extension SystemdTests {
       #expect(line.hasPrefix("ulb: error: "))
       #expect(line.hasSuffix("; see 'ulb --help'"))
     }
+    let errors = try unit.container.run(
+      "journalctl", "--no-pager", "--output=cat", "--priority=err", "_SYSTEMD_UNIT=\(Unit.name)")
+    #expect(errors.split(separator: "\n").count >= own.count)
     let status = try unit.property("StatusText")
     #expect(status.contains("in a row failed: ") && status.contains("are required"), "\(status)")
 
