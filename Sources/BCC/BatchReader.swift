@@ -13,12 +13,8 @@ public struct BatchReader<Key: BitwiseCopyable, Leaf: BitwiseCopyable> {
   private var isAtEnd = false
 
   /// - Parameter limit: the most entries of one batch; more than the fullest bucket has.
-  public init(_ table: Table, limit: Int) throws(BCCError) {
-    guard MemoryLayout<Key>.size == table.keySize, MemoryLayout<Leaf>.size == table.leafSize else {
-      throw .layout(
-        table: table.name, expected: MemoryLayout<Key>.size, found: table.keySize)
-    }
-    self.table = table
+  public init(_ table: TypedTable<Key, Leaf>, limit: Int) {
+    self.table = table.table
     self.limit = limit
   }
 
@@ -33,13 +29,13 @@ public struct BatchReader<Key: BitwiseCopyable, Leaf: BitwiseCopyable> {
       leaves = [Leaf](unsafeUninitializedCapacity: limit) { leaves, filled in
         let result =
           if var position {
-            bpf_map_lookup_batch(
+            bpf_lookup_batch(
               table.descriptor.number, &position, &following, keys.baseAddress,
-              leaves.baseAddress, &count, nil)
+              leaves.baseAddress, &count)
           } else {
-            bpf_map_lookup_batch(
+            bpf_lookup_batch(
               table.descriptor.number, nil, &following, keys.baseAddress, leaves.baseAddress,
-              &count, nil)
+              &count)
           }
         if result != 0 { error = .last }
         if let error, error != .noSuchFileOrDirectory { count = 0 }

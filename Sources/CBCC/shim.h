@@ -1,4 +1,4 @@
-// libbcc's C API and the few calls of libbpf that libbcc has no counterpart for (links, batches).
+// libbcc's C API and the few calls of libbpf that libbcc has no counterpart for (links).
 #pragma once
 
 #include <bcc/bcc_common.h>
@@ -13,6 +13,12 @@
 int bcc_func_load(void *program, int prog_type, const char *name, const struct bpf_insn *insns,
                   int prog_len, const char *license, unsigned kern_version, int log_level,
                   char *log_buf, unsigned log_buf_size, const char *dev_name, int attach_type);
+int bpf_update_elem(int fd, const void *key, const void *value, unsigned long long flags);
+int bpf_lookup_elem(int fd, const void *key, void *value);
+int bpf_delete_elem(int fd, const void *key);
+int bpf_lookup_batch(int fd, __u32 *in_batch, __u32 *out_batch, void *keys, void *values,
+                     __u32 *count);
+int bpf_update_batch(int fd, const void *keys, const void *values, __u32 *count);
 void *bpf_new_ringbuf(int map_fd, int (*sample_cb)(void *ctx, void *data, size_t size), void *ctx);
 void bpf_free_ringbuf(struct ring_buffer *rb);
 int bpf_consume_ringbuf(struct ring_buffer *rb);

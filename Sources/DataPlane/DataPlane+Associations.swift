@@ -6,7 +6,7 @@ extension DataPlane {
   /// Starts reading all associations.
   public func readAssociations() throws(DataPlaneError) -> AssociationReader {
     do {
-      return try DataPlane.reader(of: tables, servers.slots, configuration.family)
+      return try AssociationReader(tables, slots: servers.slots, family: configuration.family)
     } catch {
       throw .wording(error)
     }
@@ -14,16 +14,14 @@ extension DataPlane {
 
   /// The index in the list that the next new client is given.
   public var roundPosition: UInt32 {
-    get throws(DataPlaneError) {
-      do { return try tables.roundPosition() } catch { throw .wording(error) }
-    }
+    position.read()
   }
 
   /// Puts the round robin where it was.
   ///
   /// - Parameter position: an index in the list; the first is taken where the list has none there.
   public func setRoundPosition(_ position: UInt32) throws(DataPlaneError) {
-    do { try tables.setRoundPosition(position) } catch { throw .wording(error) }
+    do { try self.position.write(position) } catch { throw .wording(error) }
   }
 
   /// Puts saved associations into the table.
@@ -43,23 +41,15 @@ extension DataPlane {
   }
 
   private func write(
-    _ associations: [Association], of realServers: [IPAddress],
+    _ associations: [Association], of realServers: [IPAddress]
   ) throws(BCCError) -> (restored: Int, unlisted: Int) {
     func write<Layout>(_ layout: Layout.Type) throws(BCCError) -> (restored: Int, unlisted: Int)
     where Layout: FamilyLayout {
       let writer = AssociationWriter(
-        tables.associations, realServers: realServers, plan: servers, layout: layout)
+        try TypedTable(tables[.associations]), realServers: realServers, plan: servers,
+        layout: layout)
       return try writer.write(associations)
     }
     return try write(configuration.family.layout)
-  }
-
-  private static func reader(
-    of tables: Tables, _ slots: [ServerPlan.Slot?], _ family: AddressFamily
-  ) throws(BCCError) -> AssociationReader {
-    func reader<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) -> AssociationReader {
-      try AssociationReader(tables.associations, slots: slots, layout: layout)
-    }
-    return try reader(family.layout)
   }
 }

@@ -30,7 +30,8 @@ public final class DataPlane {
   public private(set) var program: Program
   private(set) var servers: ServerPlan
 
-  private var realServerTables: RealServerTables
+  private var realServerTables: any RealServerWriter
+  let position: RoundPosition
   private var events: EventReader
   private var tracePipe: TracePipe?
   /// Why the program's trace points cannot be read; `nil` where they can or there are none.
@@ -82,8 +83,9 @@ public final class DataPlane {
     self.servers = servers
     self.keeper = keeper
     tables = loaded.tables
-    realServerTables = try RealServerTables(
+    realServerTables = try makeRealServerWriter(
       loaded.tables, virtualServer: configuration.virtualServer, isUsed: tablesAreUsed)
+    position = try RoundPosition(loaded.tables)
     program = loaded.program
     events = EventReader(loaded.events)
     compilerOutput = loaded.output
@@ -107,7 +109,7 @@ public final class DataPlane {
     /// `nil` where the program stays.
     fileprivate let loaded: LoadedProgram?
     /// `nil` where the list stays.
-    fileprivate var plan: (ServerPlan, ServerPlan.Change, RealServerTables.Prepared)?
+    fileprivate var plan: (ServerPlan, ServerPlan.Change, PreparedPlan)?
     fileprivate var stopwatch = Stopwatch()
   }
 

@@ -6,14 +6,14 @@ import SystemPackage
 /// Where one program puts its events, and counts those that it has no room for.
 struct EventSource {
   private let buffer: RingBuffer
-  private let counters: Table
+  private let counters: CounterTable
   /// How many of the lost events were counted already.
   private var counted: UInt64 = 0
 
   /// That of a module's programs.
   init(of module: Module) throws(BCCError) {
     buffer = try RingBuffer(module.table("events"))
-    counters = try module.table("counters")
+    counters = try CounterTable(module.table("counters"))
   }
 
   /// Lent for poll(2).

@@ -15,7 +15,7 @@ public final class Handover {
   /// Whether new tables are kept besides those of the process before.
   private var isSetKept = false
   /// `nil` where nothing is to be copied.
-  private var copy: AssociationCopy?
+  private var copy: (any AssociationCopying)?
   private let report: (String) -> Void
   private let warn: (String) -> Void
 
@@ -49,15 +49,15 @@ public final class Handover {
     keeper = Keeper(store, set: kept.unusedSet, kept: kept)
     dataPlane = try DataPlane(configuration, keeper: keeper)
     guard let former = kept.tables, former.family == configuration.family else { return }
-    var copy = AssociationCopy(
-      from: former, to: dataPlane.tables, plan: dataPlane.servers, progress: progress)
     do {
-      try dataPlane.tables.setRoundPosition(former.tables.roundPosition())
+      var copy = try makeAssociationCopy(
+        from: former, to: dataPlane.tables, plan: dataPlane.servers, progress: progress)
+      try dataPlane.position.write(RoundPosition(former.tables).read())
       try copy.copyWhatFits()
+      self.copy = copy
     } catch {
       throw .wording(error)
     }
-    self.copy = copy
   }
 
   /// Whether associations come from the process before.

@@ -88,7 +88,7 @@ public struct KeptObjects: Sendable {
 
   /// What the descriptors are, as far as they are what their names say.
   private struct Found {
-    var tables: [Int: [String: Table]] = [:]
+    var tables: [Int: [TableName: Table]] = [:]
     var programs: [Int: [Program]] = [:]
     var links: [KeptLink] = []
     var refusals: [String] = []
@@ -100,14 +100,12 @@ public struct KeptObjects: Sendable {
         if KeptObjects.linkNames.contains(name) {
           let choice = Attachment.Choice.allCases.first { KeptObjects.linkName($0) == name }
           links.append(KeptLink(link: try Link(adopting: descriptor), choice: choice))
-        } else if let (kind, set) = KeptObjects.parse(name) {
-          if kind == KeptObjects.programName {
-            programs[set, default: []].append(try Program(adopting: descriptor))
-          } else if tables[set, default: [:]].updateValue(
-            try Table(adopting: descriptor), forKey: kind) != nil
-          {
-            ambiguous[set] = kind
-          }
+        } else if let set = KeptObjects.set(of: name, kind: KeptObjects.programName) {
+          programs[set, default: []].append(try Program(adopting: descriptor))
+        } else if let (table, set) = KeptObjects.table(of: name) {
+          let former = tables[set, default: [:]].updateValue(
+            try Table(adopting: descriptor), forKey: table)
+          if former != nil { ambiguous[set] = table.rawValue }
         } else {
           try? descriptor.close()
           refuse(name, "ulb keeps nothing of that name")
@@ -140,12 +138,12 @@ public struct KeptObjects: Sendable {
 
   /// The names under which a set of tables is kept.
   public static func names(of tables: Tables, set: Int) -> [(name: String, table: Table)] {
-    tables.all.map { (name(of: $0.name, set: set), $0.table) }
+    tables.all.map { (name(of: $0.name.rawValue, set: set), $0.table) }
   }
 
   /// The names of a set of tables and of their program.
   static func names(ofSet set: Int) -> [String] {
-    Tables.names.map { name(of: $0, set: set) } + [programName(set: set)]
+    TableName.allCases.map { name(of: $0.rawValue, set: set) } + [programName(set: set)]
   }
 
   /// The name under which the program that uses a set of tables is kept.
@@ -158,13 +156,19 @@ public struct KeptObjects: Sendable {
   /// The most that a set's number can be. Each exchange of the tables adds one.
   private static let mostSets = 1_000_000_000
 
-  /// What a name says, if it is one of ours.
-  private static func parse(_ name: String) -> (kind: String, set: Int)? {
-    let parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-    guard parts.count == 2, let set = Int(parts[1]), (1...mostSets).contains(set),
-      name == self.name(of: parts[0], set: set),
-      parts[0] == programName || Tables.names.contains(parts[0])
+  /// The table that a name is of, if it is one of ours.
+  private static func table(of name: String) -> (table: TableName, set: Int)? {
+    for table in TableName.allCases {
+      if let set = set(of: name, kind: table.rawValue) { return (table, set) }
+    }
+    return nil
+  }
+
+  /// The set that a name is of; `nil` for one that ulb does not write so.
+  private static func set(of name: String, kind: String) -> Int? {
+    guard name.hasPrefix("\(kind)."), let set = Int(name.dropFirst(kind.count + 1)),
+      (1...mostSets).contains(set), name == self.name(of: kind, set: set)
     else { return nil }
-    return (parts[0], set)
+    return set
   }
 }

@@ -103,7 +103,7 @@ struct StateKeeper {
   private func begin(_ dataPlane: DataPlane) throws -> (Save, AssociationReader) {
     let reader = try dataPlane.readAssociations()
     let preamble = Preamble(
-      family: dataPlane.configuration.family, roundPosition: try dataPlane.roundPosition,
+      family: dataPlane.configuration.family, roundPosition: dataPlane.roundPosition,
       realServers: reader.realServers)
     return (try Save(file, preamble), reader)
   }

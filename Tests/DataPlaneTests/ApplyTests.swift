@@ -1,5 +1,6 @@
 // A change of the configuration in force: all of it or nothing, whichever step fails.
 import BCC
+import CLayout
 import Foundation
 import LoadBalancing
 import TestSupport
@@ -43,10 +44,11 @@ struct ApplyTests {
     let bench = try Bench()
     let (dataPlane, program) = (bench.dataPlane, bench.attached)
     // Somebody has filled the table that both banks share.
-    var fillers: [AddressKeyV4] = []
+    let table = try TypedTable<ip_address_v4, UInt32>(dataPlane.tables[.slotsByAddress])
+    var fillers: [ip_address_v4] = []
     repeat {
-      fillers.append(AddressKeyV4(word: UInt32(fillers.count) + 1))
-    } while (try? dataPlane.tables.realServerIDs.update(fillers.last!, UInt32(0))) != nil
+      fillers.append(ip_address_v4(word: UInt32(fillers.count) + 1))
+    } while (try? table.update(fillers.last!, 0)) != nil
     for _ in 0..<2 {
       #expect(bench.refusal() == "update the BPF table real_server_ids: Argument list too long")
       #expect(dataPlane.configuration == bench.before && bench.attached == program)
@@ -55,21 +57,21 @@ struct ApplyTests {
     // The file is as it was: nothing has to change, and nothing does.
     let change = try dataPlane.apply(bench.before)
     #expect(!change.isRecompiled && change.realServers == nil)
-    for filler in fillers { try dataPlane.tables.realServerIDs.remove(filler) }
+    for filler in fillers { try table.remove(filler) }
     #expect(bench.refusal() == nil)
     #expect(dataPlane.configuration == bench.next && bench.attached != program)
-    #expect(try KeptTables(dataPlane.tables.byName).servers.list == bench.next.realServers)
+    #expect(try KeptTables(dataPlane.tables).servers.list == bench.next.realServers)
   }
 
   @Test("where the list cannot be put in force the former program comes back")
   func committed() throws {
     let bench = try Bench()
     let (dataPlane, program) = (bench.dataPlane, bench.attached)
-    try dataPlane.tables.control.withDescriptor { try BPFMap.freeze($0.rawValue) }
+    try dataPlane.tables[.control].withDescriptor { try BPFMap.freeze($0.rawValue) }
     #expect(bench.refusal() != nil)
     #expect(dataPlane.configuration == bench.before && bench.attached == program)
     #expect(try dataPlane.program.info().id == program)
-    #expect(try KeptTables(dataPlane.tables.byName).servers.list == bench.before.realServers)
+    #expect(try KeptTables(dataPlane.tables).servers.list == bench.before.realServers)
     let change = try dataPlane.apply(bench.before)
     #expect(!change.isRecompiled && change.realServers == nil)
     // What does not need the list can go on.
@@ -86,6 +88,6 @@ struct ApplyTests {
     try bench.wire.ip(["link", "delete", "dev", "one"])
     #expect(bench.refusal()?.hasPrefix("swap the XDP program: ") == true)
     #expect(dataPlane.configuration == bench.before && !dataPlane.isAttached)
-    #expect(try KeptTables(dataPlane.tables.byName).servers.list == bench.before.realServers)
+    #expect(try KeptTables(dataPlane.tables).servers.list == bench.before.realServers)
   }
 }

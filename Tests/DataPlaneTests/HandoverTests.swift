@@ -53,7 +53,7 @@ struct HandoverTests {
       let keys = (0..<100_000 as Range<UInt32>).map {
         flow_key_v4(address: $0, port: 1, padding: 0)
       }
-      try former.tables.associations.update(
+      try TypedTable(former.tables[.associations]).update(
         keys: keys, leaves: [UInt64](repeating: word, count: keys.count))
       let id = try former.program.info().id
       former.detach()
@@ -87,7 +87,7 @@ struct HandoverTests {
       let former = try store.start(configuration())
       let (names, id) = (store.names, try former.program.info().id)
       // The list cannot be put in force.
-      try former.tables.control.withDescriptor { try BPFMap.freeze($0.rawValue) }
+      try former.tables[.control].withDescriptor { try BPFMap.freeze($0.rawValue) }
       former.detach()
       var next = configuration()
       next.realServers.removeLast()

@@ -32,6 +32,10 @@ struct TableTests {
 
   struct Pair: BitwiseCopyable, Equatable { var a, b: UInt32 }
 
+  static func pairs() throws -> TypedTable<UInt32, Pair> {
+    try TypedTable(module(source).table("pairs"))
+  }
+
   @Test("layout as declared")
   func layout() throws {
     let module = try module(Self.source)
@@ -42,41 +46,43 @@ struct TableTests {
 
   @Test("reads and writes")
   func readsAndWrites() throws {
-    let pairs = try module(Self.source).table("pairs")
-    #expect(try pairs.lookup(UInt32(1), as: Pair.self) == nil)
-    try pairs.update(UInt32(1), Pair(a: 2, b: 3))
-    #expect(try pairs.lookup(UInt32(1)) == Pair(a: 2, b: 3))
-    try pairs.update(UInt32(1), Pair(a: 4, b: 5))
-    #expect(try pairs.lookup(UInt32(1)) == Pair(a: 4, b: 5))
-    try pairs.remove(UInt32(1))
-    try pairs.remove(UInt32(1))
-    #expect(try pairs.lookup(UInt32(1), as: Pair.self) == nil)
-    try pairs.update(keys: [1, 2, 3] as [UInt32], leaves: (1...3).map { Pair(a: $0, b: 0) })
-    #expect(try pairs.lookup(UInt32(3)) == Pair(a: 3, b: 0))
-    try pairs.update(keys: [UInt32](), leaves: [Pair]())
+    let pairs = try Self.pairs()
+    #expect(pairs.lookup(1) == nil)
+    try pairs.update(1, Pair(a: 2, b: 3))
+    #expect(pairs.lookup(1) == Pair(a: 2, b: 3))
+    try pairs.update(1, Pair(a: 4, b: 5))
+    #expect(pairs.lookup(1) == Pair(a: 4, b: 5))
+    try pairs.remove(1)
+    try pairs.remove(1)
+    #expect(pairs.lookup(1) == nil)
+    try pairs.update(keys: [1, 2, 3], leaves: (1...3).map { Pair(a: $0, b: 0) })
+    #expect(pairs.lookup(3) == Pair(a: 3, b: 0))
+    try pairs.update(keys: [], leaves: [])
   }
 
   @Test("another layout is refused")
   func otherLayout() throws {
-    let pairs = try module(Self.source).table("pairs")
+    let module = try module(Self.source)
+    let pairs = try module.table("pairs")
     let key = BCCError.layout(table: "pairs", expected: 8, found: 4)
     let leaf = BCCError.layout(table: "pairs", expected: 4, found: 8)
-    #expect(throws: key) { try pairs.lookup(UInt64(1), as: Pair.self) }
-    #expect(throws: leaf) { try pairs.lookup(UInt32(1), as: UInt32.self) }
-    #expect(throws: leaf) { try pairs.update(UInt32(1), UInt32(1)) }
-    #expect(throws: leaf) { try pairs.update(keys: [UInt32(1)], leaves: [UInt32(1)]) }
-    #expect(throws: key) { try pairs.remove(UInt64(1)) }
+    #expect(throws: key) { try TypedTable<UInt64, Pair>(pairs) }
+    #expect(throws: leaf) { try TypedTable<UInt32, UInt32>(pairs) }
+    let counters = try module.table("counters")
+    #expect(throws: BCCError.self) { try TypedTable<UInt32, UInt64>(counters) }
+    #expect(throws: BCCError.self) { try CounterTable(try module.table("numbers")) }
+    #expect(throws: BCCError.self) { try CounterTable(pairs) }
     #expect("\(key)" == "the BPF table pairs has entries of 4 bytes, not 8")
   }
 
   @Test("a full table")
   func full() throws {
-    let pairs = try module(Self.source).table("pairs")
+    let pairs = try Self.pairs()
     for key in 0..<4 as Range<UInt32> { try pairs.update(key, Pair(a: 0, b: 0)) }
     let error = BCCError.system(operation: "update the BPF table pairs", errno: .argListTooLong)
-    #expect(throws: error) { try pairs.update(UInt32(4), Pair(a: 0, b: 0)) }
+    #expect(throws: error) { try pairs.update(4, Pair(a: 0, b: 0)) }
     #expect(throws: error) {
-      try pairs.update(keys: [UInt32(4)], leaves: [Pair(a: 0, b: 0)])
+      try pairs.update(keys: [4], leaves: [Pair(a: 0, b: 0)])
     }
     #expect("\(error)" == "update the BPF table pairs: Argument list too long")
   }
@@ -89,8 +95,9 @@ struct TableTests {
         try module.table("numbers"), try compiling { try module.loadXDPProgram("record") }
       )
     }()
-    try numbers.update(UInt32(7), UInt64(42))
-    #expect(try numbers.lookup(UInt32(7)) == UInt64(42))
+    let typed = try TypedTable<UInt32, UInt64>(numbers)
+    try typed.update(7, 42)
+    #expect(typed.lookup(7) == 42)
     #expect(try program.info().name == "record")
     #expect(throws: BCCError.system(operation: "test-run the BPF program", errno: .invalidArgument))
     {
@@ -101,10 +108,10 @@ struct TableTests {
   @Test("a kept table takes the place of a new one")
   func replaced() throws {
     let former = try module(Self.source).table("numbers")
-    try former.update(UInt32(0), UInt64(7))
+    try TypedTable<UInt32, UInt64>(former).update(0, 7)
     let module = try module(Self.source)
     try module.replaceTable("numbers", with: former)
-    #expect(try module.table("numbers").lookup(UInt32(0)) == UInt64(7))
+    #expect(try TypedTable<UInt32, UInt64>(module.table("numbers")).lookup(0) == 7)
     #expect(throws: BCCError.noSuchTable("others")) {
       try module.replaceTable("others", with: former)
     }
@@ -112,7 +119,7 @@ struct TableTests {
     #expect(adopted.type == former.type && adopted.flags == former.flags)
     #expect(adopted.keySize == former.keySize && adopted.leafSize == former.leafSize)
     #expect(adopted.name == "numbers" && adopted.capacity == 8)
-    #expect(try adopted.lookup(UInt32(0)) == UInt64(7))
+    #expect(try TypedTable<UInt32, UInt64>(adopted).lookup(0) == 7)
     #expect(throws: BCCError.self) {
       try Table(adopting: FileDescriptor.open("/dev/null", .readOnly))
     }
@@ -138,7 +145,7 @@ struct TableTests {
     #expect(consume(6) == 6)
     #expect(values == Array(0..<10))
     #expect(consume(.max) == 0)
-    #expect(try module.table("counters").sum(0) == 10)
+    #expect(try CounterTable(module.table("counters")).sum(0) == 10)
     #expect(throws: BCCError.self) { try RingBuffer(module.table("numbers")) }
   }
 

@@ -1,9 +1,10 @@
 // The real program in the real kernel, and the network that the frames of the tests come from.
 import BCC
-import DataPlane
 import LoadBalancing
 import TestSupport
 import Testing
+
+@testable import DataPlane
 
 /// What an XDP program answers (`enum xdp_action`).
 enum Verdict: UInt32 {
@@ -141,28 +142,29 @@ final class Director {
   /// The association of a client as the table holds it.
   func association(of client: Int) throws -> UInt64? {
     let request = addresses.request(client: client)
-    let table = dataPlane.tables.associations
+    let table = dataPlane.tables[.associations]
     switch addresses.family {
-    case .ipv4: return try table.lookup(KeyV4(sourceOf: request))
-    case .ipv6: return try table.lookup(KeyV6(sourceOf: request))
+    case .ipv4: return try TypedTable(table).lookup(KeyV4(sourceOf: request))
+    case .ipv6: return try TypedTable(table).lookup(KeyV6(sourceOf: request))
     }
   }
 
   /// Puts an association into the table, for whoever sends a datagram.
   func setAssociation(ofSourceOf datagram: Datagram, _ word: UInt64) throws {
-    let table = dataPlane.tables.associations
+    let table = dataPlane.tables[.associations]
     switch addresses.family {
-    case .ipv4: try table.update(KeyV4(sourceOf: datagram), word)
-    case .ipv6: try table.update(KeyV6(sourceOf: datagram), word)
+    case .ipv4: try TypedTable(table).update(KeyV4(sourceOf: datagram), word)
+    case .ipv6: try TypedTable(table).update(KeyV6(sourceOf: datagram), word)
     }
   }
 
   /// Lets an address lead to a slot, as the table of addresses has it.
   func setSlot(of address: IPAddress, _ slot: UInt32) throws {
-    let table = try #require(dataPlane.tables.all.first { $0.name == "real_server_ids" }).table
+    let table = dataPlane.tables[.slotsByAddress]
     switch addresses.family {
-    case .ipv4: try table.update(address.words(UInt32.self), slot)
-    case .ipv6: try table.update(address.words((UInt32, UInt32, UInt32, UInt32).self), slot)
+    case .ipv4: try TypedTable(table).update(address.words(UInt32.self), slot)
+    case .ipv6:
+      try TypedTable(table).update(address.words((UInt32, UInt32, UInt32, UInt32).self), slot)
     }
   }
 

@@ -23,8 +23,8 @@ struct RefusedInsertTests {
       (program, events) = try compiling {
         let headers = try KernelHeaderTree(.own)
         let module = try Module(source: source, compilerFlags: headers.compilerFlags)
-        for (name, table) in director.dataPlane.tables.all where name != "associations" {
-          try module.replaceTable(name, with: table)
+        for (name, table) in director.dataPlane.tables.all where name != .associations {
+          try module.replaceTable(name.rawValue, with: table)
         }
         return (try module.loadXDPProgram("ulb"), try RingBuffer(module.table("events")))
       }

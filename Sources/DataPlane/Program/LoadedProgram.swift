@@ -40,7 +40,7 @@ struct LoadedProgram {
         source: source, flags: flags, compilerFlags: ["-Wall"] + headers.compilerFlags)
       times.compile = stopwatch.lap()
       if let kept {
-        for (name, table) in kept.all { try module.replaceTable(name, with: table) }
+        for (name, table) in kept.all { try module.replaceTable(name.rawValue, with: table) }
       }
       if let kept { tables = kept } else { tables = try Tables(of: module) }
       if configuration.distinctPorts.count > Renderer.mostComparedPorts {
@@ -57,6 +57,7 @@ struct LoadedProgram {
   }
 
   private static func fillPorts(_ table: Table, _ ports: [UInt16]) throws(BCCError) {
+    let table = try TypedTable<UInt32, UInt64>(table)
     var words: [UInt32: UInt64] = [:]
     for port in ports { words[UInt32(port) / 64, default: 0] |= 1 << (UInt64(port) % 64) }
     try table.update(keys: Array(words.keys), leaves: Array(words.values))

@@ -5,9 +5,38 @@ import LoadBalancing
 
 /// One copy of associations, in two steps: before this process's tables serve, when nothing may be
 /// taken from the former ones, and after that.
-struct AssociationCopy {
-  private let former: KeptTables
-  private let table: Table
+protocol AssociationCopying {
+  /// Copies what fits, and takes nothing from the former table, which is in service.
+  mutating func copyWhatFits() throws(BCCError)
+
+  /// Copies what clients did with the former program while the new tables were filled, and where
+  /// not all fit, those that spoke last. To be called once the former tables are out of service.
+  ///
+  /// - Returns: how many associations of the former table the new one has.
+  mutating func copyRest() throws(BCCError) -> Int
+}
+
+/// A copy between tables of the former ones' family.
+///
+/// - Parameters:
+///   - plan: the slots that the associations of `tables` point into.
+///   - progress: is told again and again how far it is, as a copy may take long.
+func makeAssociationCopy(
+  from former: KeptTables, to tables: Tables, plan: ServerPlan,
+  progress: @escaping (String) -> Void
+) throws(BCCError) -> any AssociationCopying {
+  func make<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError)
+    -> any AssociationCopying
+  {
+    try AssociationCopy<Layout>(from: former, to: tables, plan: plan, progress: progress)
+  }
+  return try make(former.family.layout)
+}
+
+private struct AssociationCopy<Layout: FamilyLayout>: AssociationCopying {
+  private let former: TypedTable<Layout.FlowKey, UInt64>
+  private let slots: [ServerPlan.Slot?]
+  private let table: TypedTable<Layout.FlowKey, UInt64>
   private let plan: ServerPlan
   private let progress: (String) -> Void
   /// Whether all that the former table had was copied before the swap.
@@ -15,37 +44,22 @@ struct AssociationCopy {
   private var count = 0
 
   /// How many are read at once.
-  private static let batch = 1 << 15
+  private static var batch: Int { 1 << 15 }
 
-  /// - Parameters:
-  ///   - plan: the slots that the associations of `tables` point into.
-  ///   - progress: is told again and again how far it is, as a copy may take long.
   init(
     from former: KeptTables, to tables: Tables, plan: ServerPlan,
     progress: @escaping (String) -> Void
-  ) {
-    self.former = former
-    table = tables.associations
+  ) throws(BCCError) {
+    self.former = try TypedTable(former.tables[.associations])
+    slots = former.servers.slots
+    table = try TypedTable(tables[.associations])
     self.plan = plan
     self.progress = progress
   }
 
-  /// Copies what fits, and takes nothing from the former table, which is in service.
   mutating func copyWhatFits() throws(BCCError) {
-    try copyWhatFits(former.family.layout)
-  }
-
-  /// Copies what clients did with the former program while the new tables were filled, and where
-  /// not all fit, those that spoke last. To be called once the former tables are out of service.
-  ///
-  /// - Returns: how many associations of the former table the new one has.
-  mutating func copyRest() throws(BCCError) -> Int {
-    try copyRest(former.family.layout)
-  }
-
-  private mutating func copyWhatFits<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) {
-    let room = table.undisputedCapacity
-    try forEachBatch(layout) { copy, keys, leaves throws(BCCError) in
+    let room = table.table.undisputedCapacity
+    try forEachBatch { copy, keys, leaves throws(BCCError) in
       let fitting = Swift.min(keys.count, room - copy.count)
       if fitting < keys.count { copy.isWhole = false }
       try copy.table.update(
@@ -56,14 +70,12 @@ struct AssociationCopy {
     }
   }
 
-  private mutating func copyRest<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError)
-    -> Int
-  {
+  mutating func copyRest() throws(BCCError) -> Int {
     if !isWhole {
-      try evictOldest(leaving: table.undisputedCapacity, layout)
+      try evictOldest(leaving: table.table.undisputedCapacity)
       count = 0
     }
-    try forEachBatch(layout) { copy, keys, leaves throws(BCCError) in
+    try forEachBatch { copy, keys, leaves throws(BCCError) in
       for (key, leaf) in zip(keys, leaves) { try copy.add(key, leaf) }
       copy.progress("\(copy.count) associations copied")
       return true
@@ -73,23 +85,22 @@ struct AssociationCopy {
 
   /// Adds a client that the table does not know. Where not all fit, one that it knows is set once
   /// more, so that those that go for the others are not among those that spoke last.
-  private mutating func add<Key: BitwiseCopyable>(_ key: Key, _ leaf: UInt64) throws(BCCError) {
+  private mutating func add(_ key: Layout.FlowKey, _ leaf: UInt64) throws(BCCError) {
     if try table.insert(key, leaf) {
       count += 1
     } else if !isWhole {
       // A client that was given another server meanwhile stays there.
-      if try table.lookup(key, as: UInt64.self) == leaf { try table.update(key, leaf) }
+      if table.lookup(key) == leaf { try table.update(key, leaf) }
       count += 1
     }
   }
 
   /// Hands over the former table's associations with the words that they have in the new one, as
   /// long as `body` says to go on. Those whose real server is no longer listed are left out.
-  private mutating func forEachBatch<Layout: FamilyLayout>(
-    _ layout: Layout.Type,
+  private mutating func forEachBatch(
     _ body: (inout AssociationCopy, [Layout.FlowKey], [UInt64]) throws(BCCError) -> Bool
   ) throws(BCCError) {
-    let words = former.servers.slots.map { slot -> (generation: UInt32, word: UInt64)? in
+    let words = slots.map { slot -> (generation: UInt32, word: UInt64)? in
       guard let slot, let id = plan.slot(of: slot.address), let next = plan.slots[Int(id)],
         next.isListed
       else { return nil }
@@ -98,8 +109,7 @@ struct AssociationCopy {
         association(.init(server: id, generation: next.generation)).word
       )
     }
-    var reader = try BatchReader<Layout.FlowKey, UInt64>(
-      former.tables.associations, limit: AssociationCopy.batch)
+    var reader = BatchReader(former, limit: AssociationCopy.batch)
     while let (keys, leaves) = try reader.next() {
       var known: [Layout.FlowKey] = []
       var leavesOfKnown: [UInt64] = []
@@ -121,43 +131,36 @@ struct AssociationCopy {
   /// are put in, it evicts the least recently used, in batches and for each CPU apart. Fillers are
   /// taken out again, as they would soon be all that it looks at: it lets entries that were used
   /// more than once grow old only while they are the greater part.
-  private mutating func evictOldest<Layout: FamilyLayout>(
-    leaving capacity: Int, _ layout: Layout.Type
-  ) throws(BCCError) {
-    let table = former.tables.associations
-    var left = try countFormer(layout)
+  private mutating func evictOldest(leaving capacity: Int) throws(BCCError) {
+    var left = try countFormer()
     for _ in 0..<32 where left > capacity {
       var copy = self
       try onEachCPU { () throws(BCCError) in
         guard left > capacity else { return }
-        try copy.fill(table, UInt32(table.capacity - capacity), layout)
-        left = try copy.countFormer(layout)
+        try copy.fillFormer(UInt32(former.table.capacity - capacity))
+        left = try copy.countFormer()
       }
     }
   }
 
-  private func fill<Layout: FamilyLayout>(
-    _ table: Table, _ count: UInt32, _ layout: Layout.Type
-  ) throws(BCCError) {
+  private func fillFormer(_ count: UInt32) throws(BCCError) {
     for start in stride(from: 0, to: count, by: AssociationCopy.batch) {
       let keys = (start..<min(count, start + UInt32(AssociationCopy.batch)))
         .map { Layout.fillerKey($0) }
-      try table.update(keys: keys, leaves: [UInt64](repeating: 0, count: keys.count))
+      try former.update(keys: keys, leaves: [UInt64](repeating: 0, count: keys.count))
       progress("looking for the clients that spoke last")
     }
     for number in 0..<count {
-      try table.remove(Layout.fillerKey(number))
+      try former.remove(Layout.fillerKey(number))
       if number.isMultiple(of: UInt32(AssociationCopy.batch)) {
         progress("looking for the clients that spoke last")
       }
     }
   }
 
-  private mutating func countFormer<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError)
-    -> Int
-  {
+  private mutating func countFormer() throws(BCCError) -> Int {
     var count = 0
-    try forEachBatch(layout) { copy, keys, _ throws(BCCError) in
+    try forEachBatch { copy, keys, _ throws(BCCError) in
       count += keys.count
       copy.progress("looking for the clients that spoke last")
       return true

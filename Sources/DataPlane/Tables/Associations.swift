@@ -12,13 +12,20 @@ public struct AssociationReader {
   /// How many are read at once.
   static let batch = 1 << 15
 
-  init<Layout: FamilyLayout>(
-    _ table: Table, slots: [ServerPlan.Slot?], layout: Layout.Type
-  ) throws(BCCError) {
+  init(_ tables: Tables, slots: [ServerPlan.Slot?], family: AddressFamily) throws(BCCError) {
+    func make<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) -> AssociationReader {
+      AssociationReader(try TypedTable(tables[.associations]), slots: slots, layout: layout)
+    }
+    self = try make(family.layout)
+  }
+
+  private init<Layout: FamilyLayout>(
+    _ table: TypedTable<Layout.FlowKey, UInt64>, slots: [ServerPlan.Slot?], layout: Layout.Type
+  ) {
     let used = slots.prefix { $0 != nil }.compactMap(\.self)
     realServers = used.map(\.address)
     let generations = used.map(\.generation)
-    var reader = try BatchReader<Layout.FlowKey, UInt64>(table, limit: AssociationReader.batch)
+    var reader = BatchReader(table, limit: AssociationReader.batch)
     nextBatch = { () throws(BCCError) in
       guard let (keys, leaves) = try reader.next() else { return nil }
       return AssociationReader.associations(Layout.clients(keys), leaves, generations)
@@ -53,14 +60,17 @@ public struct AssociationReader {
 
 /// Puts associations into a table.
 struct AssociationWriter<Layout: FamilyLayout> {
-  private let table: Table
+  private let table: TypedTable<Layout.FlowKey, UInt64>
   /// The leaf for each index of a real server; 0 where there is none to be had.
   private let leaves: [UInt64]
 
   /// - Parameters:
   ///   - realServers: what the associations' indices point into.
   ///   - plan: the slots that the table's leaves point into.
-  init(_ table: Table, realServers: [IPAddress], plan: ServerPlan, layout: Layout.Type) {
+  init(
+    _ table: TypedTable<Layout.FlowKey, UInt64>, realServers: [IPAddress], plan: ServerPlan,
+    layout: Layout.Type
+  ) {
     self.table = table
     leaves = realServers.map { address in
       guard let id = plan.slot(of: address), let slot = plan.slots[Int(id)], slot.isListed else {

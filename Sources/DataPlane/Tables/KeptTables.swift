@@ -25,17 +25,18 @@ public struct KeptTables: Sendable {
   /// Looks through tables that another process has made.
   ///
   /// - Parameter kept: by the names that the template declares them by.
-  init(_ kept: [String: Table]) throws(Refusal) {
-    let missing = Tables.names.filter { kept[$0] == nil }
+  init(_ kept: [TableName: Table]) throws(Refusal) {
     guard let tables = Tables(kept: kept) else {
+      let missing = TableName.allCases.filter { kept[$0] == nil }.map(\.rawValue)
       throw Refusal("they are not whole without \(missing.joined(separator: ", "))")
     }
-    let family = AddressFamily.allCases.first {
-      $0.layout.clientSize == tables.associations.keySize
-    }
-    guard let family else {
-      throw Refusal("clients of \(tables.associations.keySize) bytes are of neither family")
-    }
+    try self.init(tables)
+  }
+
+  init(_ tables: Tables) throws(Refusal) {
+    let clientSize = tables[.associations].keySize
+    guard let family = AddressFamily.allCases.first(where: { $0.layout.clientSize == clientSize })
+    else { throw Refusal("clients of \(clientSize) bytes are of neither family") }
     do {
       try KeptTables.checkShape(tables, family.layout)
       let control = try KeptTables.readControl(tables)
@@ -53,7 +54,7 @@ public struct KeptTables: Sendable {
   /// Whether a program for this configuration can use them as they are.
   func fit(_ configuration: Configuration) -> Bool {
     layoutVersion == Tables.layoutVersion && family == configuration.family
-      && tables.associations.capacity == Int(configuration.maxAssociations)
+      && tables[.associations].capacity == Int(configuration.maxAssociations)
       && tables.maxRealServers == Int(configuration.maxRealServers)
       && isOf(virtualServer: configuration.virtualServer)
   }
@@ -71,33 +72,36 @@ public struct KeptTables: Sendable {
     _ tables: Tables, _ layout: Layout.Type
   ) throws {
     for (name, table) in tables.all {
-      let found = Tables.Shape(table)
-      if name == "control", found == shapeOfControlInVersion1 { continue }
-      let expected = Tables.shape(of: name, layout)
-      guard found == expected else { throw Refusal("\(name) is \(found), not \(expected)") }
+      let found = TableShape(table)
+      if name == .control, found == shapeOfControlInVersion1 { continue }
+      let expected = TypedTables<Layout>.shape(of: name)
+      guard found == expected else {
+        throw Refusal("\(name.rawValue) is \(found), not \(expected)")
+      }
     }
-    let slots = tables.realServerIDs.capacity
+    let slots = tables[.slotsByAddress].capacity
     guard (1...Tables.mostRealServers).contains(tables.maxRealServers),
-      tables.rounds.capacity == 2 * (1 + tables.maxRealServers),
+      tables[.rounds].capacity == 2 * (1 + tables.maxRealServers),
       slots == Renderer.slotCount(maxRealServers: UInt32(tables.maxRealServers)),
-      tables.realServers.capacity == 2 * slots,
-      tables.cursor.capacity == 1, tables.control.capacity == 1
+      tables[.realServers].capacity == 2 * slots,
+      tables[.roundPosition].capacity == 1, tables[.control].capacity == 1
     else {
-      let sizes = tables.all.map { "\($0.name) \($0.table.capacity)" }
+      let sizes = tables.all.map { "\($0.name.rawValue) \($0.table.capacity)" }
       throw Refusal("their sizes do not fit together: \(sizes.joined(separator: ", "))")
     }
   }
 
   /// In version 1 a bank is all that it has. Everything else is as in version 2.
-  private static let shapeOfControlInVersion1 = Tables.Shape(
-    type: Table.Kind.array.rawValue, keySize: 4, leafSize: 4, flags: 0)
+  private static let shapeOfControlInVersion1 = TableShape(.array, keySize: 4, leafSize: 4)
 
   private static func readControl(_ tables: Tables) throws -> control {
+    let table = tables[.control]
     let read: control
-    if Tables.Shape(tables.control) == shapeOfControlInVersion1 {
-      read = control(bank: try tables.control.lookup(UInt32(0)) ?? 0, layout_version: 1)
+    if TableShape(table) == shapeOfControlInVersion1 {
+      let bank = try TypedTable<UInt32, UInt32>(table).lookup(0)
+      read = control(bank: bank ?? 0, layout_version: 1)
     } else {
-      read = try tables.control.lookup(UInt32(0)) ?? control()
+      read = try TypedTable<UInt32, control>(table).lookup(0) ?? control()
       guard read.layout_version == Tables.layoutVersion else {
         throw Refusal(
           "they have layout version \(read.layout_version), this ulb knows \(Tables.layoutVersion)")
@@ -111,14 +115,15 @@ public struct KeptTables: Sendable {
   private static func readPlan<Layout: FamilyLayout>(
     _ tables: Tables, _ bank: UInt32, _ layout: Layout.Type
   ) throws -> (ServerPlan, [UInt16]) {
-    let slotCount = tables.realServerIDs.capacity
+    let slotCount = tables[.slotsByAddress].capacity
+    let realServers = try TypedTable<UInt32, Layout.RealServer>(tables[.realServers])
+    let rounds = try TypedTable<UInt32, UInt32>(tables[.rounds])
     var slots: [ServerPlan.Slot] = []
     var checksumDeltas: [UInt16] = []
     var addresses: Set<IPAddress> = []
     for index in 0..<slotCount {
       let key = bank * UInt32(slotCount) + UInt32(index)
-      guard let entry = try tables.realServers.lookup(key, as: Layout.RealServer.self),
-        let slot = Layout.slot(entry)
+      guard let entry = realServers.lookup(key), let slot = Layout.slot(entry)
       else { break }
       guard Layout.isWhole(entry) else {
         throw Refusal("slot \(index) of real_servers has two generations")
@@ -130,13 +135,13 @@ public struct KeptTables: Sendable {
       checksumDeltas.append(Layout.checksumDelta(entry))
     }
     let start = bank * UInt32(1 + tables.maxRealServers)
-    let length = try tables.rounds.lookup(start, as: UInt32.self) ?? 0
+    let length = rounds.lookup(start) ?? 0
     guard length <= tables.maxRealServers else {
       throw Refusal("a round of \(length) turns is longer than rounds has room for")
     }
     var round: [UInt32] = []
     for turn in 0..<length {
-      let slot = try tables.rounds.lookup(start + 1 + turn, as: UInt32.self) ?? .max
+      let slot = rounds.lookup(start + 1 + turn) ?? .max
       guard slot < slots.count, slots[Int(slot)].isListed else {
         throw Refusal("turn \(turn) of the round is of a slot without a real server: \(slot)")
       }

@@ -21,16 +21,6 @@ extension IPAddress {
   }
 }
 
-/// An address as the key of a table. IPv4.
-struct AddressKeyV4: BitwiseCopyable {
-  var word: UInt32
-}
-
-/// An address as the key of a table. IPv6.
-struct AddressKeyV6: BitwiseCopyable {
-  var words: AddressWords
-}
-
 /// The structs of one address family.
 protocol FamilyLayout {
   associatedtype RealServer: BitwiseCopyable
@@ -74,7 +64,7 @@ extension AddressFamily {
 
 enum IPv4Layout: FamilyLayout {
   typealias RealServer = real_server_v4
-  typealias AddressKey = AddressKeyV4
+  typealias AddressKey = ip_address_v4
   typealias FlowKey = flow_key_v4
 
   static var unusedRealServer: real_server_v4 { real_server_v4() }
@@ -98,10 +88,10 @@ enum IPv4Layout: FamilyLayout {
   }
 
   static func checksumDelta(_ server: real_server_v4) -> UInt16 { server.checksum_delta }
-  static func address(_ key: AddressKeyV4) -> IPAddress {
+  static func address(_ key: ip_address_v4) -> IPAddress {
     IPAddress(words: (key.word, 0, 0, 0), family: .ipv4)
   }
-  static func key(_ address: IPAddress) -> AddressKeyV4 { AddressKeyV4(word: address.words.0) }
+  static func key(_ address: IPAddress) -> ip_address_v4 { ip_address_v4(word: address.words.0) }
   static func key(_ client: Client) -> flow_key_v4 {
     flow_key_v4(address: client.address.words.0, port: client.port.bigEndian, padding: 0)
   }
@@ -119,7 +109,7 @@ enum IPv4Layout: FamilyLayout {
 
 enum IPv6Layout: FamilyLayout {
   typealias RealServer = real_server_v6
-  typealias AddressKey = AddressKeyV6
+  typealias AddressKey = ip_address_v6
   typealias FlowKey = flow_key_v6
 
   static var unusedRealServer: real_server_v6 { real_server_v6() }
@@ -143,10 +133,10 @@ enum IPv6Layout: FamilyLayout {
   }
 
   static func checksumDelta(_ server: real_server_v6) -> UInt16 { server.checksum_delta }
-  static func address(_ key: AddressKeyV6) -> IPAddress {
-    IPAddress(words: key.words, family: .ipv6)
+  static func address(_ key: ip_address_v6) -> IPAddress {
+    IPAddress(words: key.word, family: .ipv6)
   }
-  static func key(_ address: IPAddress) -> AddressKeyV6 { AddressKeyV6(words: address.words) }
+  static func key(_ address: IPAddress) -> ip_address_v6 { ip_address_v6(word: address.words) }
   static func key(_ client: Client) -> flow_key_v6 {
     flow_key_v6(address: client.address.words, port: client.port.bigEndian, padding: 0)
   }

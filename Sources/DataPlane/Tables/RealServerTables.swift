@@ -3,46 +3,59 @@ import BCC
 import CLayout
 import LoadBalancing
 
-/// The tables of real servers: two banks of slots and turns, of which one is in force.
-struct RealServerTables {
-  private let tables: Tables
-  private let virtualServer: IPAddress
-  /// What `real_server_ids` holds, which both banks share.
-  private var ids: [IPAddress: UInt32] = [:]
+/// A plan that is written and waits to be put in force.
+struct PreparedPlan {
+  fileprivate let bank: UInt32
+}
 
-  private var layout: any FamilyLayout.Type { virtualServer.family.layout }
-  private var slotCount: Int { Renderer.slotCount(maxRealServers: UInt32(tables.maxRealServers)) }
-
-  /// - Parameter isUsed: whether another process has written to the tables.
-  init(_ tables: Tables, virtualServer: IPAddress, isUsed: Bool) throws(BCCError) {
-    self.tables = tables
-    self.virtualServer = virtualServer
-    if isUsed { try readIDs(layout) }
-  }
-
-  /// A plan that is written and waits to be put in force.
-  struct Prepared {
-    fileprivate let bank: UInt32
-  }
-
+/// Writes plans into the tables of either family.
+protocol RealServerWriter {
   /// Writes a plan into the bank that is not in force. No packet sees any of it, and where it fails
   /// nothing has changed for them.
-  mutating func prepare(_ plan: ServerPlan) throws(BCCError) -> Prepared {
-    try prepare(plan, layout)
-  }
+  mutating func prepare(_ plan: ServerPlan) throws(BCCError) -> PreparedPlan
 
   /// Puts a prepared plan in force in one step.
-  func commit(_ prepared: Prepared) throws(BCCError) {
-    // Only one byte of this differs from what is there, so that it is one store.
-    try tables.control.update(
-      UInt32(0), control(bank: prepared.bank, layout_version: Tables.layoutVersion))
+  func commit(_ prepared: PreparedPlan) throws(BCCError)
+}
+
+/// The writer of the virtual server's family.
+///
+/// - Parameter isUsed: whether another process has written to the tables.
+func makeRealServerWriter(
+  _ tables: Tables, virtualServer: IPAddress, isUsed: Bool
+) throws(BCCError) -> any RealServerWriter {
+  func make<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) -> any RealServerWriter {
+    try RealServerTables<Layout>(tables, virtualServer: virtualServer, isUsed: isUsed)
+  }
+  return try make(virtualServer.family.layout)
+}
+
+/// The tables of real servers: two banks of slots and turns, of which one is in force.
+private struct RealServerTables<Layout: FamilyLayout>: RealServerWriter {
+  private let tables: TypedTables<Layout>
+  private let virtualServer: IPAddress
+  private let maxRealServers: Int
+  private let slotCount: Int
+  /// What the table of slots by address holds, which both banks share.
+  private var slotsByAddress: [IPAddress: UInt32] = [:]
+
+  init(_ tables: Tables, virtualServer: IPAddress, isUsed: Bool) throws(BCCError) {
+    self.tables = try TypedTables(tables)
+    self.virtualServer = virtualServer
+    maxRealServers = tables.maxRealServers
+    slotCount = Renderer.slotCount(maxRealServers: UInt32(maxRealServers))
+    if isUsed { try readSlotsByAddress() }
   }
 
-  private mutating func prepare<Layout: FamilyLayout>(
-    _ plan: ServerPlan, _ layout: Layout.Type
-  ) throws(BCCError) -> Prepared {
-    try writeIDs(plan, layout)
-    let bank = 1 - (try tables.control.lookup(UInt32(0), as: control.self)?.bank ?? 0)
+  func commit(_ prepared: PreparedPlan) throws(BCCError) {
+    // Only one byte of this differs from what is there, so that it is one store.
+    try tables.control.update(
+      0, control(bank: prepared.bank, layout_version: Tables.layoutVersion))
+  }
+
+  mutating func prepare(_ plan: ServerPlan) throws(BCCError) -> PreparedPlan {
+    try writeSlotsByAddress(plan)
+    let bank = 1 - (tables.control.lookup(0)?.bank ?? 0)
     let slots = plan.slots.map {
       $0.map { Layout.realServer($0, virtualServer: virtualServer) } ?? Layout.unusedRealServer
     }
@@ -51,37 +64,34 @@ struct RealServerTables {
     let first = bank * UInt32(slotCount)
     try tables.realServers.update(
       keys: (0..<UInt32(used)).map { first + $0 }, leaves: Array(slots.prefix(used)))
-    let start = bank * UInt32(1 + tables.maxRealServers)
+    let start = bank * UInt32(1 + maxRealServers)
     let round = [UInt32(plan.round.count)] + plan.round
     try tables.rounds.update(keys: round.indices.map { start + UInt32($0) }, leaves: round)
-    return Prepared(bank: bank)
+    return PreparedPlan(bank: bank)
   }
 
   /// An address may stand here that is not listed, and one that is listed keeps its slot: the slot
   /// itself tells the packet path. What is not wanted goes first, for the room.
-  private mutating func writeIDs<Layout: FamilyLayout>(
-    _ plan: ServerPlan, _ layout: Layout.Type
-  ) throws(BCCError) {
+  private mutating func writeSlotsByAddress(_ plan: ServerPlan) throws(BCCError) {
     var wanted: [IPAddress: UInt32] = [:]
     for (index, slot) in plan.slots.enumerated() {
-      let id = UInt32(index)
-      if let slot, plan.slot(of: slot.address) == id { wanted[slot.address] = id }
+      let number = UInt32(index)
+      if let slot, plan.slot(of: slot.address) == number { wanted[slot.address] = number }
     }
-    for address in ids.keys where wanted[address] == nil {
-      try tables.realServerIDs.remove(Layout.key(address))
-      ids[address] = nil
+    for address in slotsByAddress.keys where wanted[address] == nil {
+      try tables.slotsByAddress.remove(Layout.key(address))
+      slotsByAddress[address] = nil
     }
-    for (address, id) in wanted where ids[address] != id {
-      try tables.realServerIDs.update(Layout.key(address), id)
-      ids[address] = id
+    for (address, slot) in wanted where slotsByAddress[address] != slot {
+      try tables.slotsByAddress.update(Layout.key(address), slot)
+      slotsByAddress[address] = slot
     }
   }
 
-  private mutating func readIDs<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) {
-    var reader = try BatchReader<Layout.AddressKey, UInt32>(
-      tables.realServerIDs, limit: slotCount)
+  private mutating func readSlotsByAddress() throws(BCCError) {
+    var reader = BatchReader(tables.slotsByAddress, limit: slotCount)
     while let (keys, leaves) = try reader.next() {
-      for (key, id) in zip(keys, leaves) { ids[Layout.address(key)] = id }
+      for (key, slot) in zip(keys, leaves) { slotsByAddress[Layout.address(key)] = slot }
     }
   }
 }

@@ -1,0 +1,102 @@
+// A BPF map whose keys and leaves are known: reads and writes, one entry or many at once.
+import CBCC
+import SystemPackage
+
+/// A table with its types. Sizes are checked once, when it becomes one: the kernel reads and writes
+/// as many bytes as the map says.
+public struct TypedTable<Key: BitwiseCopyable, Leaf: BitwiseCopyable>: Sendable {
+  public let table: Table
+
+  private var number: Int32 { table.descriptor.number }
+
+  /// - Throws: where the map has other sizes, or an entry for each CPU.
+  public init(_ table: Table) throws(BCCError) {
+    try table.check(keySize: MemoryLayout<Key>.size, leafSize: MemoryLayout<Leaf>.size)
+    guard !table.isPerCPU else { throw .foreign(expected: "table with one entry for all CPUs") }
+    self.table = table
+  }
+
+  /// The leaf of a key; `nil` where the table has none (`bpf_lookup_elem`).
+  public func lookup(_ key: Key) -> Leaf? {
+    withUnsafeTemporaryAllocation(of: Leaf.self, capacity: 1) { buffer in
+      withUnsafePointer(to: key) {
+        bpf_lookup_elem(number, $0, buffer.baseAddress) == 0 ? buffer[0] : nil
+      }
+    }
+  }
+
+  /// Sets the leaf of a key (`bpf_update_elem`).
+  public func update(_ key: Key, _ leaf: Leaf) throws(BCCError) {
+    guard set(key, leaf, flags: BPF_ANY) else { throw failure("update") }
+  }
+
+  /// Sets the leaf of a key that the table does not have yet (`bpf_update_elem`, BPF_NOEXIST).
+  ///
+  /// - Returns: false where it has the key.
+  @discardableResult
+  public func insert(_ key: Key, _ leaf: Leaf) throws(BCCError) -> Bool {
+    if set(key, leaf, flags: BPF_NOEXIST) { return true }
+    if Errno.last == .fileExists { return false }
+    throw failure("update")
+  }
+
+  /// Removes a key; a key that is not there is no error (`bpf_delete_elem`).
+  public func remove(_ key: Key) throws(BCCError) {
+    let isDone = withUnsafePointer(to: key) { bpf_delete_elem(number, $0) == 0 }
+    guard isDone || Errno.last == .noSuchFileOrDirectory else { throw failure("remove from") }
+  }
+
+  /// Sets many entries with few system calls (`bpf_update_batch`). `keys` and `leaves` are of one
+  /// length.
+  public func update(keys: [Key], leaves: [Leaf]) throws(BCCError) {
+    precondition(keys.count == leaves.count)
+    guard !keys.isEmpty else { return }
+    var count = UInt32(keys.count)
+    let isDone = keys.withUnsafeBytes { keys in
+      leaves.withUnsafeBytes {
+        bpf_update_batch(number, keys.baseAddress, $0.baseAddress, &count) == 0
+      }
+    }
+    guard isDone else { throw failure("update") }
+  }
+
+  private func set(_ key: Key, _ leaf: Leaf, flags: Int) -> Bool {
+    withUnsafePointer(to: key) { key in
+      withUnsafePointer(to: leaf) { bpf_update_elem(number, key, $0, UInt64(flags)) == 0 }
+    }
+  }
+
+  private func failure(_ verb: String) -> BCCError {
+    .system(operation: "\(verb) the BPF table \(table.name)", errno: .last)
+  }
+}
+
+/// An array of counters that each CPU has for itself.
+public struct CounterTable: Sendable {
+  private let table: Table
+  private let cpus: Int
+
+  /// - Throws: where the map is of another type, or its counters are not of eight bytes.
+  public init(_ table: Table) throws(BCCError) {
+    try table.check(keySize: MemoryLayout<UInt32>.size, leafSize: MemoryLayout<UInt64>.size)
+    guard table.isPerCPU else { throw .foreign(expected: "table with an entry for each CPU") }
+    let cpus = libbpf_num_possible_cpus()
+    guard cpus > 0 else {
+      throw .system(operation: "count the CPUs", errno: Errno(rawValue: -cpus))
+    }
+    self.table = table
+    self.cpus = Int(cpus)
+  }
+
+  /// The sum of a counter over all CPUs.
+  public func sum(_ key: UInt32) throws(BCCError) -> UInt64 {
+    var values = [UInt64](repeating: 0, count: cpus)
+    let isDone = withUnsafePointer(to: key) {
+      bpf_lookup_elem(table.descriptor.number, $0, &values) == 0
+    }
+    guard isDone else {
+      throw .system(operation: "read the BPF table \(table.name)", errno: .last)
+    }
+    return values.reduce(0, &+)
+  }
+}
