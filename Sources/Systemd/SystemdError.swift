@@ -16,6 +16,12 @@ public enum SystemdError: Error, Equatable {
   /// `EAGAIN`: the manager is behind with reading. Sending again later may help with all three.
   case systemCall(String, address: String, errno: Int32)
 
+  /// Whether the manager is there, and only behind with reading.
+  public var isBusy: Bool {
+    guard case .systemCall(_, _, let code) = self else { return false }
+    return [EAGAIN, ENOBUFS].contains(code)
+  }
+
   /// Whether the same may be taken when it is sent again.
   public var mayPass: Bool {
     guard case .systemCall(_, _, let code) = self else { return false }

@@ -17,9 +17,6 @@ final class Daemon {
   private let loop = EventLoop()
   private var exitStatus: Int32 = 0
 
-  /// How soon the service manager is told again what it has not taken.
-  private static let retryInterval = Duration.milliseconds(100)
-
   /// Compiles, loads, fills and attaches. Nothing is left behind where it fails.
   ///
   /// - Parameters:
@@ -115,7 +112,7 @@ final class Daemon {
       log.flush()
       events.beforeSleep()
       if let state { save.set(at: state.nextWork) }
-      if serviceManager.isBehind { retry.setIfUnset(after: Self.retryInterval) }
+      if serviceManager.isBehind { retry.setIfUnset(after: serviceManager.retryInterval) }
     }
     if let interval = serviceManager.watchdogInterval {
       loop.every(interval) { [unowned self] in serviceManager.watchdog() }

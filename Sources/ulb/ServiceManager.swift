@@ -15,6 +15,8 @@ final class ServiceManager {
   private var isStatusTold = true
   private var isWatchdogDue = false
   private var hasFailed = false
+  /// Whether the last failure was that the manager's queue is full.
+  private var isBusy = false
   private var lastProgress: ContinuousClock.Instant?
   private var probe: StoreProbe?
   /// Asked for when it is needed first: meanwhile systemd has had time to answer.
@@ -136,11 +138,16 @@ final class ServiceManager {
     if !isStatusTold, let status, attempt({ try notifier.status(status) }) { isStatusTold = true }
   }
 
-  /// Tells the rest before the end, with patience of a second.
+  /// How soon to try again: a manager that is behind catches up soon, one that is not there may not
+  /// come back.
+  var retryInterval: Duration { isBusy ? .milliseconds(100) : .seconds(1) }
+
+  /// Tells the rest, with patience of a second for a manager that is behind.
   func drain() {
-    for _ in 0..<50 where isBehind {
+    if isBehind { retry() }
+    for _ in 0..<50 where isBehind && isBusy {
+      usleep(20_000)
       retry()
-      if isBehind { usleep(20_000) }
     }
   }
 
@@ -168,11 +175,11 @@ final class ServiceManager {
   private func attempt(_ send: () throws -> Void) -> Bool {
     do {
       try send()
-      hasFailed = false
+      (hasFailed, isBusy) = (false, false)
       return true
     } catch {
       if !hasFailed { log.warning("the service manager does not hear: \(error)") }
-      hasFailed = true
+      (hasFailed, isBusy) = (true, (error as? SystemdError)?.isBusy == true)
       return (error as? SystemdError)?.mayPass == false
     }
   }

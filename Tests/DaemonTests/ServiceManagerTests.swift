@@ -118,7 +118,23 @@ import Testing
     manager.stopping()
     let start = ContinuousClock.now
     manager.drain()
-    #expect(ContinuousClock.now - start < .seconds(5))
+    #expect(ContinuousClock.now - start < .milliseconds(500))
+    #expect(manager.retryInterval == .seconds(1))
+  }
+
+  @Test func theEndWaitsABitForAManagerThatIsBehind() throws {
+    let socket = try NotifySocket(in: directory, reads: false)
+    let manager = try manager()
+    while !manager.isBehind { manager.watchdog() }
+    manager.stopping()
+    let start = ContinuousClock.now
+    manager.drain()
+    let patience = ContinuousClock.now - start
+    #expect((.milliseconds(900)...(.seconds(10))).contains(patience))
+    #expect(manager.isBehind)
+    #expect(!told(socket).contains("STOPPING=1"))
+    manager.drain()
+    #expect(told(socket).last == "STOPPING=1")
   }
 
   @Test func progressIsShownAndExtendsTheTimeOnceASecond() throws {
