@@ -52,7 +52,7 @@ static __always_inline struct real_server *find_real_server(__u32 bank, struct i
 							    __u32 *slot)
 {
 	struct ip_address key = *address;
-	__u32 *found = real_server_ids.lookup(&key);
+	__u32 *found = slot_of_address.lookup(&key);
 	struct real_server *server;
 
 	if (!found)

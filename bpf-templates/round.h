@@ -25,7 +25,7 @@ static __always_inline __u32 round_length(__u32 bank)
 static __always_inline bool next_in_round(__u32 bank, __u32 length, __u32 *slot)
 {
 	__u32 zero = 0, start = bank * (1 + MAX_REAL_SERVERS), index = 0, *entry;
-	__u64 *position = cursor.lookup(&zero);
+	__u64 *position = round_position.lookup(&zero);
 
 	if (!position)
 		return false;

@@ -25,13 +25,13 @@ BPF_TABLE("lru_hash", struct flow_key, union association, associations, MAX_ASSO
 BPF_TABLE("array", __u32, struct real_server, real_servers, 2 * REAL_SERVER_SLOTS);
 
 /* Address -> slot. May name a server that is no longer listed: the slot itself tells. */
-BPF_TABLE("hash", struct ip_address, __u32, real_server_ids, REAL_SERVER_SLOTS);
+BPF_TABLE("hash", struct ip_address, __u32, slot_of_address, REAL_SERVER_SLOTS);
 
 /* Two banks of 1 + MAX_REAL_SERVERS words: the length of the round, then its slots in order. */
 BPF_TABLE("array", __u32, __u32, rounds, 2 * (1 + MAX_REAL_SERVERS));
 
 /* The index in the round that the next new client is given. */
-BPF_TABLE("array", __u32, __u64, cursor, 1);
+BPF_TABLE("array", __u32, __u64, round_position, 1);
 
 BPF_TABLE("array", __u32, struct control, control, 1);
 

@@ -158,10 +158,9 @@ public struct KeptObjects: Sendable {
 
   /// The table that a name is of, if it is one of ours.
   private static func table(of name: String) -> (table: TableName, set: Int)? {
-    for table in TableName.allCases {
-      if let set = set(of: name, kind: table.rawValue) { return (table, set) }
-    }
-    return nil
+    let kind = String(name.prefix { $0 != "." })
+    guard let table = TableName(kept: kind), let set = set(of: name, kind: kind) else { return nil }
+    return (table, set)
   }
 
   /// The set that a name is of; `nil` for one that ulb does not write so.

@@ -44,13 +44,13 @@ struct ApplyTests {
     let bench = try Bench()
     let (dataPlane, program) = (bench.dataPlane, bench.attached)
     // Somebody has filled the table that both banks share.
-    let table = try TypedTable<ip_address_v4, UInt32>(dataPlane.tables[.slotsByAddress])
+    let table = try TypedTable<ip_address_v4, UInt32>(dataPlane.tables[.slotOfAddress])
     var fillers: [ip_address_v4] = []
     repeat {
       fillers.append(ip_address_v4(word: UInt32(fillers.count) + 1))
     } while (try? table.update(fillers.last!, 0)) != nil
     for _ in 0..<2 {
-      #expect(bench.refusal() == "update the BPF table real_server_ids: Argument list too long")
+      #expect(bench.refusal() == "update the BPF table slot_of_address: Argument list too long")
       #expect(dataPlane.configuration == bench.before && bench.attached == program)
       #expect(dataPlane.servers.list == bench.before.realServers)
     }

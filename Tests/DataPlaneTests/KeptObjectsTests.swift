@@ -45,7 +45,7 @@ struct KeptSet {
         entries: [
           entry(4 * bank, server(2, generation: 1)), entry(4 * bank + 1, server(3, generation: 2)),
         ]),
-      "real_server_ids": Map(
+      "slot_of_address": Map(
         kind: .hash, keySize: 4, leafSize: 4, capacity: 4,
         entries: [([10, 40, 0, 2], bytes(UInt32(0))), ([10, 40, 0, 3], bytes(UInt32(1)))]),
       "rounds": Map(
@@ -54,13 +54,18 @@ struct KeptSet {
           entry(3 * bank, bytes(UInt32(2))), entry(3 * bank + 1, bytes(UInt32(0))),
           entry(3 * bank + 2, bytes(UInt32(1))),
         ]),
-      "cursor": Map(
+      "round_position": Map(
         kind: .array, keySize: 4, leafSize: 8, capacity: 1, entries: [entry(0, bytes(UInt64(1)))]),
       "control": Map(
         kind: .array, keySize: 4, leafSize: layout == 1 ? 4 : 8, capacity: 1,
         entries: [entry(0, bytes(bank) + bytes(layout))]),
     ]
   }
+
+  /// What tables were called in 1.0.0.
+  private static let formerNames = [
+    "slot_of_address": "real_server_ids", "round_position": "cursor",
+  ]
 
   /// Makes the maps. The descriptors are the caller's.
   func descriptors() throws -> [(name: String, descriptor: Int32)] {
@@ -74,7 +79,8 @@ struct KeptSet {
         let leaf = leaf + [UInt8](repeating: 0, count: 4_096)
         try? made.update(key, leaf)
       }
-      return ("\(name).\(number)", made)
+      let isFormer = maps["control"]?.leafSize == 4
+      return ("\(isFormer ? Self.formerNames[name] ?? name : name).\(number)", made)
     }
     return try made.map { ($0, try $1.duplicate()) }
   }
@@ -115,7 +121,9 @@ struct KeptObjectsTests {
         prefix + "control tells of a bank 7."
       ])
     #expect(
-      try refusals { $0.maps["cursor"] = nil } == [prefix + "they are not whole without cursor."])
+      try refusals { $0.maps["round_position"] = nil } == [
+        prefix + "they are not whole without round_position."
+      ])
     #expect(
       try entry("rounds", 0, bytes(UInt32.max))
         == [prefix + "a round of 4294967295 turns is longer than rounds has room for."])
@@ -144,8 +152,9 @@ struct KeptObjectsTests {
     for change: (inout KeptSet) -> Void in [
       { $0.maps["associations"]!.kind = .hash }, { $0.maps["associations"]!.leafSize = 16 },
       { $0.maps["associations"]!.keySize = 12 }, { $0.maps["real_servers"]!.capacity = 7 },
-      { $0.maps["real_server_ids"]!.capacity = 400_000 }, { $0.maps["cursor"]!.capacity = 2 },
-      { $0.maps["real_server_ids"]!.flags = noPreallocation },
+      { $0.maps["slot_of_address"]!.capacity = 400_000 },
+      { $0.maps["round_position"]!.capacity = 2 },
+      { $0.maps["slot_of_address"]!.flags = noPreallocation },
     ] {
       #expect(try refusals(change).count == 1)
     }

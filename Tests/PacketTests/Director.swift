@@ -160,7 +160,7 @@ final class Director {
 
   /// Lets an address lead to a slot, as the table of addresses has it.
   func setSlot(of address: IPAddress, _ slot: UInt32) throws {
-    let table = dataPlane.tables[.slotsByAddress]
+    let table = dataPlane.tables[.slotOfAddress]
     switch addresses.family {
     case .ipv4: try TypedTable(table).update(address.words(UInt32.self), slot)
     case .ipv6:

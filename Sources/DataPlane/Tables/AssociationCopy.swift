@@ -1,6 +1,5 @@
 // Takes associations from the tables of a process that was here before into those of this one.
 import BCC
-import CLayout
 import LoadBalancing
 
 /// One copy of associations, in two steps: before this process's tables serve, when nothing may be
@@ -95,31 +94,25 @@ private struct AssociationCopy<Layout: FamilyLayout>: AssociationCopying {
     }
   }
 
-  /// Hands over the former table's associations with the words that they have in the new one, as
+  /// Hands over the former table's associations with the leaves that they have in the new one, as
   /// long as `body` says to go on. Those whose real server is no longer listed are left out.
   private mutating func forEachBatch(
     _ body: (inout AssociationCopy, [Layout.FlowKey], [UInt64]) throws(BCCError) -> Bool
   ) throws(BCCError) {
-    let words = slots.map { slot -> (generation: UInt32, word: UInt64)? in
-      guard let slot, let id = plan.slot(of: slot.address), let next = plan.slots[Int(id)],
-        next.isListed
-      else { return nil }
-      return (
-        slot.generation,
-        association(.init(server: id, generation: next.generation)).word
-      )
+    let generations = AssociationLeaf.generations(slots)
+    let newLeaves = slots.map { slot in
+      slot.flatMap { AssociationLeaf.leaf(for: $0.address, in: plan) }
     }
     var reader = BatchReader(former, limit: AssociationCopy.batch)
     while let (keys, leaves) = try reader.next() {
       var known: [Layout.FlowKey] = []
       var leavesOfKnown: [UInt64] = []
       for (key, leaf) in zip(keys, leaves) {
-        let leaf = association(word: leaf)
-        guard leaf.server < words.count, let next = words[Int(leaf.server)],
-          next.generation == leaf.generation
+        guard let slot = AssociationLeaf.slot(of: leaf, generations: generations),
+          let newLeaf = newLeaves[slot]
         else { continue }
         known.append(key)
-        leavesOfKnown.append(next.word)
+        leavesOfKnown.append(newLeaf)
       }
       guard try body(&self, known, leavesOfKnown) else { return }
     }

@@ -1,6 +1,5 @@
 // The association table as the domain's associations: read out, and put back into another table.
 import BCC
-import CLayout
 import LoadBalancing
 
 /// Reads all associations of a table.
@@ -24,7 +23,7 @@ public struct AssociationReader {
   ) {
     let used = slots.prefix { $0 != nil }.compactMap(\.self)
     realServers = used.map(\.address)
-    let generations = used.map(\.generation)
+    let generations = AssociationLeaf.generations(used)
     var reader = BatchReader(table, limit: AssociationReader.batch)
     nextBatch = { () throws(BCCError) in
       guard let (keys, leaves) = try reader.next() else { return nil }
@@ -44,15 +43,13 @@ public struct AssociationReader {
   }
 
   private static func associations(
-    _ clients: [Client], _ words: [UInt64], _ generations: [UInt32]
+    _ clients: [Client], _ leaves: [UInt64], _ generations: [UInt32]
   ) -> [Association] {
     var associations: [Association] = []
     associations.reserveCapacity(clients.count)
-    for (client, word) in zip(clients, words) {
-      let leaf = association(word: word)
-      let server = Int(leaf.server)
-      guard server < generations.count, generations[server] == leaf.generation else { continue }
-      associations.append(Association(client: client, realServer: leaf.server))
+    for (client, leaf) in zip(clients, leaves) {
+      guard let slot = AssociationLeaf.slot(of: leaf, generations: generations) else { continue }
+      associations.append(Association(client: client, realServer: UInt32(slot)))
     }
     return associations
   }
@@ -72,12 +69,7 @@ struct AssociationWriter<Layout: FamilyLayout> {
     layout: Layout.Type
   ) {
     self.table = table
-    leaves = realServers.map { address in
-      guard let id = plan.slot(of: address), let slot = plan.slots[Int(id)], slot.isListed else {
-        return 0
-      }
-      return association(.init(server: id, generation: slot.generation)).word
-    }
+    leaves = realServers.map { AssociationLeaf.leaf(for: $0, in: plan) ?? 0 }
   }
 
   /// Writes associations of the layout's family.

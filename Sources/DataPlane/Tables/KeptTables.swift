@@ -79,7 +79,7 @@ public struct KeptTables: Sendable {
         throw Refusal("\(name.rawValue) is \(found), not \(expected)")
       }
     }
-    let slots = tables[.slotsByAddress].capacity
+    let slots = tables[.slotOfAddress].capacity
     guard (1...Tables.mostRealServers).contains(tables.maxRealServers),
       tables[.rounds].capacity == 2 * (1 + tables.maxRealServers),
       slots == Renderer.slotCount(maxRealServers: UInt32(tables.maxRealServers)),
@@ -115,7 +115,7 @@ public struct KeptTables: Sendable {
   private static func readPlan<Layout: FamilyLayout>(
     _ tables: Tables, _ bank: UInt32, _ layout: Layout.Type
   ) throws -> (ServerPlan, [UInt16]) {
-    let slotCount = tables[.slotsByAddress].capacity
+    let slotCount = tables[.slotOfAddress].capacity
     let realServers = try TypedTable<UInt32, Layout.RealServer>(tables[.realServers])
     let rounds = try TypedTable<UInt32, UInt32>(tables[.rounds])
     var slots: [ServerPlan.Slot] = []

@@ -37,14 +37,14 @@ private struct RealServerTables<Layout: FamilyLayout>: RealServerWriter {
   private let maxRealServers: Int
   private let slotCount: Int
   /// What the table of slots by address holds, which both banks share.
-  private var slotsByAddress: [IPAddress: UInt32] = [:]
+  private var slotOfAddress: [IPAddress: UInt32] = [:]
 
   init(_ tables: Tables, virtualServer: IPAddress, isUsed: Bool) throws(BCCError) {
     self.tables = try TypedTables(tables)
     self.virtualServer = virtualServer
     maxRealServers = tables.maxRealServers
     slotCount = Renderer.slotCount(maxRealServers: UInt32(maxRealServers))
-    if isUsed { try readSlotsByAddress() }
+    if isUsed { try readSlotsOfAddresses() }
   }
 
   func commit(_ prepared: PreparedPlan) throws(BCCError) {
@@ -54,7 +54,7 @@ private struct RealServerTables<Layout: FamilyLayout>: RealServerWriter {
   }
 
   mutating func prepare(_ plan: ServerPlan) throws(BCCError) -> PreparedPlan {
-    try writeSlotsByAddress(plan)
+    try writeSlotsOfAddresses(plan)
     let bank = 1 - (tables.control.lookup(0)?.bank ?? 0)
     let slots = plan.slots.map {
       $0.map { Layout.realServer($0, virtualServer: virtualServer) } ?? Layout.unusedRealServer
@@ -72,26 +72,26 @@ private struct RealServerTables<Layout: FamilyLayout>: RealServerWriter {
 
   /// An address may stand here that is not listed, and one that is listed keeps its slot: the slot
   /// itself tells the packet path. What is not wanted goes first, for the room.
-  private mutating func writeSlotsByAddress(_ plan: ServerPlan) throws(BCCError) {
+  private mutating func writeSlotsOfAddresses(_ plan: ServerPlan) throws(BCCError) {
     var wanted: [IPAddress: UInt32] = [:]
     for (index, slot) in plan.slots.enumerated() {
       let number = UInt32(index)
       if let slot, plan.slot(of: slot.address) == number { wanted[slot.address] = number }
     }
-    for address in slotsByAddress.keys where wanted[address] == nil {
-      try tables.slotsByAddress.remove(Layout.key(address))
-      slotsByAddress[address] = nil
+    for address in slotOfAddress.keys where wanted[address] == nil {
+      try tables.slotOfAddress.remove(Layout.key(address))
+      slotOfAddress[address] = nil
     }
-    for (address, slot) in wanted where slotsByAddress[address] != slot {
-      try tables.slotsByAddress.update(Layout.key(address), slot)
-      slotsByAddress[address] = slot
+    for (address, slot) in wanted where slotOfAddress[address] != slot {
+      try tables.slotOfAddress.update(Layout.key(address), slot)
+      slotOfAddress[address] = slot
     }
   }
 
-  private mutating func readSlotsByAddress() throws(BCCError) {
-    var reader = BatchReader(tables.slotsByAddress, limit: slotCount)
+  private mutating func readSlotsOfAddresses() throws(BCCError) {
+    var reader = BatchReader(tables.slotOfAddress, limit: slotCount)
     while let (keys, leaves) = try reader.next() {
-      for (key, slot) in zip(keys, leaves) { slotsByAddress[Layout.address(key)] = slot }
+      for (key, slot) in zip(keys, leaves) { slotOfAddress[Layout.address(key)] = slot }
     }
   }
 }

@@ -10,13 +10,23 @@ enum TableName: String, CaseIterable {
   /// Two banks of slots.
   case realServers = "real_servers"
   /// Address → slot.
-  case slotsByAddress = "real_server_ids"
+  case slotOfAddress = "slot_of_address"
   /// Two banks of turns.
   case rounds
   /// The index in the round that the next new client is given.
-  case roundPosition = "cursor"
+  case roundPosition = "round_position"
   /// Which bank is in force, and the layout's version.
   case control
+
+  /// The table of a name by which a process may have kept it.
+  init?(kept name: String) {
+    switch name {
+    // Those of layout version 1.
+    case "real_server_ids": self = .slotOfAddress
+    case "cursor": self = .roundPosition
+    default: self.init(rawValue: name)
+    }
+  }
 }
 
 /// The tables of the packet path that outlive the program that was loaded with them.
@@ -83,7 +93,7 @@ struct TableShape: Equatable, CustomStringConvertible {
 struct TypedTables<Layout: FamilyLayout>: Sendable {
   let associations: TypedTable<Layout.FlowKey, UInt64>
   let realServers: TypedTable<UInt32, Layout.RealServer>
-  let slotsByAddress: TypedTable<Layout.AddressKey, UInt32>
+  let slotOfAddress: TypedTable<Layout.AddressKey, UInt32>
   let rounds: TypedTable<UInt32, UInt32>
   let roundPosition: TypedTable<UInt32, UInt64>
   let control: TypedTable<UInt32, CLayout.control>
@@ -92,7 +102,7 @@ struct TypedTables<Layout: FamilyLayout>: Sendable {
   init(_ tables: Tables) throws(BCCError) {
     associations = try TypedTable(tables[.associations])
     realServers = try TypedTable(tables[.realServers])
-    slotsByAddress = try TypedTable(tables[.slotsByAddress])
+    slotOfAddress = try TypedTable(tables[.slotOfAddress])
     rounds = try TypedTable(tables[.rounds])
     roundPosition = try TypedTable(tables[.roundPosition])
     control = try TypedTable(tables[.control])
@@ -109,7 +119,7 @@ struct TypedTables<Layout: FamilyLayout>: Sendable {
     return switch name {
     case .associations: shape(.leastRecentlyUsed, \.associations)
     case .realServers: shape(.array, \.realServers)
-    case .slotsByAddress: shape(.hash, \.slotsByAddress)
+    case .slotOfAddress: shape(.hash, \.slotOfAddress)
     case .rounds: shape(.array, \.rounds)
     case .roundPosition: shape(.array, \.roundPosition)
     case .control: shape(.array, \.control)
