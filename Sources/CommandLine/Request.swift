@@ -34,16 +34,14 @@ public enum UsageError: Error, Sendable, Hashable {
     }
   }
 
-  /// What goes to standard error, with the newline at its end.
-  public var text: String {
+  /// What is shown before the message, with the newline at its end; empty for none.
+  public var usage: String {
     switch self {
-    case .usage(let message, let usage): "\(usage)\(ulbName): error: \(message)\n"
-    case .configuration(let message): "\(ulbName): error: \(message)\n"
+    case .usage(_, let usage): usage
+    case .configuration: ""
     }
   }
 }
-
-private let ulbName = "ulb"
 
 /// What the operator asks for. Of a configuration, `effective` is what is in force at start.
 public enum CommandLineRequest: Sendable, Equatable {

@@ -102,10 +102,8 @@ func main() -> Int32 {
       print(text, terminator: text.hasSuffix("\n") ? "" : "\n")
     }
     return 0
-  } catch UsageError.usage(let message, let usage) {
-    return fail(message, usage: usage, status: 2)
   } catch let error as UsageError {
-    return fail(error.message, status: error.exitStatus)
+    return fail(error.message, usage: error.usage, status: error.exitStatus)
   } catch {
     return fail("\(error)", status: 1)
   }

@@ -308,15 +308,16 @@ import Testing
     #expect(throws: ConfigurationError.self) { try configuration.validate() }
   }
 
-  @Test func aUsageErrorComesAfterTheUsage() {
-    let text = Self.error(Self.usual + ["-x"])?.text ?? ""
-    #expect(text.hasPrefix("usage: ulb [-h] -vs VIRTUAL_SERVER\n"))
-    #expect(text.hasSuffix("\nulb: error: unrecognized arguments: -x\n"))
-    let other = Self.error(["eth0", "-vs", "::", "-rs", "::1", "-p", "0"])
+  @Test func aUsageErrorComesAfterTheUsage() throws {
+    let error = try #require(Self.error(Self.usual + ["-x"]))
+    #expect(error.usage.hasPrefix("usage: ulb [-h] -vs VIRTUAL_SERVER\n"))
+    #expect(error.usage.hasSuffix("\n"))
+    #expect(error.message == "unrecognized arguments: -x")
+    let other = try #require(Self.error(["eth0", "-vs", "::", "-rs", "::1", "-p", "0"]))
+    #expect(other.usage == "")
     #expect(
-      other?.text
-        == "ulb: error: Inconsistent configuration: port out of range, 0 is not in 1 to 65535. "
-        + "See option -p.\n")
+      other.message
+        == "Inconsistent configuration: port out of range, 0 is not in 1 to 65535. See option -p.")
   }
 
   @Test func theHelpListsEveryOption() throws {
