@@ -20,12 +20,13 @@ final class Daemon {
   /// Compiles, loads, fills and attaches. Nothing is left behind where it fails.
   ///
   /// - Parameters:
-  ///   - configFileState: the state of the config file that the configuration was read in.
+  ///   - configFile: the config file, known as it was when the configuration was read; `nil` where
+  ///     there is none.
   ///   - stateFile: where the associations are saved; `nil` for nowhere.
   ///   - kept: what the process before this one has handed on. Its program stays in service until
   ///     this one's takes its place in one step.
   init(
-    _ configuration: Configuration, warnings: [String], configFileState: FileFingerprint?,
+    _ configuration: Configuration, warnings: [String], configFile: ConfigFileWatcher?,
     stateFile: StateFile?, kept: KeptObjects, signals: Signals, log: Log
   ) throws(DataPlaneError) {
     self.signals = signals
@@ -42,9 +43,7 @@ final class Daemon {
     }
     events = PacketEvents(dataPlane, log: log)
     interface = InterfaceWatch(dataPlane, log: log)
-    reloader = Reloader(
-      dataPlane, path: configuration.configFile, known: configFileState, warnings: warnings,
-      log: log)
+    reloader = Reloader(dataPlane, watcher: configFile, warnings: warnings, log: log)
     if let stateFile {
       let interval = Duration.seconds(configuration.stateInterval)
       state = StateKeeper(stateFile, interval: interval, log: log, now: .now)

@@ -12,7 +12,8 @@ final class Reloader {
 
   private let dataPlane: DataPlane
   private let log: Log
-  private let path: String
+  /// What the file is called in messages: as the operator gave it.
+  private let name: String
   private var watcher: ConfigFileWatcher?
   /// What of the configuration in force was warned of.
   private var warnings: [String]
@@ -20,17 +21,14 @@ final class Reloader {
   private var timer: EventLoop.Timer?
 
   /// - Parameters:
-  ///   - path: the config file; `nil` where there is none.
-  ///   - known: the state of the config file that the configuration in force was read in.
-  ///   - warnings: what of that configuration was warned of.
-  init(
-    _ dataPlane: DataPlane, path: String?, known: FileFingerprint?, warnings: [String], log: Log
-  ) {
+  ///   - watcher: sees that the config file has changed; `nil` where there is none.
+  ///   - warnings: what of the configuration in force was warned of.
+  init(_ dataPlane: DataPlane, watcher: ConfigFileWatcher?, warnings: [String], log: Log) {
     self.dataPlane = dataPlane
     self.log = log
     self.warnings = warnings
-    self.path = path ?? ""
-    watcher = path.map { ConfigFileWatcher(path: $0, known: known, now: .now) }
+    self.watcher = watcher
+    name = dataPlane.configuration.configFile ?? ""
   }
 
   func start(on loop: EventLoop) {
@@ -54,21 +52,21 @@ final class Reloader {
     defer { setTimer() }
     switch watcher?.look(.now) {
     case nil, .nothing: return
-    case .failure(let error): refuse("Unable to load config file \(path): \(error.reason)")
+    case .failure(let error): refuse("Unable to load config file \(name): \(error.reason)")
     case .content(let bytes):
       do {
         try apply(bytes)
       } catch let error as ConfigFileError {
         refuse("Unable to load config file \(error)")
       } catch {
-        refuse("Unable to apply config file \(path): \(error)")
+        refuse("Unable to apply config file \(name): \(error)")
       }
     }
   }
 
   private func apply(_ bytes: [UInt8]) throws {
     let configuration = dataPlane.configuration
-    let file = try ConfigFile.parse(bytes, fileName: path)
+    let file = try ConfigFile.parse(bytes, fileName: name)
     let (next, warnings) = try configuration.updated(from: file, on: .ofInterfaces())
     defer { warn(warnings) }
     guard next != configuration else {

@@ -19,7 +19,9 @@ func start(
   kept: [DescriptorStore.Entry]
 ) throws -> Daemon {
   var configuration = requested
-  configuration.configFile = requested.configFile.map(absolute)
+  let configFile = requested.configFile.map {
+    ConfigFileWatcher(path: absolute($0), known: configFileState, now: .now)
+  }
   configuration.stateFile = requested.stateFile.map(absolute)
   if case .directory(let directory) = requested.kernelHeaders {
     configuration.kernelHeaders = .directory(absolute(directory))
@@ -33,7 +35,7 @@ func start(
     let stateFile = try configuration.stateFile.map { path in try StateFile(path) }
     return try Daemon(
       configuration.served(on: director),
-      warnings: warnings + configuration.warnings(on: director), configFileState: configFileState,
+      warnings: warnings + configuration.warnings(on: director), configFile: configFile,
       stateFile: stateFile, kept: KeptObjects(kept), signals: try Signals(), log: log)
   } catch {
     log.drain()

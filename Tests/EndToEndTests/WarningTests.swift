@@ -53,6 +53,30 @@ import Testing
     #expect(warnings(daemon).count == 1)
   }
 
+  @Test func aRelativeFileIsCalledByItsNameAsGiven() throws {
+    let topology = try Topology(realServers: 0)
+    let file = try ConfigFile([])
+    let list = ConfigFile.text([Topology.realServer(0, .ipv4)]) + Self.misnamed
+    try file.replace(withText: list)
+    let folder = URL(fileURLWithPath: file.path).deletingLastPathComponent().path
+    let daemon = try Daemon.start(
+      ["lb0", "-vs", Topology.virtualServer(.ipv4), "-cfg", "servers.cfg", "-p", "5683"],
+      in: topology.director, wrapper: ["env", "-C", folder])
+    try file.replace(withText: list + "[Real servers]\n")
+    try daemon.process.waitForLine(containing: "section [Real servers]")
+    #expect(
+      warnings(daemon) == [
+        "WARNING: servers.cfg, line 3: section [ULB] is passed over; write [ulb] if that is meant",
+        "WARNING: servers.cfg, line 5: section [Real servers] is passed over; "
+          + "write [Real Servers] if that is meant",
+      ])
+    try file.replace(withText: "none")
+    try daemon.process.waitForLine(containing: "ERROR: Unable to load config file servers.cfg, ")
+    try file.remove()
+    try daemon.process.waitForLine(containing: "ERROR: Unable to load config file servers.cfg: ")
+    #expect(try daemon.stop() == 0)
+  }
+
   private static let virtualServer = Topology.virtualServer(.ipv4)
   private static let directorAddress = Topology.directorAddress(.ipv4)
   private static let unusable = [virtualServer, directorAddress, "127.0.0.1", "224.0.0.1"]
