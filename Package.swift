@@ -22,7 +22,9 @@ let package = Package(
       resources: [.embedInCode("files")]),
     .target(name: "LoadBalancing"),
     .target(name: "CommandLine", dependencies: ["LoadBalancing"]),
-    .target(name: "AssociationFile", dependencies: ["LoadBalancing"]),
+    .target(
+      name: "AssociationFile",
+      dependencies: ["LoadBalancing", .product(name: "SystemPackage", package: "swift-system")]),
     .target(
       name: "BCC",
       dependencies: ["CBCC", .product(name: "SystemPackage", package: "swift-system")]),
@@ -48,7 +50,10 @@ let package = Package(
       resources: [.copy("vectors")]),
     .testTarget(
       name: "AssociationFileTests",
-      dependencies: ["AssociationFile", "LoadBalancing", "TestSupport"]),
+      dependencies: [
+        "AssociationFile", "LoadBalancing", "TestSupport",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd"]),
     .testTarget(name: "DaemonTests", dependencies: ["ulb", "Systemd", "TestSupport"]),
     .testTarget(

@@ -1,48 +1,60 @@
-// An open file: one owner that closes it. Thin over the calls of POSIX.
+// An open file: one owner that closes it.
 import Glibc
+import SystemPackage
 
 /// What tells one file from another, whatever its name.
 struct FileIdentity: Equatable {
-  let device: dev_t
-  let inode: ino_t
+  let device: DeviceID
+  let inode: Inode
 
-  init(_ status: stat) {
-    device = status.st_dev
-    inode = status.st_ino
+  init(_ status: Stat) {
+    device = status.deviceID
+    inode = status.inode
   }
 }
 
 /// An open file. What fails is a `StateFileError.system`.
 final class OpenFile {
   let path: String
-  private let descriptor: Int32
+  private let file: FileDescriptor
 
-  /// Opens a file, never a symbolic link, and never waits for the other end of a pipe (open(2)).
-  ///
-  /// - Parameter flags: besides those that every file is opened with.
-  init(_ path: String, _ flags: Int32, mode: mode_t = 0) throws(StateFileError) {
+  /// Opens what is there (open(2)).
+  init(_ path: String, _ mode: FileDescriptor.AccessMode) throws(StateFileError) {
     self.path = path
-    descriptor = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode)
-    guard descriptor >= 0 else {
-      throw .system(operation: flags & O_CREAT == 0 ? "open" : "make", path: path, errno: errno)
+    file = try attempt("open", path) { try .open(path, mode, options: OpenFile.options) }
+  }
+
+  /// Makes a file where nothing is, for this user alone (open(2)).
+  init(making path: String, _ mode: FileDescriptor.AccessMode) throws(StateFileError) {
+    self.path = path
+    file = try attempt("make", path) {
+      try .open(
+        path, mode, options: [.create, .exclusiveCreate, OpenFile.options],
+        permissions: .ownerReadWrite)
     }
   }
 
-  deinit { close(descriptor) }
+  /// Never a symbolic link, and without waiting for the other end of a pipe.
+  private static let options: FileDescriptor.OpenOptions = [
+    .closeOnExec, .noFollow, .nonBlocking, .init(rawValue: O_NOCTTY),
+  ]
+
+  deinit { try? file.close() }
 
   /// What stands at a path, a symbolic link itself (lstat(2)); `nil` where nothing does.
-  static func look(at path: String) throws(StateFileError) -> stat? {
-    var status = stat()
-    if lstat(path, &status) == 0 { return status }
-    if errno == ENOENT { return nil }
-    throw .system(operation: "look at", path: path, errno: errno)
+  static func look(at path: String) throws(StateFileError) -> Stat? {
+    do throws(Errno) {
+      return try Stat(path, followTargetSymlink: false)
+    } catch .noSuchFileOrDirectory {
+      return nil
+    } catch {
+      throw .system(operation: "look at", path: path, errno: error)
+    }
   }
 
   /// fstat(2).
-  func status() throws(StateFileError) -> stat {
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw failure("look at") }
-    return status
+  func status() throws(StateFileError) -> Stat {
+    try attempt("look at", path) { try file.stat() }
   }
 
   /// Whether this is what stands at a path.
@@ -55,9 +67,12 @@ final class OpenFile {
   ///
   /// - Returns: false where somebody else has locked it.
   func lock() throws(StateFileError) -> Bool {
-    while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-      if errno == EWOULDBLOCK { return false }
-      guard errno == EINTR else { throw failure("lock") }
+    while flock(file.rawValue, LOCK_EX | LOCK_NB) != 0 {
+      let error = Errno(rawValue: errno)
+      if error == .wouldBlock { return false }
+      guard error == .interrupted else {
+        throw .system(operation: "lock", path: path, errno: error)
+      }
     }
     return true
   }
@@ -68,14 +83,17 @@ final class OpenFile {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(StateFileError)
     -> Int
   {
-    var filled = 0
-    while filled < buffer.count {
-      let count = pread(
-        descriptor, buffer.baseAddress! + filled, buffer.count - filled, off_t(offset + filled))
-      if count == 0 { break }
-      if count > 0 { filled += count } else if errno != EINTR { throw failure("read") }
+    try attempt("read", path) {
+      var filled = 0
+      while filled < buffer.count {
+        let count = try file.read(
+          fromAbsoluteOffset: Int64(offset + filled),
+          into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))
+        if count == 0 { break }
+        filled += count
+      }
+      return filled
     }
-    return filled
   }
 
   /// The octets from an offset on, fewer where the file ends before.
@@ -88,19 +106,25 @@ final class OpenFile {
 
   /// Writes all of it (write(2)).
   func write(_ bytes: UnsafeRawBufferPointer) throws(StateFileError) {
-    var written = 0
-    while written < bytes.count {
-      let count = Glibc.write(descriptor, bytes.baseAddress! + written, bytes.count - written)
-      if count > 0 { written += count } else if errno != EINTR { throw failure("write") }
-    }
+    _ = try attempt("write", path) { try file.writeAll(bytes) }
   }
 
   /// Waits until what was written is on the disk (fdatasync(2)).
   func synchronise() throws(StateFileError) {
-    guard fdatasync(descriptor) == 0 else { throw failure("write") }
+    guard fdatasync(file.rawValue) == 0 else {
+      throw .system(operation: "write", path: path, errno: Errno(rawValue: errno))
+    }
   }
+}
 
-  private func failure(_ operation: String) -> StateFileError {
-    .system(operation: operation, path: path, errno: errno)
+/// Calls the system, and says what of the state file was tried where that fails.
+private func attempt<Result>(
+  _ operation: String, _ path: String, _ call: () throws -> Result
+) throws(StateFileError) -> Result {
+  do {
+    return try call()
+  } catch {
+    // swift-system throws nothing else.
+    throw .system(operation: operation, path: path, errno: error as? Errno ?? .ioError)
   }
 }

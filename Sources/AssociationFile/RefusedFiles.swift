@@ -1,6 +1,7 @@
 // State files that could not be used: each kept aside under a name of its own, the newest few.
 import Glibc
 import LoadBalancing
+import SystemPackage
 
 /// The names that refused state files are kept under: `FILE.refused-YYYYMMDDTHHMMSS`, in UTC, and
 /// with `-1`, `-2` and so on behind it where there is one of that second.
@@ -55,11 +56,11 @@ enum RefusedFiles {
       do throws(StateFileError) {
         try move(path, to: aside)
         return aside
-      } catch .system(_, _, EEXIST) {
+      } catch .system(_, _, .fileExists) {
         continue
       }
     }
-    throw failure(path, EEXIST)
+    throw failure(path, .fileExists)
   }
 
   /// Removes all but the newest, of regular files with exactly such names. What cannot be removed
@@ -70,10 +71,9 @@ enum RefusedFiles {
     let (folder, base) = split(path)
     var found: [(suffix: Suffix, path: String)] = []
     for name in names(in: folder) where name.hasPrefix(base + infix) {
-      var status = stat()
       let other = folder + name
       guard let suffix = Suffix(name.dropFirst((base + infix).count)), other != aside,
-        lstat(other, &status) == 0, status.st_mode & S_IFMT == S_IFREG
+        (try? OpenFile.look(at: other))?.type == .regular
       else { continue }
       found.append((suffix, other))
     }
@@ -83,15 +83,15 @@ enum RefusedFiles {
 
   /// The name is taken first, so that what is replaced is an empty file of this call's own.
   private static func move(_ path: String, to aside: String) throws(StateFileError) {
-    _ = try OpenFile(aside, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
+    _ = try OpenFile(making: aside, .writeOnly)
     guard rename(path, aside) == 0 else {
-      let failure = failure(path, errno)
+      let error = Errno(rawValue: errno)
       unlink(aside)
-      throw failure
+      throw failure(path, error)
     }
   }
 
-  private static func failure(_ path: String, _ errno: Int32) -> StateFileError {
+  private static func failure(_ path: String, _ errno: Errno) -> StateFileError {
     .system(operation: "keep aside", path: path, errno: errno)
   }
 

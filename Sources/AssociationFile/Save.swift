@@ -16,7 +16,7 @@ public final class Save {
     self.target = target
     family = preamble.family
     try target.removeLeftover()
-    file = try OpenFile(target.temporary, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
+    file = try OpenFile(making: target.temporary, .writeOnly)
     guard try file.lock() else { throw .inUse(path: target.temporary) }
     try write(preamble.bytes)
   }

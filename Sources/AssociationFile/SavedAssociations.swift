@@ -1,6 +1,7 @@
 // What a state file holds, taken out a piece at a time.
 import Glibc
 import LoadBalancing
+import SystemPackage
 
 /// The content of a whole state file.
 public struct SavedAssociations {
@@ -39,7 +40,7 @@ final class WholeFile {
   init(_ file: OpenFile, size: Int) throws(StateFileError) {
     let start = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let start, start != MAP_FAILED else {
-      throw .system(operation: "read", path: file.path, errno: errno)
+      throw .system(operation: "read", path: file.path, errno: Errno(rawValue: errno))
     }
     let buffer = UnsafeMutableRawBufferPointer(start: start, count: size)
     bytes = UnsafeRawBufferPointer(buffer)

@@ -2,6 +2,7 @@
 // Knows associations, and nothing of where they come from.
 import Glibc
 import LoadBalancing
+import SystemPackage
 
 /// The state file, locked for as long as this lives.
 ///
@@ -54,8 +55,8 @@ public final class StateFile {
   )? {
     guard let status = try OpenFile.look(at: path) else {
       do throws(StateFileError) {
-        return (try OpenFile(path, O_RDWR | O_CREAT | O_EXCL, mode: 0o600), true)
-      } catch .system(_, _, EEXIST) {
+        return (try OpenFile(making: path, .readWrite), true)
+      } catch .system(_, _, .fileExists) {
         return nil
       }
     }
@@ -64,7 +65,7 @@ public final class StateFile {
       let file = try openForReading(path)
       try requireRegular(try file.status(), path)
       return (file, false)
-    } catch .system(_, _, ENOENT) {
+    } catch .system(_, _, .noSuchFileOrDirectory) {
       return nil
     }
   }
@@ -72,20 +73,20 @@ public final class StateFile {
   /// For writing too where that is allowed, as some file systems want it for a lock.
   private static func openForReading(_ path: String) throws(StateFileError) -> OpenFile {
     do throws(StateFileError) {
-      return try OpenFile(path, O_RDWR)
+      return try OpenFile(path, .readWrite)
     } catch {
-      return try OpenFile(path, O_RDONLY)
+      return try OpenFile(path, .readOnly)
     }
   }
 
-  private static func requireRegular(_ status: stat, _ path: String) throws(StateFileError) {
+  private static func requireRegular(_ status: Stat, _ path: String) throws(StateFileError) {
     let kind =
-      switch status.st_mode & S_IFMT {
-      case S_IFREG: nil as String?
-      case S_IFDIR: "a directory"
-      case S_IFLNK: "a symbolic link"
-      case S_IFIFO: "a named pipe"
-      case S_IFSOCK: "a socket"
+      switch status.type {
+      case .regular: nil as String?
+      case .directory: "a directory"
+      case .symbolicLink: "a symbolic link"
+      case .fifo: "a named pipe"
+      case .socket: "a socket"
       default: "a device"
       }
     if let kind { throw .notRegular(path: path, kind: kind) }
@@ -96,7 +97,7 @@ public final class StateFile {
   func removeLeftover() throws(StateFileError) {
     guard let status = try OpenFile.look(at: temporary) else { return }
     try StateFile.requireRegular(status, temporary)
-    let head = try OpenFile(temporary, O_RDONLY).read(count: Format.magic.count, at: 0)
+    let head = try OpenFile(temporary, .readOnly).read(count: Format.magic.count, at: 0)
     // After a power cut a file may have its length, but not yet what was written into it.
     guard Format.isOurs(head) || head.allSatisfy({ $0 == 0 }) else {
       throw .foreign(path: temporary)
@@ -105,7 +106,7 @@ public final class StateFile {
   }
 
   private func removePlaceholder() {
-    guard isPlaceholder, (try? file.stands(at: path)) == true, (try? file.status().st_size) == 0
+    guard isPlaceholder, (try? file.stands(at: path)) == true, (try? file.status().size) == 0
     else { return }
     unlink(path)
   }
@@ -136,7 +137,7 @@ public final class StateFile {
     let size: Int
     let (head, trailer): ([UInt8], [UInt8])
     do throws(StateFileError) {
-      size = Int(try file.status().st_size)
+      size = Int(try file.status().size)
       head = try file.read(count: Format.headerSize, at: 0)
       trailer = try file.read(
         count: Format.trailerSize, at: max(0, size - Format.trailerSize))
@@ -181,16 +182,16 @@ public final class StateFile {
       throw .replaced(path: path)
     }
     guard rename(temporary, path) == 0 else {
-      throw .system(operation: "replace", path: path, errno: errno)
+      throw .system(operation: "replace", path: path, errno: Errno(rawValue: errno))
     }
     (file, isPlaceholder) = (save, false)
   }
 }
 
 extension StateFileError {
-  /// `errno`; 0 where it was no call of the system that failed.
-  fileprivate var errno: Int32 {
-    if case .system(_, _, let errno) = self { errno } else { 0 }
+  /// That of the call that failed; no other error comes of reading.
+  fileprivate var errno: Errno {
+    if case .system(_, _, let errno) = self { errno } else { .ioError }
   }
 }
 

@@ -1,6 +1,6 @@
 // Why the state file cannot be opened or saved, and why what is in it is not used.
-import Glibc
 import LoadBalancing
+import SystemPackage
 
 /// What is in the way of the state file: at the start it ends the start, at a save the last save
 /// stays. Nothing was changed.
@@ -14,7 +14,7 @@ public enum StateFileError: Error, Sendable, Equatable, CustomStringConvertible 
   /// Somebody else has put another file in its place since the start.
   case replaced(path: String)
   /// A call of the system failed.
-  case system(operation: String, path: String, errno: Int32)
+  case system(operation: String, path: String, errno: Errno)
 
   public var description: String {
     switch self {
@@ -30,7 +30,7 @@ public enum StateFileError: Error, Sendable, Equatable, CustomStringConvertible 
       "somebody else has put another file in the place of '\(path)'; "
         + "move it away, or restart ulb to use it"
     case .system(let operation, let path, let errno):
-      "unable to \(operation) the state file '\(path)': \(text(of: errno))" + mend(errno)
+      "unable to \(operation) the state file '\(path)': \(errno)" + mend(errno)
     }
   }
 }
@@ -42,7 +42,7 @@ public enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
   case truncated
   case checksum
   case otherFamily(AddressFamily)
-  case unreadable(errno: Int32)
+  case unreadable(errno: Errno)
 
   public var description: String {
     switch self {
@@ -51,18 +51,17 @@ public enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
     case .truncated: "it ends too early or too late"
     case .checksum: "its checksum is wrong"
     case .otherFamily(let family): "it is of \(family) clients"
-    case .unreadable(let errno): "it cannot be read: \(text(of: errno))"
+    case .unreadable(let errno): "it cannot be read: \(errno)"
     }
   }
 }
 
-private func text(of errno: Int32) -> String { String(cString: strerror(errno)) }
-
 /// What to do, where it does not go without saying.
-private func mend(_ errno: Int32) -> String {
+private func mend(_ errno: Errno) -> String {
   switch errno {
-  case EACCES, EPERM: "; let ulb read and write it and its folder, or name another with --state"
-  case ENOENT, ENOTDIR: "; make its folder, or name another with --state"
+  case .permissionDenied, .notPermitted:
+    "; let ulb read and write it and its folder, or name another with --state"
+  case .noSuchFileOrDirectory, .notDirectory: "; make its folder, or name another with --state"
   default: ""
   }
 }

@@ -1,6 +1,7 @@
 // The state file on a disk: what is opened, what is left alone, what is locked, what is kept aside.
 import Foundation
 import LoadBalancing
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -154,7 +155,9 @@ extension SavedAssociations {
   @Test func aFolderThatIsNotThereIsNotMade() throws {
     let place = try Place()
     let path = place.directory.path(of: "none/associations")
-    #expect(throws: StateFileError.system(operation: "make", path: path, errno: ENOENT)) {
+    #expect(
+      throws: StateFileError.system(operation: "make", path: path, errno: .noSuchFileOrDirectory)
+    ) {
       try StateFile(path)
     }
     #expect(try place.directory.contents() == [])
