@@ -52,18 +52,15 @@ static __always_inline void take_a_hop(struct ip_header *ip)
 #endif
 }
 
-/*
- * Whether the version is the EtherType's and, of IPv4, the header has no options: true of nearly
- * all packets. Both are read as one word, which spares a register.
- */
+/* Whether the version is the EtherType's and, of IPv4, the header has no options. */
 static __always_inline bool has_usual_header(const struct frame *frame)
 {
-	__be32 word = ((const __be32 *)frame->ethernet)[3];
+	__u8 first = *(const __u8 *)frame->ip;
 
 #if IPV6
-	return (word & __constant_htonl(0xfffff000)) == __constant_htonl(ETH_P_IPV6 << 16 | 0x6000);
+	return first >> 4 == 6;
 #else
-	return (word & __constant_htonl(0xffffff00)) == __constant_htonl(ETH_P_IP << 16 | 0x4500);
+	return first == 0x45;
 #endif
 }
 
