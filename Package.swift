@@ -1,6 +1,9 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
+/// Descriptors and error numbers.
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+
 let package = Package(
   name: "ulb",
   products: [.executable(name: "ulb", targets: ["ulb"])],
@@ -22,24 +25,21 @@ let package = Package(
       resources: [.embedInCode("files")]),
     .target(name: "LoadBalancing"),
     .target(name: "CommandLine", dependencies: ["LoadBalancing"]),
-    .target(
-      name: "AssociationFile",
-      dependencies: ["LoadBalancing", .product(name: "SystemPackage", package: "swift-system")]),
-    .target(
-      name: "BCC",
-      dependencies: ["CBCC", .product(name: "SystemPackage", package: "swift-system")]),
+    .target(name: "AssociationFile", dependencies: ["LoadBalancing", system]),
+    .target(name: "BCC", dependencies: ["CBCC", system]),
     .target(
       name: "DataPlane",
       dependencies: [
         "BCC", "BPFTemplates", "CLayout", "CLinux", "LoadBalancing",
         .product(name: "Mustache", package: "swift-mustache"),
-        .product(name: "SystemPackage", package: "swift-system"),
+        system,
       ]),
-    .target(name: "Systemd"),
+    .target(name: "Systemd", dependencies: [system]),
     .executableTarget(
       name: "ulb",
       dependencies: [
         "AssociationFile", "CLinux", "CommandLine", "DataPlane", "LoadBalancing", "Systemd",
+        system,
       ]),
 
     .target(
@@ -50,20 +50,15 @@ let package = Package(
       resources: [.copy("vectors")]),
     .testTarget(
       name: "AssociationFileTests",
-      dependencies: [
-        "AssociationFile", "LoadBalancing", "TestSupport",
-        .product(name: "SystemPackage", package: "swift-system"),
-      ]),
-    .testTarget(name: "SystemdTests", dependencies: ["Systemd"]),
-    .testTarget(name: "DaemonTests", dependencies: ["ulb", "Systemd", "TestSupport"]),
+      dependencies: ["AssociationFile", "LoadBalancing", "TestSupport", system]),
+    .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
+    .testTarget(name: "DaemonTests", dependencies: ["ulb", "Systemd", "TestSupport", system]),
     .testTarget(
       name: "DataPlaneTests",
-      dependencies: [
-        "DataPlane", "BCC", "CLayout", "LoadBalancing", "TestSupport",
-        .product(name: "SystemPackage", package: "swift-system"),
-      ]),
+      dependencies: ["DataPlane", "BCC", "CLayout", "LoadBalancing", "TestSupport", system]),
     .testTarget(
-      name: "PacketTests", dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport"]),
+      name: "PacketTests",
+      dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport", system]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "LoadBalancing"]),
     .testTarget(
       name: "ContinuityTests", dependencies: ["AssociationFile", "TestSupport", "LoadBalancing"]),

@@ -32,10 +32,10 @@ public struct KeptObjects: Sendable {
   }
 
   /// Takes the descriptors over; what is no object of ours is closed.
-  public init(_ descriptors: [(name: String, descriptor: Int32)]) {
+  public init(_ descriptors: [(name: String, descriptor: FileDescriptor)]) {
     var found = Found()
     for (name, descriptor) in descriptors {
-      found.take(FileDescriptor(rawValue: descriptor), as: name)
+      found.take(descriptor, as: name)
     }
     var whole: [Int: KeptTables] = [:]
     for (set, tables) in found.tables.sorted(by: { $0.key < $1.key }) {

@@ -2,11 +2,12 @@
 // Knows nothing of what they are.
 
 import Glibc
+import SystemPackage
 
 /// What the service manager's file-descriptor store gives back to a new process.
 public enum DescriptorStore {
   /// A descriptor that was stored, and the name that it was stored under.
-  public typealias Entry = (name: String, descriptor: Int32)
+  public typealias Entry = (name: String, descriptor: FileDescriptor)
 
   /// The first descriptor that the manager passes (`SD_LISTEN_FDS_START`).
   private static let firstDescriptor: Int32 = 3
@@ -28,8 +29,8 @@ public enum DescriptorStore {
     let entries = entries(environment: environmentVariable, first: first)
     for variable in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] { unsetenv(variable) }
     for entry in entries {
-      let flags = fcntl(entry.descriptor, F_GETFD)
-      _ = fcntl(entry.descriptor, F_SETFD, flags | FD_CLOEXEC)
+      let flags = fcntl(entry.descriptor.rawValue, F_GETFD)
+      _ = fcntl(entry.descriptor.rawValue, F_SETFD, flags | FD_CLOEXEC)
     }
     return entries
   }
@@ -48,7 +49,7 @@ public enum DescriptorStore {
       // The manager passes them without a gap, so the first that is not open ends a wrong count.
       guard fcntl(descriptor, F_GETFD) >= 0 else { break }
       let name = names.indices.contains(index) ? names[index] : ""
-      entries.append((name.isEmpty ? "unknown" : name, descriptor))
+      entries.append((name.isEmpty ? "unknown" : name, FileDescriptor(rawValue: descriptor)))
     }
     return entries
   }

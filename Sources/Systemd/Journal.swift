@@ -1,6 +1,7 @@
 // How lines that go to the journal say how grave they are: sd-daemon(3), systemd.exec(5).
 
 import Glibc
+import SystemPackage
 
 /// The journal as a reader of a process's output.
 public enum Journal {
@@ -24,15 +25,14 @@ public enum Journal {
   ///
   /// - Parameter environment: Looks up a variable; the process's own environment by default.
   public static func reads(
-    _ descriptor: Int32, environment: (String) -> String? = environmentVariable
+    _ descriptor: FileDescriptor, environment: (String) -> String? = environmentVariable
   ) -> Bool {
     guard let stream = environment("JOURNAL_STREAM") else { return false }
     let numbers = stream.split(separator: ":", omittingEmptySubsequences: false)
-    var status = stat()
     guard numbers.count == 2, let device = UInt64(numbers[0]), let inode = UInt64(numbers[1]),
-      fstat(descriptor, &status) == 0
+      let status = try? descriptor.stat()
     else { return false }
-    return device == UInt64(status.st_dev) && inode == UInt64(status.st_ino)
+    return device == status.deviceID.rawValue && inode == status.inode.rawValue
   }
 
   /// A text with the priority before each of its lines.

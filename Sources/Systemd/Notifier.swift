@@ -2,6 +2,7 @@
 // Knows nothing of what the service does, and never waits for the manager.
 
 import Glibc
+import SystemPackage
 
 /// Tells the service manager what the daemon does, as sd_notify(3) describes.
 ///
@@ -20,7 +21,7 @@ public final class Notifier: Sendable {
   public let watchdogInterval: Duration?
 
   private let address: String
-  let socket: Int32
+  let socket: FileDescriptor
 
   /// Opens the way to the manager that `$NOTIFY_SOCKET` names; `nil` if there is none.
   ///
@@ -33,13 +34,15 @@ public final class Notifier: Sendable {
     guard let address = environment("NOTIFY_SOCKET"), !address.isEmpty else { return nil }
     guard SocketAddress(address) != nil else { throw .invalidAddress(address) }
     let socket = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-    guard socket >= 0 else { throw .systemCall("socket", address: address, errno: errno) }
+    guard socket >= 0 else {
+      throw .systemCall("socket", address: address, errno: Errno(rawValue: errno))
+    }
     self.address = address
-    self.socket = socket
+    self.socket = FileDescriptor(rawValue: socket)
     self.watchdogInterval = Self.watchdogInterval(environment: environment)
   }
 
-  deinit { close(socket) }
+  deinit { try? socket.close() }
 
   /// `READY=1`: the start, or a reload, is complete.
   ///
@@ -94,7 +97,7 @@ public final class Notifier: Sendable {
   ///   - descriptors: 1 to ``maximumDescriptors``; they remain the caller's.
   ///   - name: 1 to 255 printable ASCII characters without `:`.
   /// - Throws: ``SystemdError/invalidName(_:)`` and ``SystemdError/invalidDescriptorCount(_:)`` too.
-  public func store(_ descriptors: [Int32], name: String) throws(SystemdError) {
+  public func store(_ descriptors: [FileDescriptor], name: String) throws(SystemdError) {
     try Self.check(name: name)
     guard (1...Self.maximumDescriptors).contains(descriptors.count) else {
       throw .invalidDescriptorCount(descriptors.count)
@@ -103,13 +106,13 @@ public final class Notifier: Sendable {
   }
 
   /// As ``store(_:name:)``, but the manager lets go of the descriptor once poll(2) reports an error.
-  func offer(_ descriptor: Int32, name: String) throws(SystemdError) {
+  func offer(_ descriptor: FileDescriptor, name: String) throws(SystemdError) {
     try Self.check(name: name)
     try send("FDSTORE=1\nFDNAME=\(name)", descriptors: [descriptor])
   }
 
   /// `BARRIER=1`: the manager closes the descriptor when it has dealt with all that was sent before.
-  func barrier(_ descriptor: Int32) throws(SystemdError) {
+  func barrier(_ descriptor: FileDescriptor) throws(SystemdError) {
     try send("BARRIER=1", descriptors: [descriptor])
   }
 
@@ -138,10 +141,13 @@ public final class Notifier: Sendable {
     guard allowed, (1...255).contains(name.utf8.count) else { throw .invalidName(name) }
   }
 
-  private func send(_ text: String, descriptors: [Int32] = []) throws(SystemdError) {
+  private func send(_ text: String, descriptors: [FileDescriptor] = []) throws(SystemdError) {
     guard let receiver = SocketAddress(address) else { throw .invalidAddress(address) }
-    let code = receiver.send(text, descriptors: descriptors, over: socket)
-    guard code == 0 else { throw .systemCall("sendmsg", address: address, errno: code) }
+    do throws(Errno) {
+      try receiver.send(text, descriptors: descriptors, over: socket)
+    } catch {
+      throw .systemCall("sendmsg", address: address, errno: error)
+    }
   }
 }
 

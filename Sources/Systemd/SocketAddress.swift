@@ -1,6 +1,7 @@
 // The address of a UNIX datagram socket (unix(7)) and one datagram to it, with descriptors if wanted.
 
 import Glibc
+import SystemPackage
 
 struct SocketAddress {
   private var storage = sockaddr_un()
@@ -22,12 +23,14 @@ struct SocketAddress {
     length = socklen_t(pathOffset + bytes.count)
   }
 
-  /// Sends one datagram, without waiting; returns 0 or the value of `errno`.
-  func send(_ text: String, descriptors: [Int32], over socket: Int32) -> Int32 {
+  /// Sends one datagram, without waiting (sendmsg(2)).
+  func send(_ text: String, descriptors: [FileDescriptor], over socket: FileDescriptor)
+    throws(Errno)
+  {
     var receiver = storage
     var bytes = Array(text.utf8)
     var control = Self.rights(descriptors)
-    return withUnsafeMutablePointer(to: &receiver) { receiver in
+    let error: Errno? = withUnsafeMutablePointer(to: &receiver) { receiver in
       bytes.withUnsafeMutableBytes { bytes in
         control.withUnsafeMutableBytes { control in
           var part = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
@@ -40,31 +43,34 @@ struct SocketAddress {
             message.msg_control = control.isEmpty ? nil : control.baseAddress
             message.msg_controllen = control.count
             let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
-            while sendmsg(socket, &message, flags) < 0 {
-              if errno != EINTR { return errno }
+            while sendmsg(socket.rawValue, &message, flags) < 0 {
+              let error = Errno(rawValue: errno)
+              if error != .interrupted { return error }
             }
-            return 0
+            return nil
           }
         }
       }
     }
+    if let error { throw error }
   }
 
   /// The control message `SCM_RIGHTS` for `descriptors`; empty for none.
   ///
   /// Laid out as cmsg(3)'s macros do it, which Swift does not import: a header, whose size is
   /// aligned already, and the descriptors, padded to the alignment of `size_t`.
-  private static func rights(_ descriptors: [Int32]) -> [UInt8] {
+  private static func rights(_ descriptors: [FileDescriptor]) -> [UInt8] {
     guard !descriptors.isEmpty else { return [] }
     let header = MemoryLayout<cmsghdr>.size
-    let length = header + descriptors.count * MemoryLayout<Int32>.size
+    let numbers = descriptors.map(\.rawValue)
+    let length = header + numbers.count * MemoryLayout<Int32>.size
     let alignment = MemoryLayout<Int>.alignment
     var control = [UInt8](repeating: 0, count: (length + alignment - 1) / alignment * alignment)
     control.withUnsafeMutableBytes { bytes in
       bytes.storeBytes(of: length, toByteOffset: 0, as: Int.self)
       bytes.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)
       bytes.storeBytes(of: Int32(SCM_RIGHTS), toByteOffset: 12, as: Int32.self)
-      descriptors.withUnsafeBytes {
+      numbers.withUnsafeBytes {
         UnsafeMutableRawBufferPointer(rebasing: bytes[header...]).copyMemory(from: $0)
       }
     }

@@ -1,6 +1,7 @@
 // Whether the service manager keeps descriptors at all. Knows nothing of those to be kept.
 
 import Glibc
+import SystemPackage
 
 /// A question that systemd answers without meaning to.
 ///
@@ -19,10 +20,8 @@ public final class StoreProbe {
   public init(_ notifier: Notifier) throws(SystemdError) {
     offered = try Pipe()
     barrier = try Pipe()
-    try notifier.offer(offered.writing, name: "probe")
-    try notifier.barrier(barrier.writing)
-    offered.closeWriting()
-    barrier.closeWriting()
+    try offered.pass { end throws(SystemdError) in try notifier.offer(end, name: "probe") }
+    try barrier.pass(notifier.barrier)
   }
 
   /// Whether the manager keeps what it is given; `nil` where it has not answered within `time`.
@@ -33,29 +32,34 @@ public final class StoreProbe {
 
   /// A pipe whose writing end goes to somebody else.
   private final class Pipe {
-    private let reading: Int32
-    private(set) var writing: Int32
+    private let reading: FileDescriptor
+    /// `nil` once it is the other's alone.
+    private var writing: FileDescriptor?
 
     init() throws(SystemdError) {
-      var ends: [Int32] = [-1, -1]
-      guard pipe(&ends) == 0 else { throw .systemCall("pipe", address: "", errno: errno) }
-      for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-      (reading, writing) = (ends[0], ends[1])
+      do throws(Errno) {
+        (reading, writing) = try FileDescriptor.pipe(options: .closeOnExec)
+      } catch {
+        throw .systemCall("pipe", address: "", errno: error)
+      }
     }
 
     deinit {
-      close(reading)
-      closeWriting()
+      try? reading.close()
+      try? writing?.close()
     }
 
-    func closeWriting() {
-      if writing >= 0 { close(writing) }
-      writing = -1
+    /// Hands the writing end to `body`, and keeps none.
+    func pass(_ body: (FileDescriptor) throws(SystemdError) -> Void) throws(SystemdError) {
+      guard let writing else { return }
+      try body(writing)
+      try? writing.close()
+      self.writing = nil
     }
 
     /// Whether nobody holds the writing end any more.
     func isClosed(within time: Duration) -> Bool {
-      var request = pollfd(fd: reading, events: 0, revents: 0)
+      var request = pollfd(fd: reading.rawValue, events: 0, revents: 0)
       let (seconds, attoseconds) = time.components
       let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000
       return poll(&request, 1, Int32(clamping: milliseconds)) == 1

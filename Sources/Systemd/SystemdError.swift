@@ -1,6 +1,6 @@
 // What can go wrong between the daemon and its service manager. None of it is fatal to the daemon.
 
-import Glibc
+import SystemPackage
 
 /// An error of ``Notifier``.
 ///
@@ -12,20 +12,21 @@ public enum SystemdError: Error, Equatable {
   case invalidName(String)
   /// A number of descriptors that one datagram cannot carry (see ``Notifier/maximumDescriptors``).
   case invalidDescriptorCount(Int)
-  /// A system call failed. `ECONNREFUSED` and `ENOENT`: nobody listens at `address` at present;
-  /// `EAGAIN`: the manager is behind with reading. Sending again later may help with all three.
-  case systemCall(String, address: String, errno: Int32)
+  /// A system call failed. `connectionRefused` and `noSuchFileOrDirectory`: nobody listens at
+  /// `address` at present; `resourceTemporarilyUnavailable`: the manager is behind with reading.
+  /// Sending again later may help with all three.
+  case systemCall(String, address: String, errno: Errno)
 
   /// Whether the manager is there, and only behind with reading.
   public var isBusy: Bool {
-    guard case .systemCall(_, _, let code) = self else { return false }
-    return [EAGAIN, ENOBUFS].contains(code)
+    guard case .systemCall(_, _, let error) = self else { return false }
+    return [.resourceTemporarilyUnavailable, .noBufferSpace].contains(error)
   }
 
   /// Whether the same may be taken when it is sent again.
   public var mayPass: Bool {
-    guard case .systemCall(_, _, let code) = self else { return false }
-    return ![EBADF, EINVAL, EMSGSIZE, EPERM].contains(code)
+    guard case .systemCall(_, _, let error) = self else { return false }
+    return ![.badFileDescriptor, .invalidArgument, .messageTooLong, .notPermitted].contains(error)
   }
 }
 
@@ -39,8 +40,8 @@ extension SystemdError: CustomStringConvertible {
       "'\(name)' cannot name stored descriptors: use 1 to 255 printable ASCII characters and no ':'"
     case .invalidDescriptorCount(let count):
       "\(count) descriptors do not fit one datagram: send 1 to \(Notifier.maximumDescriptors)"
-    case .systemCall(let call, let address, let code):
-      "\(call) to the service manager at \(address) failed: \(String(cString: strerror(code)))"
+    case .systemCall(let call, let address, let error):
+      "\(call) to the service manager at \(address) failed: \(error)"
     }
   }
 }

@@ -1,5 +1,6 @@
 // The one place where the daemon sleeps. Knows nothing of what it waits for.
 import Glibc
+import SystemPackage
 
 /// Sleeps until a descriptor is ready or a time has come, and calls who waits for it.
 ///
@@ -16,7 +17,7 @@ final class EventLoop {
 
   /// A descriptor that is watched until ``cancel()``.
   final class Source {
-    fileprivate let descriptor: () -> Int32?
+    fileprivate let descriptor: () -> FileDescriptor?
     fileprivate let interest: Interest
     fileprivate let handler: () -> Void
     fileprivate var isCancelled = false
@@ -24,7 +25,8 @@ final class EventLoop {
     var isPaused = false
 
     fileprivate init(
-      _ descriptor: @escaping () -> Int32?, _ interest: Interest, _ handler: @escaping () -> Void
+      _ descriptor: @escaping () -> FileDescriptor?, _ interest: Interest,
+      _ handler: @escaping () -> Void
     ) {
       self.descriptor = descriptor
       self.interest = interest
@@ -68,7 +70,7 @@ final class EventLoop {
   /// - Parameter descriptor: asked for in each round, so that its owner may exchange or close it;
   ///   `nil` where there is nothing to wait for.
   func watch(
-    _ descriptor: @autoclosure @escaping () -> Int32?, for interest: Interest,
+    _ descriptor: @autoclosure @escaping () -> FileDescriptor?, for interest: Interest,
     _ handler: @escaping () -> Void
   ) -> Source {
     let source = Source(descriptor, interest, handler)
@@ -108,12 +110,12 @@ final class EventLoop {
     // poll(2) passes over a negative descriptor.
     var requests = sources.map {
       pollfd(
-        fd: $0.isPaused ? -1 : $0.descriptor() ?? -1,
+        fd: $0.isPaused ? -1 : $0.descriptor()?.rawValue ?? -1,
         events: Int16($0.interest == .reading ? POLLIN : POLLOUT), revents: 0)
     }
     if poll(&requests, nfds_t(requests.count), timeout) < 0 {
       // What fails for want of memory or descriptors would fail again at once.
-      if errno != EINTR { usleep(100_000) }
+      if Errno(rawValue: errno) != .interrupted { usleep(100_000) }
       for index in requests.indices { requests[index].revents = 0 }
     }
     for (source, request) in zip(sources, requests) where request.revents != 0 {

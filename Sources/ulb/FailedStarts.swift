@@ -2,6 +2,7 @@
 // fails ends later than the one before. Knows nothing of why a start fails.
 import Glibc
 import LoadBalancing
+import SystemPackage
 import Systemd
 
 /// The count of the starts of a service that failed in a row.
@@ -27,7 +28,7 @@ struct FailedStarts {
     self.notifier = notifier
     for (name, descriptor) in kept where name.hasPrefix(Self.prefix) {
       count = max(count, Int(name.dropFirst(Self.prefix.count)).map { min($0, Self.most) } ?? 0)
-      close(descriptor)
+      try? descriptor.close()
     }
     kept.removeAll { $0.name.hasPrefix(Self.prefix) }
   }
@@ -44,10 +45,11 @@ struct FailedStarts {
     count = min(count + 1, Self.most)
     guard let notifier, count != former else { return }
     // Any descriptor will do.
-    let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-    guard descriptor >= 0 else { return }
+    let number = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    guard number >= 0 else { return }
+    let descriptor = FileDescriptor(rawValue: number)
     try? notifier.store([descriptor], name: "\(Self.prefix)\(count)")
-    close(descriptor)
+    try? descriptor.close()
     remove(former)
   }
 

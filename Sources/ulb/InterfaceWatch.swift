@@ -1,7 +1,7 @@
 // Keeps the program on its interface, and knows how that is.
 import DataPlane
-import Glibc
 import LoadBalancing
+import SystemPackage
 
 /// Looks at the interface when the kernel has news of it, and each second, as the program may be
 /// taken off it without any. An interface that comes back gets its program again.
@@ -24,9 +24,11 @@ final class InterfaceWatch {
   init(_ dataPlane: DataPlane, log: Log) {
     self.dataPlane = dataPlane
     self.log = log
-    monitor = InterfaceMonitor()
-    if monitor == nil {
-      log.warning("the state of the interface is not seen: \(String(cString: strerror(errno)))")
+    do throws(Errno) {
+      monitor = try InterfaceMonitor()
+    } catch {
+      monitor = nil
+      log.warning("the state of the interface is not seen: \(error)")
     }
   }
 

@@ -1,6 +1,7 @@
 // The daemon's log: its own messages and the packet path's events, as text or JSON.
 import Glibc
 import LoadBalancing
+import SystemPackage
 import Systemd
 
 /// Writes lines to standard output. Never waits: what the reader does not take is counted.
@@ -21,8 +22,8 @@ final class Log {
   private var droppedLines = 0
 
   init(
-    format: LogFormat, family: AddressFamily, output: Output = Output(1),
-    isJournal: Bool = Journal.reads(1)
+    format: LogFormat, family: AddressFamily, output: Output = Output(.standardOutput),
+    isJournal: Bool = Journal.reads(.standardOutput)
   ) {
     self.format = format
     self.family = family
@@ -88,7 +89,7 @@ final class Log {
   func flush() { output.flush() }
 
   /// What to wait for until more can be written; `nil` where nothing waits for the reader.
-  var descriptorToWaitFor: Int32? { output.waiting > 0 ? output.descriptor : nil }
+  var descriptorToWaitFor: FileDescriptor? { output.waiting > 0 ? output.descriptor : nil }
 
   /// Writes what is left before the process ends.
   func drain() { output.drain() }

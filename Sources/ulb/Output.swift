@@ -1,10 +1,11 @@
 // Standard output that a slow or dead reader cannot stop the daemon with.
 import Glibc
+import SystemPackage
 
 /// Buffers lines and writes what the reader takes; never waits for it.
 final class Output {
   /// Lent for poll(2).
-  let descriptor: Int32
+  let descriptor: FileDescriptor
   private var buffer: [UInt8] = []
   private var start = 0
 
@@ -17,7 +18,7 @@ final class Output {
   /// A pipe that poll(2) calls writable takes this much without blocking.
   private static let chunk = Int(PIPE_BUF)
 
-  init(_ descriptor: Int32) {
+  init(_ descriptor: FileDescriptor) {
     self.descriptor = descriptor
   }
 
@@ -54,16 +55,16 @@ final class Output {
   /// Writes what can be written now.
   func flush() {
     while start < buffer.count, isWritable() {
-      let count = buffer[start...].withUnsafeBytes {
-        Glibc.write(descriptor, $0.baseAddress, min($0.count, Output.chunk))
-      }
-      if count < 0 {
-        if errno == EINTR || errno == EAGAIN { break }
+      do {
+        start += try buffer[start...].prefix(Output.chunk).withUnsafeBytes {
+          try descriptor.write($0, retryOnInterrupt: false)
+        }
+      } catch Errno.interrupted, Errno.resourceTemporarilyUnavailable {
+        break
+      } catch {
         // Nobody is there to read any more.
         start = buffer.count
-        break
       }
-      start += count
     }
     if start == buffer.count {
       buffer.removeAll(keepingCapacity: true)
@@ -83,7 +84,7 @@ final class Output {
   }
 
   private func isWritable() -> Bool {
-    var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+    var request = pollfd(fd: descriptor.rawValue, events: Int16(POLLOUT), revents: 0)
     return poll(&request, 1, 0) == 1 && request.revents & Int16(POLLNVAL) == 0
   }
 }

@@ -24,7 +24,7 @@ final class PacketEvents {
   }
 
   func start(on loop: EventLoop) {
-    source = loop.watch(self.dataPlane.eventsDescriptor.rawValue, for: .reading) { [unowned self] in
+    source = loop.watch(self.dataPlane.eventsDescriptor, for: .reading) { [unowned self] in
       take()
     }
     pause = loop.timer { [unowned self] in source?.isPaused = false }

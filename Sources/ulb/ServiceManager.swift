@@ -1,5 +1,6 @@
 // What the service manager is to be told, in order, and again until it has taken it.
 import Glibc
+import SystemPackage
 import Systemd
 
 /// Tells systemd how the daemon does; never stops the daemon. Without systemd nothing happens.
@@ -98,12 +99,12 @@ final class ServiceManager {
   private static let `extension` = Duration.seconds(30)
 
   /// Hands a descriptor to systemd's store, beside what is there under this name.
-  func store(_ descriptor: Int32, name: String) {
+  func store(_ descriptor: FileDescriptor, name: String) {
     guard notifier != nil, isStoreOpen else { return }
-    if let duplicate = OwnedDescriptor(duplicating: descriptor) {
-      tell(.store(name: name, descriptor: duplicate))
-    } else {
-      log.warning("\(name) is not kept over a restart: \(String(cString: strerror(errno)))")
+    do throws(Errno) {
+      tell(.store(name: name, descriptor: try OwnedDescriptor(duplicating: descriptor)))
+    } catch {
+      log.warning("\(name) is not kept over a restart: \(error)")
     }
   }
 
@@ -166,7 +167,7 @@ final class ServiceManager {
     case .reloading(let since): try notifier.reloading(since: since)
     case .stopping: try notifier.stopping()
     case .store(let name, let descriptor):
-      try notifier.store([descriptor.number], name: name)
+      try notifier.store([descriptor.file], name: name)
     case .remove(let name): try notifier.remove(name: name)
     }
   }
@@ -187,13 +188,14 @@ final class ServiceManager {
 
 /// A descriptor of our own, closed with this.
 private final class OwnedDescriptor {
-  let number: Int32
+  let file: FileDescriptor
 
-  /// `nil`, with `errno`, where the process has no room for another one.
-  init?(duplicating other: Int32) {
-    number = fcntl(other, F_DUPFD_CLOEXEC, 3)
-    if number < 0 { return nil }
+  /// Fails where the process has no room for another one.
+  init(duplicating other: FileDescriptor) throws(Errno) {
+    let number = fcntl(other.rawValue, F_DUPFD_CLOEXEC, 3)
+    guard number >= 0 else { throw Errno(rawValue: errno) }
+    file = FileDescriptor(rawValue: number)
   }
 
-  deinit { close(number) }
+  deinit { try? file.close() }
 }

@@ -1,12 +1,13 @@
 // Signals as things to wait for: none interrupts anything.
 import CLinux
 import Glibc
+import SystemPackage
 
 /// SIGTERM, SIGINT and SIGHUP, blocked for the process and taken one by one.
 final class Signals {
   private var set = sigset_t()
   /// Lent for poll(2): ready to be read while a signal waits to be taken.
-  let descriptor: Int32
+  let descriptor: FileDescriptor
 
   /// Blocks the signals from here on, so that none is lost and none ends the process half-way.
   init() throws(SignalError) {
@@ -14,11 +15,12 @@ final class Signals {
     sigemptyset(&set)
     for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
     sigprocmask(SIG_BLOCK, &set, nil)
-    descriptor = signalfd(-1, &set, Int32(SFD_CLOEXEC))
-    guard descriptor >= 0 else { throw SignalError(number: errno) }
+    let number = signalfd(-1, &set, Int32(SFD_CLOEXEC))
+    guard number >= 0 else { throw SignalError(errno: Errno(rawValue: errno)) }
+    descriptor = FileDescriptor(rawValue: number)
   }
 
-  deinit { close(descriptor) }
+  deinit { try? descriptor.close() }
 
   /// The next signal; `nil` if none comes within `time`.
   func next(within time: Duration = .zero) -> Int32? {
@@ -32,10 +34,10 @@ final class Signals {
 
 /// Why signals cannot be waited for.
 struct SignalError: Error, CustomStringConvertible {
-  let number: Int32
+  let errno: Errno
 
   var description: String {
-    "signals cannot be waited for: \(String(cString: strerror(number))); raise the limit of open "
-      + "files (ulimit -n, LimitNOFILE=)"
+    "signals cannot be waited for: \(errno); raise the limit of open files "
+      + "(ulimit -n, LimitNOFILE=)"
   }
 }

@@ -1,16 +1,11 @@
 // Standard error: the one line that a failure ends with, and libbcc's dumps.
-import Glibc
+import SystemPackage
 import Systemd
 
 enum StandardError {
   /// Writes all of a text, as far as anybody takes it.
   static func write(_ text: String) {
-    var rest = Array(text.utf8)[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
-      guard count > 0 else { return }
-      rest = rest.dropFirst(count)
-    }
+    _ = try? FileDescriptor.standardError.writeAll(Array(text.utf8))
   }
 
   /// Writes why the program ends.
@@ -24,7 +19,7 @@ enum StandardError {
   }
 
   /// Whether the journal reads it.
-  static var isJournal: Bool { Journal.reads(2) }
+  static var isJournal: Bool { Journal.reads(.standardError) }
 
   /// A line of the program's own, with its priority where the journal reads it.
   private static func line(_ text: String, _ priority: Journal.Priority) {

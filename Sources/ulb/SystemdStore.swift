@@ -10,7 +10,7 @@ final class SystemdStore: ObjectStore {
   }
 
   func keep(_ object: any KernelObject, as name: String) {
-    object.withDescriptor { serviceManager.store($0.rawValue, name: name) }
+    object.withDescriptor { serviceManager.store($0, name: name) }
   }
 
   func forget(_ name: String) { serviceManager.removeStored(name: name) }

@@ -29,8 +29,7 @@ import Testing
     var written: ContinuousClock.Instant?
     let writer = loop.timer {
       written = .now
-      var byte: UInt8 = 1
-      write(pipe.writing, &byte, 1)
+      pipe.put([1])
     }
     writer.set(after: .milliseconds(50))
     run()
@@ -74,8 +73,7 @@ import Testing
 
   @Test func whatIsPausedOrCancelledIsNotCalled() throws {
     let pipe = try Pipe()
-    var byte: UInt8 = 1
-    write(pipe.writing, &byte, 1)
+    pipe.put([1])
     var calls: [String] = []
     let paused = loop.watch(pipe.reading, for: .reading) { calls.append("paused") }
     paused.isPaused = true
@@ -120,8 +118,7 @@ import Testing
     work = loop.timer {
       pieces += 1
       if pieces == 100 {
-        var byte: UInt8 = 1
-        write(pipe.writing, &byte, 1)
+        pipe.put([1])
       }
       if pieces < 1_000_000 { work?.set(after: .zero) }
     }

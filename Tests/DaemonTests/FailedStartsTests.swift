@@ -1,5 +1,6 @@
 // How starts that fail are counted, and what ends the wait before the next.
 import Foundation
+import SystemPackage
 import Systemd
 import TestSupport
 import Testing
@@ -10,8 +11,10 @@ import Testing
   private let directory = Result { try TemporaryDirectory() }
 
   /// The starts that a service manager has kept under these names.
-  private func starts(_ names: String...) -> (FailedStarts, rest: [DescriptorStore.Entry]) {
-    var kept = names.map { (name: $0, descriptor: dup(2)) }
+  private func starts(_ names: String...) throws -> (FailedStarts, rest: [DescriptorStore.Entry]) {
+    var kept = try names.map {
+      (name: $0, descriptor: try FileDescriptor.standardError.duplicate())
+    }
     let starts = FailedStarts(&kept, notifier: nil)
     return (starts, kept)
   }
@@ -22,24 +25,26 @@ import Testing
     #expect(FailedStarts.delay(.max) == .seconds(60))
   }
 
-  @Test func theCountIsTheNameOfWhatIsKept() {
-    let (starts, rest) = starts("xdp-link", "failed-starts.3", "round.1")
+  @Test func theCountIsTheNameOfWhatIsKept() throws {
+    let (starts, rest) = try starts("xdp-link", "failed-starts.3", "round.1")
     #expect(starts.count == 3)
     #expect(rest.map(\.name) == ["xdp-link", "round.1"])
-    for entry in rest { close(entry.descriptor) }
+    for entry in rest { try? entry.descriptor.close() }
   }
 
   @Test(arguments: ["", "x", "-3", "0", "99999999999999999999", "1.5"])
-  func aNameThatMakesNoSenseCountsNothing(suffix: String) {
-    #expect(starts("failed-starts." + suffix).0.count == 0)
-    #expect(starts("failed-starts." + suffix).rest.isEmpty)
+  func aNameThatMakesNoSenseCountsNothing(suffix: String) throws {
+    #expect(try starts("failed-starts." + suffix).0.count == 0)
+    #expect(try starts("failed-starts." + suffix).rest.isEmpty)
   }
 
   @Test func whatIsCountedIsKeptAndForgotten() throws {
     let notifications = try NotifySocket(in: directory.get())
     let notifier = try #require(
       try Notifier { $0 == "NOTIFY_SOCKET" ? notifications.path : nil })
-    var kept: [DescriptorStore.Entry] = [("failed-starts.1", dup(2))]
+    var kept: [DescriptorStore.Entry] = [
+      ("failed-starts.1", try FileDescriptor.standardError.duplicate())
+    ]
     var starts = FailedStarts(&kept, notifier: notifier)
     starts.add()
     #expect(starts.count == 2)
@@ -52,8 +57,8 @@ import Testing
       ])
   }
 
-  @Test func withoutAServiceManagerNothingIsPutOff() {
-    var starts = starts("failed-starts.9").0
+  @Test func withoutAServiceManagerNothingIsPutOff() throws {
+    var starts = try starts("failed-starts.9").0
     let start = ContinuousClock.now
     let isToldToEnd = starts.putOff("reason", until: StartConditions())
     #expect(!isToldToEnd)

@@ -1,34 +1,37 @@
 // A pipe whose reader is the test.
 import Glibc
+import SystemPackage
 import Testing
 
 /// Its writing end is the daemon's output.
 final class Pipe {
-  let writing: Int32
-  private(set) var reading: Int32
+  let writing: FileDescriptor
+  let reading: FileDescriptor
+  private var isReaderGone = false
 
   init() throws {
-    var ends: [Int32] = [0, 0]
-    try #require(pipe(&ends) == 0)
-    (reading, writing) = (ends[0], ends[1])
-    try #require(fcntl(reading, F_SETFL, O_NONBLOCK) == 0)
+    (reading, writing) = try FileDescriptor.pipe(options: .closeOnExec)
+    try #require(fcntl(reading.rawValue, F_SETFL, O_NONBLOCK) == 0)
   }
 
   deinit {
-    close(writing)
+    try? writing.close()
     closeReading()
   }
 
   func closeReading() {
-    if reading >= 0 { close(reading) }
-    reading = -1
+    if !isReaderGone { try? reading.close() }
+    isReaderGone = true
   }
+
+  /// What the other side writes.
+  func put(_ bytes: [UInt8]) { _ = try? writing.writeAll(bytes) }
 
   /// At most `count` bytes of what is there.
   func take(_ count: Int) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)
-    let taken = Glibc.read(reading, &bytes, count)
-    return Array(bytes.prefix(max(0, taken)))
+    let taken = try? bytes.withUnsafeMutableBytes { try reading.read(into: $0) }
+    return Array(bytes.prefix(taken ?? 0))
   }
 
   /// The lines that are there, with those that come while the writer goes on.

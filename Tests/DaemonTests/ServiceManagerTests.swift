@@ -1,5 +1,6 @@
 // What the service manager hears in the end, however long it has not listened.
 import Glibc
+import SystemPackage
 import Systemd
 import TestSupport
 import Testing
@@ -31,7 +32,7 @@ import Testing
 
   @Test func whatIsNotTakenIsToldAgainInItsOrder() throws {
     let manager = try manager()
-    manager.store(2, name: "link")
+    manager.store(.standardError, name: "link")
     manager.show("one")
     manager.ready()
     manager.reloading()
@@ -94,9 +95,9 @@ import Testing
 
   @Test func whatIsLetGoIsNotStoredAnyMore() throws {
     let manager = try manager()
-    manager.store(2, name: "link")
+    manager.store(.standardError, name: "link")
     manager.removeStored(name: "link")
-    manager.store(2, name: "tables")
+    manager.store(.standardError, name: "tables")
     manager.stopping()
     let socket = try NotifySocket(in: directory, reads: false)
     manager.drain()
@@ -106,8 +107,8 @@ import Testing
   @Test func whatCanNeverBeTakenDoesNotStopTheRest() throws {
     let socket = try NotifySocket(in: directory, reads: false)
     let manager = try manager()
-    manager.store(2, name: "no:name")
-    manager.store(-1, name: "tables")
+    manager.store(.standardError, name: "no:name")
+    manager.store(FileDescriptor(rawValue: -1), name: "tables")
     manager.ready()
     #expect(told(socket) == ["READY=1"])
     #expect(!manager.isBehind)
@@ -159,7 +160,7 @@ import Testing
       try Notifier { $0 == "NOTIFY_SOCKET" ? path : nil }
     }
     #expect(socket.assignments == ["FDSTORE=1", "FDNAME=probe", "BARRIER=1"])
-    for name in ["associations", "link"] { manager.store(2, name: name) }
+    for name in ["associations", "link"] { manager.store(.standardError, name: name) }
     manager.removeStored(name: "link")
     manager.ready()
     #expect(socket.assignments.dropFirst(3) == ["READY=1"])
@@ -171,14 +172,14 @@ import Testing
     let manager = ServiceManager(log: log, hasKept: false) {
       try Notifier { $0 == "NOTIFY_SOCKET" ? path : nil }
     }
-    manager.store(2, name: "link")
+    manager.store(.standardError, name: "link")
     #expect(told(socket).contains("FDNAME=link"))
     #expect(pipe.read(while: log.flush).isEmpty)
   }
 
   @Test func withoutAManagerNothingWaits() {
     let manager = ServiceManager(log: log, hasKept: true) { nil }
-    manager.store(2, name: "link")
+    manager.store(.standardError, name: "link")
     manager.show("one")
     manager.ready()
     manager.watchdog()

@@ -3,6 +3,7 @@ import BCC
 import CLayout
 import Foundation
 import LoadBalancing
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -68,7 +69,7 @@ struct KeptSet {
   ]
 
   /// Makes the maps. The descriptors are the caller's.
-  func descriptors() throws -> [(name: String, descriptor: Int32)] {
+  func descriptors() throws -> [(name: String, descriptor: FileDescriptor)] {
     let made = try maps.sorted { $0.key < $1.key }.map { name, map in
       let made = try BPFMap(
         map.kind, keySize: map.keySize, leafSize: map.leafSize, capacity: map.capacity,
@@ -82,7 +83,7 @@ struct KeptSet {
       let isFormer = maps["control"]?.leafSize == 4
       return ("\(isFormer ? Self.formerNames[name] ?? name : name).\(number)", made)
     }
-    return try made.map { ($0, try $1.duplicate()) }
+    return try made.map { ($0, FileDescriptor(rawValue: try $1.duplicate())) }
   }
 }
 
@@ -177,7 +178,7 @@ struct KeptObjectsTests {
   @Test("descriptors that are something else")
   func others() throws {
     func refusal(_ name: String, _ descriptor: Int32) -> String? {
-      let kept = KeptObjects([(name, descriptor)])
+      let kept = KeptObjects([(name, FileDescriptor(rawValue: descriptor))])
       #expect(kept.links.isEmpty && kept.tables == nil)
       #expect(fcntl(descriptor, F_GETFD) < 0)
       return kept.refusals.first
@@ -198,7 +199,7 @@ struct KeptObjectsTests {
       refusal("stdin", null()) == prefix + "'stdin' is not used: ulb keeps nothing of that name.")
     let long = refusal(String(repeating: "x", count: 300_000), null())
     #expect((long?.count ?? .max) < 200)
-    #expect(KeptObjects([("control.1", -1)]).refusals.count == 1)
+    #expect(KeptObjects([("control.1", FileDescriptor(rawValue: -1))]).refusals.count == 1)
   }
 
   @Test("of two sets the one of the attached program, and none in its place")
@@ -213,8 +214,11 @@ struct KeptObjectsTests {
         second.number = "2"
         return KeptObjects(
           try first.descriptors() + second.descriptors() + [
-            ("link", link.withDescriptor { dup($0.rawValue) }),
-            ("program.\(set)", program.withDescriptor { dup($0.rawValue) }),
+            ("link", try link.withDescriptor { try $0.duplicate() }),
+            (
+              "program.\(set)",
+              try program.withDescriptor { try $0.duplicate() }
+            ),
           ])
       }
       let (zero, one) = (KeptSet(bank: 0), KeptSet(bank: 1))
@@ -317,7 +321,7 @@ struct KeptObjectsTests {
       if Int.random(in: 0..<10, using: &random) == 0 {
         set.number = numbers.randomElement(using: &random)!
       }
-      var descriptors: [(name: String, descriptor: Int32)]
+      var descriptors: [(name: String, descriptor: FileDescriptor)]
       // A few of these are no maps at all: the kernel refuses them.
       do { descriptors = try set.descriptors() } catch { continue }
       descriptors.shuffle(using: &random)

@@ -1,32 +1,37 @@
 // What a service manager does for a daemon: keeps its descriptors, and hands them to the next one.
 import Foundation
 import LoadBalancing
+import SystemPackage
 import TestSupport
 
 @testable import DataPlane
 
 /// A descriptor store in this process.
 final class Store: ObjectStore {
-  private var entries: [(name: String, descriptor: Int32)] = []
+  private var entries: [(name: String, descriptor: FileDescriptor)] = []
 
   /// The names of what is kept, sorted.
   var names: [String] { entries.map(\.name).sorted() }
 
   func keep(_ object: any KernelObject, as name: String) {
-    entries.append((name, object.withDescriptor { fcntl($0.rawValue, F_DUPFD_CLOEXEC, 3) }))
+    entries.append((name, object.withDescriptor(Self.duplicate)))
   }
 
   func forget(_ name: String) {
-    for entry in entries where entry.name == name { close(entry.descriptor) }
+    for entry in entries where entry.name == name { try? entry.descriptor.close() }
     entries.removeAll { $0.name == name }
   }
 
   func settle() {}
 
+  private static func duplicate(_ file: FileDescriptor) -> FileDescriptor {
+    FileDescriptor(rawValue: fcntl(file.rawValue, F_DUPFD_CLOEXEC, 3))
+  }
+
   /// Which link is kept, by the kernel's number of it.
   var link: UInt32? {
     for entry in entries where entry.name.hasPrefix("link") {
-      return BPFObjects.link(of: entry.descriptor)
+      return BPFObjects.link(of: entry.descriptor.rawValue)
     }
     return nil
   }
@@ -35,11 +40,11 @@ final class Store: ObjectStore {
     for index in entries.indices where entries[index].name == name { entries[index].name = other }
   }
 
-  deinit { for entry in entries { close(entry.descriptor) } }
+  deinit { for entry in entries { try? entry.descriptor.close() } }
 
   /// What the next process gets.
   func kept() -> KeptObjects {
-    KeptObjects(entries.map { ($0.name, fcntl($0.descriptor, F_DUPFD_CLOEXEC, 3)) })
+    KeptObjects(entries.map { ($0.name, Self.duplicate($0.descriptor)) })
   }
 
   /// What the operator is told, and how far the start is.

@@ -2,6 +2,7 @@
 import BCC
 import Glibc
 import LoadBalancing
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -24,9 +25,9 @@ struct TableExchangeTests {
     configuration.interface = "lo"
     configuration.mode = mode
     configuration.maxAssociations = maxAssociations
-    let kept = KeptObjects(
+    let kept = try KeptObjects(
       KeptObjects.names(of: former.dataPlane.tables, set: 1).map { name, table in
-        (name, table.withDescriptor { dup($0.rawValue) })
+        (name, try table.withDescriptor { try $0.duplicate() })
       })
     return try compiling {
       try Handover(

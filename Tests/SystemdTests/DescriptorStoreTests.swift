@@ -1,11 +1,17 @@
 // What a new process gets back from the manager's store.
 
 import Glibc
+import SystemPackage
 import Testing
 
 @testable import Systemd
 
 @Suite struct DescriptorStoreTests {
+  /// `count` descriptors, whether they are open or not.
+  private func descriptors(_ count: Int32, from first: Int32) -> [FileDescriptor] {
+    (first..<first + count).map { FileDescriptor(rawValue: $0) }
+  }
+
   /// Where this process may open 8 descriptors in a row: at the upper end of what the limit
   /// allows, as other tests get the lowest that are free. `range` keeps those here apart.
   private func room(range: Int32) throws -> Int32 {
@@ -16,11 +22,11 @@ import Testing
 
   /// Opens `count` files, 8 at most, on consecutive descriptors, which must be free.
   private func open(_ count: Int32, from first: Int32) throws -> [FileIdentity] {
-    try (0..<count).map {
+    try descriptors(count, from: first).map { wanted in
       let file = try newFile()
-      defer { close(file) }
-      try #require(fcntl(file, F_DUPFD, first + $0) == first + $0)
-      return try FileIdentity(first + $0)
+      defer { try? file.close() }
+      try #require(fcntl(file.rawValue, F_DUPFD, wanted.rawValue) == wanted.rawValue)
+      return try FileIdentity(wanted)
     }
   }
 
@@ -34,17 +40,17 @@ import Testing
   @Test func namesBelongToTheirDescriptors() throws {
     let first = try room(range: 1)
     let files = try open(3, from: first)
-    defer { closeAll(first..<first + 3) }
+    defer { closeAll(descriptors(3, from: first)) }
     let found = entries(first: first, count: "3", names: "link:tables:tables")
     #expect(found.map(\.name) == ["link", "tables", "tables"])
-    #expect(found.map(\.descriptor) == [first, first + 1, first + 2])
+    #expect(found.map(\.descriptor) == descriptors(3, from: first))
     #expect(try found.map { try FileIdentity($0.descriptor) } == files)
   }
 
   @Test func whatIsNotSaidOrNotThereIsMadeGoodFor() throws {
     let first = try room(range: 2)
     _ = try open(2, from: first)
-    defer { closeAll(first..<first + 2) }
+    defer { closeAll(descriptors(2, from: first)) }
     #expect(entries(first: first, count: "2", names: nil).map(\.name) == ["unknown", "unknown"])
     #expect(entries(first: first, count: "2", names: ":b").map(\.name) == ["unknown", "b"])
     #expect(entries(first: first, count: "1", names: "a:b").map(\.name) == ["a"])
@@ -58,7 +64,7 @@ import Testing
   @Test func descriptorsForAnotherProcessAreLeftAlone() throws {
     let first = try room(range: 3)
     _ = try open(1, from: first)
-    defer { close(first) }
+    defer { closeAll(descriptors(1, from: first)) }
     for process in [nil, "", "1", "x"] {
       #expect(entries(first: first, count: "1", names: "a", process: process).isEmpty)
     }
@@ -67,7 +73,7 @@ import Testing
   @Test func takingRemovesTheVariablesAndKeepsChildrenOut() throws {
     let first = try room(range: 4)
     let files = try open(1, from: first)
-    defer { close(first) }
+    defer { closeAll(descriptors(1, from: first)) }
     #expect(fcntl(first, F_GETFD) & FD_CLOEXEC == 0)
     setenv("LISTEN_PID", String(getpid()), 1)
     setenv("LISTEN_FDS", "1", 1)

@@ -1,12 +1,12 @@
 // Whether the journal reads a descriptor, and what its lines begin with.
 
-import Glibc
+import SystemPackage
 import Testing
 
 @testable import Systemd
 
 @Suite struct JournalTests {
-  private func reads(_ descriptor: Int32, _ stream: String?) -> Bool {
+  private func reads(_ descriptor: FileDescriptor, _ stream: String?) -> Bool {
     Journal.reads(descriptor) { $0 == "JOURNAL_STREAM" ? stream : nil }
   }
 
@@ -18,7 +18,7 @@ import Testing
     let stream = "\(identity.device):\(identity.inode)"
     #expect(reads(file, stream))
     #expect(!reads(other, stream))
-    #expect(!reads(-1, stream))
+    #expect(!reads(FileDescriptor(rawValue: -1), stream))
     for wrong in [
       nil, "", ":", "\(identity.device)", "\(identity.device):", ":\(identity.inode)",
       "\(stream):1", " \(stream)", "\(identity.device):-1",

@@ -1,6 +1,7 @@
 // Each message of the notifier, as a manager's socket receives it.
 
 import Glibc
+import SystemPackage
 import Testing
 
 @testable import Systemd
@@ -65,7 +66,8 @@ import Testing
 
   @Test func wrongCountsAndNamesAreRefused() throws {
     let (notifier, receiver) = try makePair()
-    let tooMany = [Int32](repeating: 0, count: Notifier.maximumDescriptors + 1)
+    let tooMany = [FileDescriptor](
+      repeating: .standardInput, count: Notifier.maximumDescriptors + 1)
     #expect(throws: SystemdError.invalidDescriptorCount(0)) {
       try notifier.store([], name: "a")
     }
@@ -73,7 +75,9 @@ import Testing
       try notifier.store(tooMany, name: "a")
     }
     for name in ["", "a:b", "a\nREADY=1", "é", String(repeating: "a", count: 256)] {
-      #expect(throws: SystemdError.invalidName(name)) { try notifier.store([0], name: name) }
+      #expect(throws: SystemdError.invalidName(name)) {
+        try notifier.store([.standardInput], name: name)
+      }
       #expect(throws: SystemdError.invalidName(name)) { try notifier.remove(name: name) }
     }
     #expect(try receiver.receive() == nil)
@@ -112,7 +116,9 @@ import Testing
     let notifier = try #require(try Notifier(environment: environment))
     try notifier.ready()
     receiver = nil
-    #expect(throws: SystemdError.systemCall("sendmsg", address: address, errno: ENOENT)) {
+    #expect(
+      throws: SystemdError.systemCall("sendmsg", address: address, errno: .noSuchFileOrDirectory)
+    ) {
       try notifier.watchdog()
     }
     let next = try Receiver(address)
@@ -122,7 +128,8 @@ import Testing
 
   @Test func aManagerThatDoesNotReadDoesNotBlock() throws {
     let (notifier, receiver) = try makePair()
-    let full = SystemdError.systemCall("sendmsg", address: receiver.address, errno: EAGAIN)
+    let full = SystemdError.systemCall(
+      "sendmsg", address: receiver.address, errno: .resourceTemporarilyUnavailable)
     var sent = 0
     #expect(throws: full) {
       while sent < 1_000_000 {
@@ -174,7 +181,7 @@ import Testing
   }
 
   @Test func errorsNameTheCallTheAddressAndTheReason() {
-    let error = SystemdError.systemCall("sendmsg", address: "/run/x", errno: ENOENT)
+    let error = SystemdError.systemCall("sendmsg", address: "/run/x", errno: .noSuchFileOrDirectory)
     #expect(
       "\(error)" == "sendmsg to the service manager at /run/x failed: No such file or directory")
   }

@@ -2,6 +2,7 @@
 // descriptors are read from.
 
 import Glibc
+import SystemPackage
 import Testing
 
 /// A bound UNIX datagram socket.
@@ -25,7 +26,7 @@ final class Receiver {
     let status = withUnsafePointer(to: &name) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, length) }
     }
-    try #require(status == 0, "bind: \(String(cString: strerror(errno)))")
+    try #require(status == 0, "bind: \(Errno(rawValue: errno))")
   }
 
   deinit {
@@ -34,7 +35,7 @@ final class Receiver {
   }
 
   /// The next datagram that is there, and what descriptors came with it; `nil` if there is none.
-  func receive() throws -> (text: String, descriptors: [Int32])? {
+  func receive() throws -> (text: String, descriptors: [FileDescriptor])? {
     var bytes = [UInt8](repeating: 0, count: 65536)
     var control = [UInt64](repeating: 0, count: 256)
     return try bytes.withUnsafeMutableBytes { bytes in
@@ -47,8 +48,8 @@ final class Receiver {
           message.msg_control = control.baseAddress
           message.msg_controllen = control.count
           let count = recvmsg(socket, &message, Int32(MSG_DONTWAIT))
-          if count < 0 && errno == EAGAIN { return nil }
-          try #require(count >= 0, "recvmsg: \(String(cString: strerror(errno)))")
+          if count < 0, Errno(rawValue: errno) == .resourceTemporarilyUnavailable { return nil }
+          try #require(count >= 0, "recvmsg: \(Errno(rawValue: errno))")
           try #require(message.msg_flags & Int32(MSG_CTRUNC) == 0)
           let text = String(decoding: bytes[..<count], as: UTF8.self)
           guard message.msg_controllen > 0 else { return (text, []) }
@@ -56,7 +57,8 @@ final class Receiver {
           try #require(header.cmsg_level == SOL_SOCKET)
           try #require(header.cmsg_type == Int32(SCM_RIGHTS))
           let passed = control[MemoryLayout<cmsghdr>.size..<Int(header.cmsg_len)]
-          return (text, Array(UnsafeRawBufferPointer(rebasing: passed).bindMemory(to: Int32.self)))
+          let numbers = UnsafeRawBufferPointer(rebasing: passed).bindMemory(to: Int32.self)
+          return (text, numbers.map { FileDescriptor(rawValue: $0) })
         }
       }
     }
@@ -79,15 +81,10 @@ struct FileIdentity: Hashable {
   let device: UInt
   let inode: UInt
 
-  init(_ descriptor: Int32) throws {
-    var status = stat()
-    try #require(fstat(descriptor, &status) == 0, "fstat: \(String(cString: strerror(errno)))")
-    self.init(status)
-  }
-
-  private init(_ status: stat) {
-    device = UInt(status.st_dev)
-    inode = UInt(status.st_ino)
+  init(_ descriptor: FileDescriptor) throws(Errno) {
+    let status = try descriptor.stat()
+    device = status.deviceID.rawValue
+    inode = status.inode.rawValue
   }
 
   /// What this process has open now.
@@ -100,22 +97,23 @@ struct FileIdentity: Hashable {
         String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
       }
       // One that another thread has closed since is none of this test's.
-      var status = stat()
-      if let descriptor = Int32(name), fstat(descriptor, &status) == 0 {
-        found.insert(FileIdentity(status))
+      if let number = Int32(name),
+        let identity = try? FileIdentity(FileDescriptor(rawValue: number))
+      {
+        found.insert(identity)
       }
     }
     return found
   }
 }
 
-func closeAll(_ descriptors: some Sequence<Int32>) {
-  for descriptor in descriptors { close(descriptor) }
+func closeAll(_ descriptors: some Sequence<FileDescriptor>) {
+  for descriptor in descriptors { try? descriptor.close() }
 }
 
 /// A descriptor of a file that nobody else has open: a socket, whose inode number is unique.
-func newFile() throws -> Int32 {
+func newFile() throws -> FileDescriptor {
   let file = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-  try #require(file >= 0, "socket: \(String(cString: strerror(errno)))")
-  return file
+  try #require(file >= 0, "socket: \(Errno(rawValue: errno))")
+  return FileDescriptor(rawValue: file)
 }
