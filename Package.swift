@@ -24,7 +24,7 @@ let package = Package(
       exclude: ["files/compile_flags.txt", "files/editor", "files/layout/module.modulemap"],
       resources: [.embedInCode("files")]),
     .target(name: "LoadBalancing"),
-    .target(name: "CommandLine", dependencies: ["LoadBalancing"]),
+    .target(name: "CommandLine", dependencies: ["LoadBalancing", system]),
     .target(name: "AssociationFile", dependencies: ["LoadBalancing", system]),
     .target(name: "BCC", dependencies: ["CBCC", system]),
     .target(
@@ -46,7 +46,7 @@ let package = Package(
       name: "TestSupport", dependencies: ["LoadBalancing"], path: "Tests/TestSupport"),
     .testTarget(name: "LoadBalancingTests", dependencies: ["LoadBalancing"]),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["CommandLine", "LoadBalancing"],
+      name: "CommandLineTests", dependencies: ["CommandLine", "LoadBalancing", system],
       resources: [.copy("vectors")]),
     .testTarget(
       name: "AssociationFileTests",

@@ -347,7 +347,7 @@ extension Options {
       return bytes
     case .failure(let error):
       throw ValueError(
-        message: "can't open '\(name)': [Errno \(error.code)] \(error.reason): "
+        message: "can't open '\(name)': [Errno \(error.errno.rawValue)] \(error.reason): "
           + PythonText.quoted(name))
     }
   }

@@ -1,14 +1,15 @@
 // The command line of ulb: ulb.py's options, and those beyond it. Opens no file itself.
 import LoadBalancing
+import SystemPackage
 
-/// Why a file cannot be read: an errno value and its text (`No such file or directory`).
+/// Why a file cannot be read: an error number, and its text or one that says more.
 public struct FileError: Error, Sendable, Hashable {
-  public let code: Int32
+  public let errno: Errno
   public let reason: String
 
-  public init(code: Int32, reason: String) {
-    self.code = code
-    self.reason = reason
+  public init(_ errno: Errno, reason: String? = nil) {
+    self.errno = errno
+    self.reason = reason ?? errno.description
   }
 }
 

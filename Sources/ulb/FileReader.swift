@@ -2,19 +2,20 @@
 import CommandLine
 import Glibc
 import LoadBalancing
+import SystemPackage
 
 /// What tells one state of a file from the next.
 struct FileFingerprint: Equatable {
-  let device: UInt
-  let inode: UInt
-  let size: Int
+  let device: DeviceID
+  let inode: Inode
+  let size: Int64
   let modified: Timestamp
   let changed: Timestamp
 
-  init(_ status: stat) {
-    device = UInt(status.st_dev)
-    inode = UInt(status.st_ino)
-    size = Int(status.st_size)
+  init(_ status: Stat) {
+    device = status.deviceID
+    inode = status.inode
+    size = status.size
     modified = Timestamp(
       seconds: Int64(status.st_mtim.tv_sec), nanoseconds: Int64(status.st_mtim.tv_nsec))
     changed = Timestamp(
@@ -23,8 +24,7 @@ struct FileFingerprint: Equatable {
 
   /// The state of a file now; `nil` where there is none to be seen.
   init?(path: String) {
-    var status = stat()
-    guard stat(path, &status) == 0 else { return nil }
+    guard let status = try? Stat(path) else { return nil }
     self.init(status)
   }
 }
@@ -36,25 +36,37 @@ enum FileReader {
 
   /// The bytes of a regular file and the state they were read in. Never waits for a pipe.
   static func read(_ path: String) -> Result<(bytes: [UInt8], state: FileFingerprint), FileError> {
-    let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
-    guard descriptor >= 0 else { return .failure(.system(errno)) }
-    defer { close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else { return .failure(.system(errno)) }
-    switch status.st_mode & S_IFMT {
-    case S_IFREG: break
-    case S_IFDIR: return .failure(.system(EISDIR))
-    default: return .failure(FileError(code: EINVAL, reason: "Not a regular file"))
+    do {
+      let file = try FileDescriptor.open(path, .readOnly, options: options)
+      defer { try? file.close() }
+      let status = try file.stat()
+      switch status.type {
+      case .regular: break
+      case .directory: throw Errno.isDirectory
+      default: throw FileError(.invalidArgument, reason: "Not a regular file")
+      }
+      guard status.size <= largest else { throw FileError.tooLarge }
+      return .success((try bytes(of: file), FileFingerprint(status)))
+    } catch let error as FileError {
+      return .failure(error)
+    } catch {
+      // swift-system throws nothing else.
+      return .failure(FileError(error as? Errno ?? .ioError))
     }
-    guard status.st_size <= largest else { return .failure(.tooLarge) }
+  }
+
+  private static let options: FileDescriptor.OpenOptions = [
+    .nonBlocking, .closeOnExec, .init(rawValue: O_NOCTTY),
+  ]
+
+  private static func bytes(of file: FileDescriptor) throws -> [UInt8] {
     var bytes: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65536)
     while true {
-      let count = Glibc.read(descriptor, &buffer, buffer.count)
-      guard count >= 0 else { return .failure(.system(errno)) }
-      guard count > 0 else { return .success((bytes, FileFingerprint(status))) }
+      let count = try buffer.withUnsafeMutableBytes { try file.read(into: $0) }
+      guard count > 0 else { return bytes }
       bytes += buffer[..<count]
-      guard bytes.count <= largest else { return .failure(.tooLarge) }
+      guard bytes.count <= largest else { throw FileError.tooLarge }
     }
   }
 
@@ -87,11 +99,7 @@ extension FileFingerprint {
 }
 
 extension FileError {
-  static func system(_ code: Int32) -> FileError {
-    FileError(code: code, reason: String(cString: strerror(code)))
-  }
-
   fileprivate static var tooLarge: FileError {
-    FileError(code: EFBIG, reason: "Larger than \(FileReader.largest >> 20) MiB")
+    FileError(.fileTooLarge, reason: "Larger than \(FileReader.largest >> 20) MiB")
   }
 }

@@ -2,6 +2,7 @@
 
 import Foundation
 import LoadBalancing
+import SystemPackage
 import Testing
 
 @testable import CommandLine
@@ -13,9 +14,9 @@ import Testing
   static func readFile(_ name: String) -> Result<[UInt8], FileError> {
     switch name {
     case "ok.cfg":
-      Result { try Vectors.bytes("ok.cfg") }.mapError { _ in FileError(code: 5, reason: "") }
-    case ".": .failure(FileError(code: 21, reason: "Is a directory"))
-    default: .failure(FileError(code: 2, reason: "No such file or directory"))
+      Result { try Vectors.bytes("ok.cfg") }.mapError { _ in FileError(.ioError) }
+    case ".": .failure(FileError(.isDirectory))
+    default: .failure(FileError(.noSuchFileOrDirectory))
     }
   }
 
