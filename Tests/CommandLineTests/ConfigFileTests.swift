@@ -136,6 +136,13 @@ import Testing
     #expect(Self.error("[Real Servers]\n1.1.1.1\n[o]\n\u{e9}\n\u{c9}\n")?.line == 5)
   }
 
+  @Test func aNameEndsAtTheLastBracket() throws {
+    // Two sections, where a name that ended at the first one would come twice.
+    let file = try Self.parse("[Real Servers]\n1.1.1.1\n[o]\nx\n[o]]\nx\n[o] ; ]\nx\n")
+    #expect(file.realServers.map { $0.description } == ["1.1.1.1"])
+    #expect(Self.error("[Real Servers]\n1.1.1.1\n[o]]\nx\n[o]]\n")?.line == 5)
+  }
+
   @Test func defaultSectionMayComeTwice() throws {
     let file = try Self.parse("[DEFAULT]\n1.1.1.1\n[Real Servers]\n2.2.2.2\n[DEFAULT]\n3.3.3.3\n")
     #expect(file.realServers.map { $0.description } == ["2.2.2.2", "1.1.1.1", "3.3.3.3"])
