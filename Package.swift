@@ -44,9 +44,10 @@ let package = Package(
 
     .target(
       name: "TestSupport", dependencies: ["LoadBalancing"], path: "Tests/TestSupport"),
-    .testTarget(name: "LoadBalancingTests", dependencies: ["LoadBalancing"]),
+    .testTarget(name: "LoadBalancingTests", dependencies: ["LoadBalancing", "TestSupport"]),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["CommandLine", "LoadBalancing", system],
+      name: "CommandLineTests",
+      dependencies: ["CommandLine", "LoadBalancing", "TestSupport", system],
       resources: [.copy("vectors")]),
     .testTarget(
       name: "AssociationFileTests",

@@ -1,28 +1,16 @@
 // Some hundred state files that are broken in ways nobody thought of, from a seed.
 import Foundation
 import LoadBalancing
+import TestSupport
 import Testing
 
 @testable import AssociationFile
-
-/// SplitMix64: the same numbers for the same seed.
-private struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-    return word ^ (word >> 31)
-  }
-}
 
 @Suite struct FuzzTests {
   private static let seed: UInt64 = 20_240_607
 
   /// Breaks a file in one way.
-  private static func breakFile(_ bytes: inout [UInt8], _ random: inout SeededGenerator) {
+  private static func breakFile(_ bytes: inout [UInt8], _ random: inout SeededNumbers) {
     switch Int.random(in: 0..<7, using: &random) {
     case 0:
       for _ in 0..<Int.random(in: 1...8, using: &random) where !bytes.isEmpty {
@@ -88,7 +76,7 @@ private struct SeededGenerator: RandomNumberGenerator {
   }
 
   @Test func whatIsBrokenIsNeverRestoredAndNeverLost() throws {
-    var random = SeededGenerator(state: Self.seed)
+    var random = SeededNumbers(seed: Self.seed)
     var (loaded, refused, foreign) = (0, 0, 0)
     for number in 0..<1_500 {
       let golden = Golden.all[number % 2]

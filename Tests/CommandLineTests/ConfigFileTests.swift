@@ -1,6 +1,7 @@
 // The config file's grammar against configparser's, the section [ulb], and the messages.
 
 import LoadBalancing
+import TestSupport
 import Testing
 
 @testable import CommandLine
@@ -240,7 +241,7 @@ import Testing
     let configuration = Configuration(
       interface: "eth0", virtualServer: IPAddress("10.60.0.10")!,
       realServers: [IPAddress("10.70.1.2")!], ports: [53])
-    var generator = Linear(state: seed)
+    var generator = SeededNumbers(seed: seed)
     var refused = 0
     for _ in 0..<2000 {
       let beginning = Bool.random(using: &generator) ? "[Real Servers]\n10.70.1.2\n" : ""
@@ -266,15 +267,5 @@ import Testing
       }
     }
     #expect((100..<1900).contains(refused))
-  }
-
-  /// A small, repeatable source of random numbers.
-  private struct Linear: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return state ^ (state >> 33)
-    }
   }
 }

@@ -275,20 +275,8 @@ struct KeptObjectsTests {
     }
   }
 
-  /// A generator whose numbers are the same in each run.
-  private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state &+= 0x9e37_79b9_7f4a_7c15
-      var word = state
-      word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-      word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-      return word ^ (word >> 31)
-    }
-  }
-
   /// One thing of a set made wrong, by chance.
-  private func spoil(_ set: inout KeptSet, _ random: inout SplitMix) {
+  private func spoil(_ set: inout KeptSet, _ random: inout SeededNumbers) {
     let name = set.maps.keys.sorted().randomElement(using: &random)!
     var map = set.maps[name]!
     switch Int.random(in: 0..<7, using: &random) {
@@ -314,7 +302,7 @@ struct KeptObjectsTests {
     let numbers = ["1", "2", "1000000000", "1000000001", "9223372036854775807", "-1", "0x1"]
     var taken = 0
     for seed in 0..<600 as Range<UInt64> {
-      var random = SplitMix(state: seed)
+      var random = SeededNumbers(seed: seed)
       var set = KeptSet(
         bank: .random(in: 0...1, using: &random), layout: .random(in: 1...2, using: &random))
       for _ in 0..<Int.random(in: 0...3, using: &random) { spoil(&set, &random) }

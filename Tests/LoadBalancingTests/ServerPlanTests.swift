@@ -1,5 +1,6 @@
 // The planning of slots: what stays, what comes back, what is reused.
 
+import TestSupport
 import Testing
 
 @testable import LoadBalancing
@@ -135,7 +136,7 @@ import Testing
 
   @Test(arguments: [1, 2, 3, 4, 5])
   func noListBreaksTheRules(_ seed: UInt64) {
-    var generator = Linear(state: seed)
+    var generator = SeededNumbers(seed: seed)
     let longest = 12
     var plan = ServerPlan(capacity: 2 * longest)
     var lastListed: [IPAddress] = []
@@ -165,16 +166,6 @@ import Testing
         }
       }
       lastListed = list
-    }
-  }
-
-  /// A small, repeatable source of random numbers.
-  struct Linear: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return state ^ (state >> 33)
     }
   }
 }

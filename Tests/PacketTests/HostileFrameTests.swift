@@ -1,21 +1,8 @@
 // Frames as an attacker or a broken device makes them, at random, and the model beside the program:
 // verdict, every byte and event.
 import LoadBalancing
+import TestSupport
 import Testing
-
-/// Numbers at random, the same in each run of a seed (SplitMix64, Steele et al. 2014).
-struct SeededNumbers: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
 
 /// Makes frames that are near to what ulb forwards, and wrong in one or two things.
 private struct HostileFrames {
