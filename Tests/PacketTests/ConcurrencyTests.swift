@@ -7,13 +7,10 @@ import Testing
 
 @Suite("Concurrency", .serialized)
 struct ConcurrencyTests {
-  @Test("CPUs that see a client at once agree on its server", arguments: AddressFamily.allCases)
-  func agreement(family: AddressFamily) throws {
-    try #require(usableCPUs.count >= 2, "this test needs two CPUs")
-    let count = 4000
-    let director = try Director(family, maxAssociations: 65536)
+  /// Two CPUs run each frame at the same instant, and make the same of it.
+  /// - Returns: the real server that each frame went to.
+  private func serversOnTwoCPUs(_ director: Director, _ frames: [[UInt8]]) throws -> [IPAddress?] {
     let program = director.dataPlane.program
-    let frames = (0..<count).map { director.addresses.request(client: $0).bytes }
     let meeting = Meeting(of: 2)
     let work = {
       try frames.indices.map { index in
@@ -23,7 +20,16 @@ struct ConcurrencyTests {
     }
     let outcomes = try onCPUs(Array(usableCPUs.prefix(2)), [work, work])
     #expect(outcomes[0] == outcomes[1])
-    let servers = outcomes[0].map { $0.destination(family) }
+    return outcomes[0].map { $0.destination(director.addresses.family) }
+  }
+
+  @Test("CPUs that see a client at once agree on its server", arguments: AddressFamily.allCases)
+  func agreement(family: AddressFamily) throws {
+    try #require(usableCPUs.count >= 2, "this test needs two CPUs")
+    let count = 4000
+    let director = try Director(family, maxAssociations: 65536)
+    let frames = (0..<count).map { director.addresses.request(client: $0).bytes }
+    let servers = try serversOnTwoCPUs(director, frames)
     #expect(try director.servers(of: 0..<count) == servers)
     // All have their share: a client takes one turn, or two where both CPUs took one for it.
     for server in director.addresses.servers(1..<4) {
@@ -37,21 +43,11 @@ struct ConcurrencyTests {
     try #require(usableCPUs.count >= 2, "this test needs two CPUs")
     let count = 4000
     let director = try Director(family, maxAssociations: 65536)
-    let program = director.dataPlane.program
     let frames = (0..<count).map { director.addresses.request(client: $0).bytes }
     for frame in frames { #expect(try director.run(frame).verdict == .send) }
     let next = director.addresses.servers(4..<7)
     try director.dataPlane.apply(next)
-    let meeting = Meeting(of: 2)
-    let work = {
-      try frames.indices.map { index in
-        meeting.wait(step: index)
-        return Director.Outcome(try program.testRun(frame: frames[index]))
-      }
-    }
-    let outcomes = try onCPUs(Array(usableCPUs.prefix(2)), [work, work])
-    #expect(outcomes[0] == outcomes[1])
-    let servers = outcomes[0].map { $0.destination(family) }
+    let servers = try serversOnTwoCPUs(director, frames)
     #expect(Set(servers) == Set(next))
     #expect(try director.servers(of: 0..<count) == servers)
   }
