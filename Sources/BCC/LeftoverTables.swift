@@ -11,7 +11,7 @@ struct OpenTables {
     if let directory = opendir("/proc/self/fd") {
       defer { closedir(directory) }
       while let entry = readdir(directory) {
-        let name = String(cArray: entry.pointee.d_name)
+        let name = String(nameOf: entry)
         guard let number = Int32(name), Descriptor.isOpen(number, on: .table) else { continue }
         numbers.insert(number)
       }

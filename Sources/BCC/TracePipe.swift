@@ -81,7 +81,7 @@ public final class TracePipe {
     defer { closedir(directory) }
     rewinddir(directory)
     while let entry = readdir(directory) {
-      let name = String(cArray: entry.pointee.d_name)
+      let name = String(nameOf: entry)
       guard name.hasPrefix(prefix), let process = pid_t(name.dropFirst(prefix.count)),
         kill(process, 0) != 0, Errno.last == .noSuchProcess
       else { continue }

@@ -177,7 +177,7 @@ final class KernelHeaderTree {
     guard let directory = opendir(parent) else { return }
     defer { closedir(directory) }
     while let entry = readdir(directory) {
-      let name = String(cArray: entry.pointee.d_name)
+      let name = String(nameOf: entry)
       guard name.hasPrefix(prefix),
         let process = name.dropFirst(prefix.count).split(separator: "-").first.flatMap({
           pid_t($0)
