@@ -12,9 +12,9 @@ static __always_inline struct flow_key client_of(const struct ip_address *addres
 }
 
 /* Read as one word: another CPU may be writing it. */
-static __always_inline union association read_association(union association *entry)
+static __always_inline union former_association read_association(union former_association *entry)
 {
-	union association copy = {.word = *(volatile __u64 *)&entry->word};
+	union former_association copy = {.word = *(volatile __u64 *)&entry->word};
 
 	return copy;
 }
@@ -24,9 +24,9 @@ static __always_inline union association read_association(union association *ent
  * the table holds: 0 where that is nothing, as no association is.
  */
 static __always_inline struct real_server *find_association(__u32 bank, struct flow_key *client,
-							    union association *seen)
+							    union former_association *seen)
 {
-	union association *entry = associations.lookup(client);
+	union former_association *entry = associations.lookup(client);
 
 	seen->word = 0;
 	if (!entry)
@@ -45,12 +45,12 @@ static __always_inline struct real_server *find_association(__u32 bank, struct f
  * cost those a register who are known.
  */
 static __always_inline struct real_server *settle_association(__u32 bank, struct flow_key *client,
-							      union association seen,
+							      union former_association seen,
 							      struct real_server *server,
 							      __u32 slot, bool *is_new)
 {
-	union association fresh = {.server = slot, .generation = server->generation};
-	union association other = {.word = 0}, *entry = 0;
+	union former_association fresh = {.server = slot, .generation = server->generation};
+	union former_association other = {.word = 0}, *entry = 0;
 
 	*is_new = true;
 	if (seen.word)

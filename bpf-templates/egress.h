@@ -39,7 +39,7 @@ static __always_inline int egress(struct frame *frame)
 {
 	struct ip_address *source = ip_source(frame->ip), *destination = ip_destination(frame->ip);
 	struct flow_key client;
-	union association seen;
+	union former_association seen;
 	struct real_server *server, *associated;
 	bool is_new = false;
 	__u32 bank, slot = 0;

@@ -22,7 +22,7 @@ static __always_inline int ingress_nat(struct frame *frame, struct real_server *
 static __always_inline int ingress(struct frame *frame)
 {
 	struct flow_key client;
-	union association seen;
+	union former_association seen;
 	struct real_server *server;
 	__u32 bank, slot, length = 0;
 	bool is_new = false;

@@ -14,7 +14,7 @@
 static __always_inline __u32 current_bank(void)
 {
 	__u32 zero = 0;
-	struct control *state = control.lookup(&zero);
+	struct former_control *state = control.lookup(&zero);
 
 	return state ? state->bank : 0;
 }
@@ -32,7 +32,8 @@ static __always_inline struct real_server *real_server_of_slot(__u32 bank, __u32
  * The real server that an association leads to; null if it is no longer listed. So too for the word
  * 0, which stands for no association: no listed server has generation 0.
  */
-static __always_inline struct real_server *real_server_of(__u32 bank, union association association)
+static __always_inline struct real_server *real_server_of(__u32 bank,
+							  union former_association association)
 {
 	struct real_server *server = real_server_of_slot(bank, association.server);
 

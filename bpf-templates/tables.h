@@ -5,17 +5,17 @@
 #include "layout.h"
 
 #if IPV6
-#define flow_key    flow_key_v6
-#define real_server real_server_v6
+#define flow_key    former_flow_key_v6
+#define real_server former_real_server_v6
 #define ip_address  ip_address_v6
 #else
-#define flow_key    flow_key_v4
-#define real_server real_server_v4
+#define flow_key    former_flow_key_v4
+#define real_server former_real_server_v4
 #define ip_address  ip_address_v4
 #endif
 
 /* Client -> real server. Nothing but its being the least recently used removes an entry. */
-BPF_TABLE("lru_hash", struct flow_key, union association, associations, MAX_ASSOCIATIONS);
+BPF_TABLE("lru_hash", struct flow_key, union former_association, associations, MAX_ASSOCIATIONS);
 
 /*
  * Two banks of REAL_SERVER_SLOTS slots: twice as many as servers can be listed, so that a list
@@ -33,7 +33,7 @@ BPF_TABLE("array", __u32, __u32, rounds, 2 * (1 + MAX_REAL_SERVERS));
 /* The index in the round that the next new client is given. */
 BPF_TABLE("array", __u32, __u64, round_position, 1);
 
-BPF_TABLE("array", __u32, struct control, control, 1);
+BPF_TABLE("array", __u32, struct former_control, control, 1);
 
 #if PORTS_IN_BITMAP
 /* One bit a UDP port, by its number in host byte order. */

@@ -49,9 +49,9 @@ struct HandoverTests {
     let store = Store()
     try wire.run {
       let former = try store.start(configuration(maxAssociations: 200_000))
-      let word = association(.init(server: 0, generation: 1)).word
+      let word = former_association(.init(server: 0, generation: 1)).word
       let keys = (0..<100_000 as Range<UInt32>).map {
-        flow_key_v4(address: $0, port: 1, padding: 0)
+        former_flow_key_v4(address: $0, port: 1, padding: 0)
       }
       try TypedTable(former.tables[.associations]).update(
         keys: keys, leaves: [UInt64](repeating: word, count: keys.count))

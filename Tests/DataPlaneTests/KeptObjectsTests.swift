@@ -252,14 +252,14 @@ struct KeptObjectsTests {
       #expect(handover.hasAssociations)
       #expect(dataPlane.configuration.realServers == configuration.realServers)
       for client: UInt8 in 0..<20 {
-        let key = flow_key_v4(
+        let key = former_flow_key_v4(
           address: IPAddress(octets: [10, 50, 0, client]).words.0,
           port: UInt16(0x0102).bigEndian, padding: 0)
         let word = try #require(
-          try TypedTable<flow_key_v4, UInt64>(dataPlane.tables[.associations]).lookup(key))
-        let slot = dataPlane.servers.slots[Int(association(word: word).server)]
+          try TypedTable<former_flow_key_v4, UInt64>(dataPlane.tables[.associations]).lookup(key))
+        let slot = dataPlane.servers.slots[Int(former_association(word: word).server)]
         #expect(slot?.address == configuration.realServers[Int(client % 2)])
-        #expect(slot?.generation == association(word: word).generation)
+        #expect(slot?.generation == former_association(word: word).generation)
       }
       #expect(dataPlane.roundPosition == 1)
     }

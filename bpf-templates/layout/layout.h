@@ -24,13 +24,13 @@ struct ip_address_v6 {
 } __attribute__((aligned(8)));
 
 /* A client: who an association belongs to. */
-struct flow_key_v4 {
+struct former_flow_key_v4 {
 	__be32 address;
 	__be16 port;
 	__u16 padding; /* always 0: the hash covers it */
 };
 
-struct flow_key_v6 {
+struct former_flow_key_v6 {
 	__be32 address[4];
 	__be16 port;
 	__u16 padding; /* always 0: the hash covers it */
@@ -40,7 +40,7 @@ struct flow_key_v6 {
  * Client -> real server. Valid while the server's slot carries the same generation, which is never
  * 0. Read and written as one word, so that no CPU sees half of it.
  */
-union association {
+union former_association {
 	struct {
 		__u32 server; /* slot of the real server */
 		__u32 generation;
@@ -53,7 +53,7 @@ union association {
  * server is not listed; last_generation is the daemon's memory of a server that left, so that its
  * associations live on if it returns.
  */
-struct real_server_v4 {
+struct former_real_server_v4 {
 	__be32 address;
 	__u32 generation;
 	__u32 last_generation;
@@ -61,7 +61,7 @@ struct real_server_v4 {
 	__u16 padding;
 };
 
-struct real_server_v6 {
+struct former_real_server_v6 {
 	__be32 address[4];
 	__u32 generation;
 	__u32 last_generation;
@@ -70,9 +70,84 @@ struct real_server_v6 {
 };
 
 /* Which of the two banks of real servers and of the round is in force: one store switches both. */
+struct former_control {
+	__u32 bank; /* 0 or 1 */
+	__u32 layout_version;
+};
+
+/* Places of a bucket: as many words as fill a cache line beside their stamps. */
+#define BUCKET_PLACES 7
+
+/*
+ * A bucket of the association table, one cache line. A word is an association: the client's tag in
+ * its upper 48 bits, the slot of its real server in the lower 16; 0 is free. With IPv4 the tag is
+ * the client: its address above its port, both as read from memory. With IPv6 it is the upper part
+ * of a keyed hash of the client, whose address and port stand in bucket_clients_v6.
+ *
+ * A stamp is the low octet of the epoch in which its place was last used. Of a table that is a
+ * single bucket it is the place's rank instead, 0 for the one that was used last.
+ */
+struct bucket {
+	__u64 word[BUCKET_PLACES];
+	union {
+		struct {
+			__u8 stamp[BUCKET_PLACES];
+			__u8 lock; /* orders the insertions of clients whose first bucket this is */
+		};
+		__u64 stamps; /* and the lock, as the highest octet */
+	};
+} __attribute__((aligned(64)));
+
+/*
+ * The slot of a word that is no association yet: only the daemon writes it, and no packet follows
+ * it. A packet of that client takes the place over.
+ */
+#define SLOT_PENDING 0xffff
+
+/* The most slots that there can be: each a number of 16 bits that is not SLOT_PENDING. */
+#define MOST_SLOTS 0xffff
+
+/* Who the words of a bucket belong to: written after the word, read by the daemon alone. */
+struct bucket_clients_v6 {
+	__be32 address[BUCKET_PLACES][4];
+	__be16 port[BUCKET_PLACES];
+	__u16 padding;
+};
+
+/* What state a slot of the table of real servers is in. */
+#define REAL_SERVER_UNUSED   0 /* never had an address */
+#define REAL_SERVER_UNLISTED 1 /* keeps its address, as associations may lead to it */
+#define REAL_SERVER_LISTED   2
+
+/*
+ * A slot of the table of real servers. It is given another address only when no word of the
+ * association table leads to it any more.
+ */
+struct real_server_v4 {
+	__be32 address;
+	__u16 checksum_delta; /* ~virtual server + real server, folded (RFC 1624, equation 3) */
+	__u16 state;	      /* REAL_SERVER_… */
+};
+
+struct real_server_v6 {
+	__be32 address[4];
+	__u16 checksum_delta; /* ~virtual server + real server, folded (RFC 1624, equation 3) */
+	__u16 state;	      /* REAL_SERVER_… */
+	__u32 padding[3];
+};
+
+/*
+ * What a packet needs to know of the tables: which of the two banks of real servers and of the
+ * round is in force, which one store switches, and how the association table is read.
+ */
 struct control {
 	__u32 bank; /* 0 or 1 */
 	__u32 layout_version;
+	__u32 max_associations; /* that the association table was made for */
+	__u32 padding;
+	__u64 epoch;	 /* advances with insertions; its low octet is what a stamp holds */
+	__u64 secret[4]; /* random, for the life of the table: keys the hash of clients */
+	__u64 padding_to_a_line;
 };
 
 /* What happened to one frame. Of an IPv4 address only the first word is set. */
@@ -88,11 +163,18 @@ struct event_record {
 	__be32 new_destination[4];
 };
 
+_Static_assert(sizeof(struct bucket) == 64, "one cache line");
+_Static_assert(sizeof(struct bucket_clients_v6) == 128, "two cache lines");
+_Static_assert(sizeof(struct real_server_v4) == 8, "a power of two: the array index is a shift");
+_Static_assert(sizeof(struct real_server_v6) == 32, "a power of two: the array index is a shift");
+_Static_assert(sizeof(struct control) == 64, "one cache line");
 _Static_assert(sizeof(struct ip_address_v4) == 4, "no hidden padding");
 _Static_assert(sizeof(struct ip_address_v6) == 16, "no hidden padding");
-_Static_assert(sizeof(struct flow_key_v4) == 8, "no hidden padding");
-_Static_assert(sizeof(struct flow_key_v6) == 20, "no hidden padding");
-_Static_assert(sizeof(union association) == 8, "one word");
-_Static_assert(sizeof(struct real_server_v4) == 16, "a power of two: the array index is a shift");
-_Static_assert(sizeof(struct real_server_v6) == 32, "a power of two: the array index is a shift");
+_Static_assert(sizeof(struct former_flow_key_v4) == 8, "no hidden padding");
+_Static_assert(sizeof(struct former_flow_key_v6) == 20, "no hidden padding");
+_Static_assert(sizeof(union former_association) == 8, "one word");
+_Static_assert(sizeof(struct former_real_server_v4) == 16,
+	       "a power of two: the array index is a shift");
+_Static_assert(sizeof(struct former_real_server_v6) == 32,
+	       "a power of two: the array index is a shift");
 _Static_assert(sizeof(struct event_record) == 84, "no hidden padding");

@@ -94,14 +94,14 @@ public struct KeptTables: Sendable {
   /// In version 1 a bank is all that it has. Everything else is as in version 2.
   private static let shapeOfControlInVersion1 = TableShape(.array, keySize: 4, leafSize: 4)
 
-  private static func readControl(_ tables: Tables) throws -> control {
+  private static func readControl(_ tables: Tables) throws -> former_control {
     let table = tables[.control]
-    let read: control
+    let read: former_control
     if TableShape(table) == shapeOfControlInVersion1 {
       let bank = try TypedTable<UInt32, UInt32>(table).lookup(0)
-      read = control(bank: bank ?? 0, layout_version: 1)
+      read = former_control(bank: bank ?? 0, layout_version: 1)
     } else {
-      read = try TypedTable<UInt32, control>(table).lookup(0) ?? control()
+      read = try TypedTable<UInt32, former_control>(table).lookup(0) ?? former_control()
       guard read.layout_version == Tables.layoutVersion else {
         throw Refusal(
           "they have layout version \(read.layout_version), this ulb knows \(Tables.layoutVersion)")

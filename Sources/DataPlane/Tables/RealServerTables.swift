@@ -50,7 +50,7 @@ private struct RealServerTables<Layout: FamilyLayout>: RealServerWriter {
   func commit(_ prepared: PreparedPlan) throws(BCCError) {
     // Only one byte of this differs from what is there, so that it is one store.
     try tables.control.update(
-      0, control(bank: prepared.bank, layout_version: Tables.layoutVersion))
+      0, former_control(bank: prepared.bank, layout_version: Tables.layoutVersion))
   }
 
   mutating func prepare(_ plan: ServerPlan) throws(BCCError) -> PreparedPlan {

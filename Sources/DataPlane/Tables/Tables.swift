@@ -96,7 +96,7 @@ struct TypedTables<Layout: FamilyLayout>: Sendable {
   let slotOfAddress: TypedTable<Layout.AddressKey, UInt32>
   let rounds: TypedTable<UInt32, UInt32>
   let roundPosition: TypedTable<UInt32, UInt64>
-  let control: TypedTable<UInt32, CLayout.control>
+  let control: TypedTable<UInt32, former_control>
 
   /// - Throws: where one of them has other sizes.
   init(_ tables: Tables) throws(BCCError) {
