@@ -17,9 +17,12 @@ public struct Association: Hashable, Sendable {
   public let client: Client
   /// The real server's index in the list that goes with the association.
   public let realServer: UInt32
+  /// How long ago it was used: 0 is last. In a unit of where it comes from; the order counts alone.
+  public let age: UInt8
 
-  public init(client: Client, realServer: UInt32) {
+  public init(client: Client, realServer: UInt32, age: UInt8 = 0) {
     self.client = client
     self.realServer = realServer
+    self.age = age
   }
 }
