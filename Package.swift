@@ -16,6 +16,8 @@ let package = Package(
     .systemLibrary(
       name: "CBCC", path: "Sources/CBCC", pkgConfig: "libbcc",
       providers: [.apt(["libbpfcc-dev", "libbpf-dev"])]),
+    .systemLibrary(
+      name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
     .systemLibrary(name: "CLayout", path: "bpf-templates/layout"),
     // The template's files, embedded in the executable: all that are in the folder.
@@ -25,7 +27,7 @@ let package = Package(
       resources: [.embedInCode("files")]),
     .target(name: "LoadBalancing"),
     .target(name: "CommandLine", dependencies: ["LoadBalancing", system]),
-    .target(name: "AssociationFile", dependencies: ["LoadBalancing", system]),
+    .target(name: "AssociationFile", dependencies: ["CZlib", "LoadBalancing", system]),
     .target(name: "BCC", dependencies: ["CBCC", system]),
     .target(
       name: "DataPlane",

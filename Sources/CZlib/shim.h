@@ -1,0 +1,4 @@
+/* zlib: its checksums. */
+#pragma once
+
+#include <zlib.h>
