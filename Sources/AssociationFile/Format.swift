@@ -9,10 +9,12 @@ import LoadBalancing
 /// the real servers' addresses, 4 or 16 octets each in network byte order. Then the records: see
 /// ``Record``. Then the trailer, 12 bytes: count of records (u64), CRC-32 of all that stands before
 /// the CRC.
+///
+/// In version 1 a record's age is a zero octet: its order of use is not known, and all ages are 0.
 package enum Format {
   static let magic = Array("ulbstate".utf8)
-  /// The version this program writes and reads.
-  package static let version: UInt32 = 1
+  /// The version this program writes; it reads the former ones too.
+  package static let version: UInt32 = 2
   static let headerSize = 24
   static let trailerSize = 12
 
@@ -46,7 +48,7 @@ package enum Format {
       guard bytes.count >= headerSize else { throw .truncated }
       let version = bytes.littleEndian(at: 8, as: UInt32.self)
       guard version <= Format.version else { throw .newer(version) }
-      guard version == Format.version, bytes[13..<16].allSatisfy({ $0 == 0 }) else {
+      guard version >= 1, bytes[13..<16].allSatisfy({ $0 == 0 }) else {
         throw .header
       }
       switch bytes[12] {

@@ -15,14 +15,19 @@ public struct SavedAssociations {
   /// How many associations are taken out at once.
   static let batch = 1 << 15
 
+  /// - Parameters:
+  ///   - content: its records are put in the order of use.
+  ///   - records: where they are in the file.
   init(preamble: Preamble, content: WholeFile, records: Range<Int>) {
     self.preamble = preamble
     self.content = content
     self.records = records
     count = records.count / Record.size(preamble.family)
+    Record.sortByAge(
+      UnsafeMutableRawBufferPointer(rebasing: content.buffer[records]), preamble.family)
   }
 
-  /// The next associations; `nil` at the end.
+  /// The next associations, those that were used last first; `nil` at the end.
   public mutating func next() -> [Association]? {
     guard !records.isEmpty else { return nil }
     let piece = records.prefix(SavedAssociations.batch * Record.size(preamble.family))
@@ -34,7 +39,8 @@ public struct SavedAssociations {
 /// A file's octets in memory of their own: what was checked is what is used, whatever happens to
 /// the file meanwhile.
 final class WholeFile {
-  let bytes: UnsafeRawBufferPointer
+  let buffer: UnsafeMutableRawBufferPointer
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(buffer) }
 
   /// - Parameter size: more than 0. A file that has become shorter is read as far as it goes.
   init(_ file: OpenFile, size: Int) throws(StateFileError) {
@@ -42,10 +48,9 @@ final class WholeFile {
     guard let start, start != MAP_FAILED else {
       throw .system(operation: "read", path: file.path, errno: Errno(rawValue: errno))
     }
-    let buffer = UnsafeMutableRawBufferPointer(start: start, count: size)
-    bytes = UnsafeRawBufferPointer(buffer)
+    buffer = UnsafeMutableRawBufferPointer(start: start, count: size)
     _ = try file.read(into: buffer, at: 0)
   }
 
-  deinit { munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count) }
+  deinit { munmap(buffer.baseAddress, buffer.count) }
 }

@@ -46,7 +46,8 @@ public enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .newer(let version): "it has version \(version), this ulb knows version \(Format.version)"
+    case .newer(let version):
+      "it has version \(version), this ulb knows versions up to \(Format.version)"
     case .header: "its header is damaged"
     case .truncated: "it ends too early or too late"
     case .checksum: "its checksum is wrong"

@@ -73,7 +73,7 @@ import Testing
       switch self {
       case .torn: "its checksum is wrong"
       case .truncated, .longer: "it ends too early or too late"
-      case .newer: "it has version 2, this ulb knows version 1"
+      case .newer: "it has version 3, this ulb knows versions up to 2"
       case .header: "its header is damaged"
       case .otherFamily: "it is of ipv6 clients"
       }
@@ -85,7 +85,7 @@ import Testing
       case .torn: bytes[bytes.count / 2] ^= 1
       case .truncated: bytes.removeLast(100)
       case .longer: bytes.append(0)
-      case .newer: bytes[8] = 2
+      case .newer: bytes[8] = 3
       case .header: bytes[12] = 5
       case .otherFamily: bytes = StateFiles.bytes(clients: 3, servers: ["fd70:1::2"])
       }
