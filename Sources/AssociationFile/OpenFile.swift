@@ -14,7 +14,7 @@ struct FileIdentity: Equatable {
 }
 
 /// An open file. What fails is a `StateFileError.system`.
-final class OpenFile {
+final class OpenFile: Sendable {
   let path: String
   private let file: FileDescriptor
 

@@ -2,6 +2,7 @@
 // Knows associations, and nothing of where they come from.
 import Glibc
 import LoadBalancing
+import Synchronization
 import SystemPackage
 
 /// The state file, locked for as long as this lives.
@@ -9,15 +10,19 @@ import SystemPackage
 /// What is locked is the file itself: a save is locked before it takes the file's place, so that no
 /// file of another name stays behind, and a lock ends with its process. Where there is no file yet
 /// an empty one is made to be locked; an empty file is one that nothing was saved in yet.
-public final class StateFile {
+public final class StateFile: Sendable {
   /// The path that it was opened with.
   public let path: String
-  /// The locked file.
-  private var file: OpenFile
-  /// Whether `file` was made to be locked, and nothing else.
-  private var isPlaceholder: Bool
-  /// Whether what is in the file has to be kept aside before a save takes its place.
-  private var isRefused = false
+  private let state: Mutex<State>
+
+  private struct State {
+    /// The locked file.
+    var file: OpenFile
+    /// Whether `file` was made to be locked, and nothing else.
+    var isPlaceholder: Bool
+    /// Whether what is in the file has to be kept aside before a save takes its place.
+    var isRefused = false
+  }
 
   /// Where a save is written until it is whole.
   var temporary: String { path + ".new" }
@@ -26,14 +31,22 @@ public final class StateFile {
   /// interrupted save, which is removed.
   public init(_ path: String) throws(StateFileError) {
     self.path = path
-    (file, isPlaceholder) = try StateFile.openLocked(path)
+    let (file, isPlaceholder) = try StateFile.openLocked(path)
+    state = Mutex(State(file: file, isPlaceholder: isPlaceholder))
     guard Format.isOurs(try file.read(count: Format.magic.count, at: 0)) else {
       throw .foreign(path: path)
     }
     try removeLeftover()
   }
 
-  deinit { removePlaceholder() }
+  deinit {
+    state.withLock { state in
+      guard state.isPlaceholder, (try? state.file.stands(at: path)) == true,
+        (try? state.file.status().size) == 0
+      else { return }
+      unlink(path)
+    }
+  }
 
   // MARK: Opening
 
@@ -105,12 +118,6 @@ public final class StateFile {
     unlink(temporary)
   }
 
-  private func removePlaceholder() {
-    guard isPlaceholder, (try? file.stands(at: path)) == true, (try? file.status().size) == 0
-    else { return }
-    unlink(path)
-  }
-
   // MARK: Reading
 
   /// What the file holds; `nil` where nothing was saved in it yet.
@@ -118,6 +125,7 @@ public final class StateFile {
   /// - Parameter family: that of the clients that are wanted.
   public func load(_ family: AddressFamily) throws(Refusal) -> SavedAssociations? {
     guard let size = try check(family) else { return nil }
+    let file = state.withLock { $0.file }
     let content: WholeFile
     do throws(StateFileError) {
       content = try WholeFile(file, size: size)
@@ -134,6 +142,7 @@ public final class StateFile {
   /// - Returns: the file's size in octets; `nil` where nothing was saved in it yet.
   @discardableResult
   public func check(_ family: AddressFamily) throws(Refusal) -> Int? {
+    let file = state.withLock { $0.file }
     let size: Int
     let (head, trailer): ([UInt8], [UInt8])
     do throws(StateFileError) {
@@ -160,14 +169,18 @@ public final class StateFile {
   ///
   /// - Returns: the refused file's path from now on.
   public func keepAside() throws(StateFileError) -> String {
-    isRefused = true
-    guard try file.stands(at: path) else { throw .replaced(path: path) }
+    try state.withLock { state throws(StateFileError) in try keepAside(&state) }
+  }
+
+  private func keepAside(_ state: inout State) throws(StateFileError) -> String {
+    state.isRefused = true
+    guard try state.file.stands(at: path) else { throw .replaced(path: path) }
     let aside = try RefusedFiles.keep(path, time: .now)
-    isRefused = false
+    state.isRefused = false
     RefusedFiles.removeOld(of: path, butNot: aside)
     // Without one, on a full disk, the first save is what is locked.
     if let (placeholder, isNew) = try? StateFile.openLocked(path), isNew {
-      (file, isPlaceholder) = (placeholder, true)
+      (state.file, state.isPlaceholder) = (placeholder, true)
     }
     return aside
   }
@@ -176,15 +189,17 @@ public final class StateFile {
 
   /// Puts a save in the file's place. The save is locked already.
   func replace(with save: OpenFile) throws(StateFileError) {
-    if isRefused, try file.stands(at: path) { _ = try keepAside() }
-    // Nobody's file is overwritten who does not know of the lock.
-    if try OpenFile.look(at: path) != nil, try !file.stands(at: path) {
-      throw .replaced(path: path)
+    try state.withLock { state throws(StateFileError) in
+      if state.isRefused, try state.file.stands(at: path) { _ = try keepAside(&state) }
+      // Nobody's file is overwritten who does not know of the lock.
+      if try OpenFile.look(at: path) != nil, try !state.file.stands(at: path) {
+        throw .replaced(path: path)
+      }
+      guard rename(temporary, path) == 0 else {
+        throw .system(operation: "replace", path: path, errno: Errno(rawValue: errno))
+      }
+      (state.file, state.isPlaceholder) = (save, false)
     }
-    guard rename(temporary, path) == 0 else {
-      throw .system(operation: "replace", path: path, errno: Errno(rawValue: errno))
-    }
-    (file, isPlaceholder) = (save, false)
   }
 }
 
