@@ -55,7 +55,9 @@ let package = Package(
       name: "AssociationFileTests",
       dependencies: ["AssociationFile", "LoadBalancing", "TestSupport", system]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
-    .testTarget(name: "DaemonTests", dependencies: ["ulb", "Systemd", "TestSupport", system]),
+    .testTarget(
+      name: "DaemonTests",
+      dependencies: ["AssociationFile", "LoadBalancing", "Systemd", "TestSupport", "ulb", system]),
     .testTarget(
       name: "DataPlaneTests",
       dependencies: ["DataPlane", "BCC", "CLayout", "LoadBalancing", "TestSupport", system]),

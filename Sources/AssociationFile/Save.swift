@@ -3,7 +3,7 @@ import Glibc
 import LoadBalancing
 
 /// A save under way. The file under its own name is the last whole one at any instant.
-public final class Save {
+final class Save {
   private let target: StateFile
   private let file: OpenFile
   private let family: AddressFamily
@@ -12,7 +12,7 @@ public final class Save {
   private var isDone = false
 
   /// Begins a save.
-  public init(_ target: StateFile, _ preamble: Preamble) throws(StateFileError) {
+  init(_ target: StateFile, _ preamble: Preamble) throws(StateFileError) {
     self.target = target
     family = preamble.family
     try target.removeLeftover()
@@ -28,13 +28,13 @@ public final class Save {
   /// Saves some more.
   ///
   /// - Parameter associations: of the preamble's family.
-  public func write(_ associations: [Association]) throws(StateFileError) {
+  func write(_ associations: [Association]) throws(StateFileError) {
     count += UInt64(associations.count)
     try write(Record.encode(associations, family))
   }
 
   /// All is there: puts the save in the file's place.
-  public func commit() throws(StateFileError) {
+  func commit() throws(StateFileError) {
     try write(Format.trailer(recordCount: count, checksum: checksum))
     try file.synchronise()
     try target.replace(with: file)

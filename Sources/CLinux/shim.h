@@ -3,4 +3,5 @@
 
 #include <net/if_arp.h>
 #include <linux/rtnetlink.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>

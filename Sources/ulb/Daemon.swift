@@ -1,5 +1,4 @@
 // The daemon: its parts, from the start to the end.
-import AssociationFile
 import DataPlane
 import Glibc
 import LoadBalancing
@@ -13,7 +12,7 @@ final class Daemon {
   private let events: PacketEvents
   private let interface: InterfaceWatch
   private let reloader: Reloader
-  private var state: StateKeeper?
+  private let state: StateKeeper?
   private let loop = EventLoop()
   private var exitStatus: Int32 = 0
 
@@ -22,12 +21,12 @@ final class Daemon {
   /// - Parameters:
   ///   - configFile: the config file, known as it was when the configuration was read; `nil` where
   ///     there is none.
-  ///   - stateFile: where the associations are saved; `nil` for nowhere.
+  ///   - state: saves the associations; `nil` for nowhere.
   ///   - kept: what the process before this one has handed on. Its program stays in service until
   ///     this one's takes its place in one step.
   init(
     _ configuration: Configuration, warnings: [String], configFile: ConfigFileWatcher?,
-    stateFile: StateFile?, kept: KeptObjects, signals: Signals, log: Log
+    state: StateKeeper?, kept: KeptObjects, signals: Signals, log: Log
   ) throws(DataPlaneError) {
     self.signals = signals
     self.log = log
@@ -44,10 +43,7 @@ final class Daemon {
     events = PacketEvents(dataPlane, log: log)
     interface = InterfaceWatch(dataPlane, log: log)
     reloader = Reloader(dataPlane, watcher: configFile, warnings: warnings, log: log)
-    if let stateFile {
-      let interval = Duration.seconds(configuration.stateInterval)
-      state = StateKeeper(stateFile, interval: interval, log: log, now: .now)
-    }
+    self.state = state
     restoreAssociations(handover)
     let attachStart = ContinuousClock.now
     try handover.commit()
@@ -78,7 +74,7 @@ final class Daemon {
     serviceManager.stopping()
     // Without systemd, which keeps the link, this detaches.
     dataPlane.detach()
-    state?.saveNow(dataPlane)
+    state?.saveNow(dataPlane.associationSource)
     events.finish()
     log.notice("... ulb stopped.")
     serviceManager.drain()
@@ -105,12 +101,12 @@ final class Daemon {
     }
     reloader.start(on: loop)
 
-    let save = loop.timer { [unowned self] in state?.work(dataPlane, now: .now) }
+    state?.start(on: loop, source: dataPlane.associationSource)
+
     let retry = loop.timer { [unowned self] in serviceManager.retry() }
     loop.beforeSleep = { [unowned self] in
       log.flush()
       events.beforeSleep()
-      if let state { save.set(at: state.nextWork) }
       if serviceManager.isBehind { retry.setIfUnset(after: serviceManager.retryInterval) }
     }
     if let interval = serviceManager.watchdogInterval {

@@ -4,21 +4,47 @@ import AssociationFile
 import DataPlane
 import LoadBalancing
 
-/// Saves the state file again and again, a piece at a time.
-struct StateKeeper {
+/// What is saved at one time.
+struct AssociationSource {
+  let preamble: Preamble
+  /// The next associations, possibly none; `nil` at the end.
+  let next: () throws -> [Association]?
+}
+
+/// Saves the state file again and again. The loop does no more than to read the associations, a
+/// piece at a time; what waits for the disk is a thread of its own.
+final class StateKeeper {
   private let file: StateFile
   private let interval: Duration
+  private let patience: Duration
   private let log: Log
-  /// A save under way, and what it is made from.
-  private var saving: (save: Save, reader: AssociationReader)?
-  private var nextSave: ContinuousClock.Instant
+  private let wakeup: Wakeup
+  private let saver: Saver
+  private var nextSave: EventLoop.Timer?
+  /// When a save that is not through is told of.
+  private var lateness: EventLoop.Timer?
+  /// How far a save is that is under way.
+  private var phase: Phase?
   private var hasFailed = false
 
-  init(_ file: StateFile, interval: Duration, log: Log, now: ContinuousClock.Instant) {
+  private enum Phase {
+    case writing(AssociationSource)
+    case committing
+  }
+
+  /// - Parameters:
+  ///   - interval: from the end of a save to the beginning of the next.
+  ///   - patience: how long a save may take before that is told.
+  init(
+    _ file: StateFile, interval: Duration, patience: Duration = .seconds(30), log: Log
+  ) throws(WakeupError) {
     self.file = file
     self.interval = interval
+    self.patience = patience
     self.log = log
-    nextSave = now + interval
+    let wakeup = try Wakeup()
+    self.wakeup = wakeup
+    saver = Saver(file, onStep: wakeup.signal)
   }
 
   // MARK: The start
@@ -68,62 +94,100 @@ struct StateKeeper {
 
   // MARK: Saving
 
-  /// When the next piece of work is due.
-  var nextWork: ContinuousClock.Instant { saving == nil ? nextSave : .now }
+  /// Saves in each interval from now on.
+  ///
+  /// - Parameter source: called at the beginning of each save.
+  func start(on loop: EventLoop, source: @escaping () throws -> AssociationSource) {
+    nextSave = loop.timer { [unowned self] in
+      attempt { try begin(source()) }
+    }
+    lateness = loop.timer { [unowned self] in
+      report("they are not written after \(patience); the disk is slow or frozen")
+    }
+    nextSave?.set(after: interval)
+    _ = loop.watch(self.wakeup.descriptor, for: .reading) { [unowned self] in
+      wakeup.clear()
+      attempt(proceed)
+    }
+  }
 
-  /// Does the next piece of work, if there is any.
-  mutating func work(_ dataPlane: DataPlane, now: ContinuousClock.Instant) {
-    guard saving != nil || now >= nextSave else { return }
-    do {
-      if saving == nil { saving = try begin(dataPlane) }
-      guard try step() else { return }
+  private func begin(_ source: AssociationSource) {
+    saver.begin(source.preamble)
+    phase = .writing(source)
+    lateness?.set(after: patience)
+  }
+
+  /// Goes on where the thread has done what it was given.
+  private func proceed() throws {
+    guard let phase, !saver.isBusy else { return }
+    try saver.check()
+    switch phase {
+    case .writing(let source):
+      if let associations = try source.next() {
+        saver.write(associations)
+      } else {
+        saver.commit()
+        self.phase = .committing
+      }
+    case .committing:
       if hasFailed { log.notice("The associations are saved again.") }
       hasFailed = false
-    } catch {
-      report(error)
+      end()
     }
-    saving = nil
-    nextSave = now + interval
   }
 
-  /// Saves all at once, before the end.
-  mutating func saveNow(_ dataPlane: DataPlane) {
-    // What is under way is given up before another begins: both are written to one file.
-    saving = nil
+  private func attempt(_ step: () throws -> Void) {
     do {
-      saving = try begin(dataPlane)
-      while try !step() {}
+      try step()
+    } catch {
+      saver.giveUp()
+      report("\(error)")
+      end()
+    }
+  }
+
+  private func end() {
+    phase = nil
+    lateness?.unset()
+    nextSave?.set(after: interval)
+  }
+
+  /// Saves all at once, before the end. What is under way is given up, unless it is being put in
+  /// place.
+  func saveNow(_ source: () throws -> AssociationSource) {
+    saver.giveUp()
+    do {
+      let source = try source()
+      saver.begin(source.preamble)
+      while let associations = try source.next() {
+        try saver.finish()
+        saver.write(associations)
+      }
+      saver.commit()
+      try saver.finish()
     } catch {
       hasFailed = false
-      report(error)
+      report("\(error)")
+      saver.giveUp()
+      try? saver.finish()
     }
-    saving = nil
   }
 
-  private func begin(_ dataPlane: DataPlane) throws -> (Save, AssociationReader) {
-    let reader = try dataPlane.readAssociations()
-    let preamble = Preamble(
-      family: dataPlane.configuration.family, roundPosition: dataPlane.roundPosition,
-      realServers: reader.realServers)
-    return (try Save(file, preamble), reader)
-  }
-
-  /// - Returns: whether all is saved and in place.
-  private func step() throws -> Bool {
-    guard let (save, reader) = saving else { return true }
-    if let associations = try reader.next() {
-      try save.write(associations)
-      return false
-    }
-    try save.commit()
-    return true
-  }
-
-  private mutating func report(_ error: any Error) {
+  private func report(_ reason: String) {
     if !hasFailed {
       log.error(
-        "Unable to save the associations: \(error); the last save stays, and it is tried again")
+        "Unable to save the associations: \(reason); the last save stays, and it is tried again")
     }
     hasFailed = true
+  }
+}
+
+extension DataPlane {
+  /// What there is to be saved now.
+  func associationSource() throws(DataPlaneError) -> AssociationSource {
+    let reader = try readAssociations()
+    let preamble = Preamble(
+      family: configuration.family, roundPosition: roundPosition, realServers: reader.realServers)
+    return AssociationSource(preamble: preamble, next: reader.next)
   }
 }

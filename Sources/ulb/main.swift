@@ -32,11 +32,14 @@ func start(
   let director = DirectorAddresses.ofInterfaces()
   do {
     // A path that will not do is said before anything is compiled.
-    let stateFile = try configuration.stateFile.map { path in try StateFile(path) }
+    let state = try configuration.stateFile.map { path in
+      try StateKeeper(
+        StateFile(path), interval: .seconds(configuration.stateInterval), log: log)
+    }
     return try Daemon(
       configuration.served(on: director),
       warnings: warnings + configuration.warnings(on: director), configFile: configFile,
-      stateFile: stateFile, kept: KeptObjects(kept), signals: try Signals(), log: log)
+      state: state, kept: KeptObjects(kept), signals: try Signals(), log: log)
   } catch {
     log.drain()
     throw error
