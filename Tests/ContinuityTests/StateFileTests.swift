@@ -283,6 +283,38 @@ import Testing
     #expect(try next.stop() == 0)
   }
 
+  /// Whether a thread of a process waits for something that no signal ends, as a frozen disk is.
+  private func isHeldUp(_ process: pid_t) throws -> Bool {
+    let tasks = "/proc/\(process)/task"
+    return try FileManager.default.contentsOfDirectory(atPath: tasks).contains { task in
+      let status = try? String(contentsOfFile: "\(tasks)/\(task)/status", encoding: .utf8)
+      return status?.contains("State:\tD") == true
+    }
+  }
+
+  /// A snapshot of the disk is taken while the daemon saves: it goes on, and what it has learned
+  /// meanwhile is saved at the stop.
+  @Test func aFrozenDiskHoldsNobodyUp() throws {
+    let stage = try Stage()
+    let network = stage.network
+    try Disk.lend { disk in
+      let state = disk.path(of: "associations")
+      let daemon = try stage.start(["--state", state, "--state_interval", "1"])
+      _ = network.servers(of: try network.newClients(2))
+      try disk.freeze()
+      #expect(try waitUntil { try isHeldUp(daemon.process.pid) })
+      try stage.list([1])
+      try daemon.process.waitForLine(containing: "New config applied: 1 real server(s)")
+      #expect(try network.serversOfNewClients(3) == ["srv2", "srv2", "srv2"])
+      daemon.process.send(signal: SIGTERM)
+      try daemon.process.waitForLine(containing: "Stopping by signal")
+      try disk.thaw()
+      #expect(try daemon.process.waitForExit() == 0)
+      #expect(daemon.errors == [])
+      #expect(try StateFiles.read(state).count == 5)
+    }
+  }
+
   /// The file under its own name is whole, whenever the daemon dies.
   @Test func killedWhileSaving() throws {
     let stage = try Stage()
