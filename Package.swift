@@ -60,7 +60,9 @@ let package = Package(
       dependencies: ["AssociationFile", "LoadBalancing", "Systemd", "TestSupport", "ulb", system]),
     .testTarget(
       name: "DataPlaneTests",
-      dependencies: ["DataPlane", "BCC", "CLayout", "LoadBalancing", "TestSupport", system]),
+      dependencies: [
+        "DataPlane", "BCC", "CLayout", "CLinux", "LoadBalancing", "TestSupport", system,
+      ]),
     .testTarget(
       name: "PacketTests",
       dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport", system]),

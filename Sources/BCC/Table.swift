@@ -18,6 +18,9 @@ public final class Table: KernelObject {
     }
   }
 
+  /// The flag of an array whose entries can be mapped into memory (BPF_F_MMAPABLE).
+  public static let mappable = UInt32(BPF_F_MMAPABLE)
+
   public let name: String
   /// `enum bpf_map_type`.
   public let type: UInt32

@@ -31,6 +31,7 @@ int memfd_create(const char *name, unsigned int flags);
 
 // tracefs on a mount that is attached nowhere: nothing is left behind, and it is there in network
 // namespaces too, whose /sys hides the system's. A descriptor, or -1 and errno.
+#include <linux/membarrier.h>
 #include <linux/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -49,4 +50,10 @@ static inline int open_tracefs(void)
 		mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0);
 	close(context);
 	return mount;
+}
+
+// Waits for a grace period of RCU. 0, or -1 and errno.
+static inline int wait_for_readers(void)
+{
+	return (int)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
