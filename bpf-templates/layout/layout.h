@@ -96,7 +96,7 @@ struct bucket {
 		};
 		__u64 stamps; /* and the lock, as the highest octet */
 	};
-} __attribute__((aligned(64)));
+};
 
 /*
  * The slot of a word that is no association yet: only the daemon writes it, and no packet follows
