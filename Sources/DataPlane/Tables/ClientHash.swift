@@ -1,0 +1,147 @@
+// Which buckets of the association table a client may be in. The same as client.h of the template
+// says of each packet: where the two differ, no association is found.
+import CLayout
+import LoadBalancing
+
+/// What keys the hash: that of `struct control`, made once for each table.
+typealias HashSecret = (UInt64, UInt64, UInt64, UInt64)
+
+/// A client as the association table knows it.
+struct ClientHash: Equatable {
+  /// As in a word of the client's; the lower 16 bits are 0.
+  let tag: UInt64
+  /// Its two halves are spread over the buckets, one for each that the client may be in.
+  let hash: UInt64
+
+  /// The buckets that the client may be in; two different ones, where there are as many.
+  @inline(__always)
+  func buckets(of count: Int) -> (first: Int, second: Int) {
+    let first = Int(ClientHash.spread(hash >> 32, over: count))
+    let second = first + 1 + Int(ClientHash.spread(hash & 0xffff_ffff, over: count - 1))
+    return (first, second < count ? second : second - count)
+  }
+
+  /// - Parameter number: of 32 bits.
+  @inline(__always)
+  private static func spread(_ number: UInt64, over count: Int) -> UInt64 {
+    (number &* UInt64(truncatingIfNeeded: count)) >> 32
+  }
+}
+
+/// A client of one family as a packet tells it: in network byte order. Many are dealt with at once,
+/// so that its functions are asked for where the type is known.
+protocol ClientKey: BitwiseCopyable, Equatable, Sendable {
+  /// - Parameter client: of this family.
+  init(_ client: Client)
+  var client: Client { get }
+
+  func hash(_ secret: HashSecret) -> ClientHash
+
+  /// Whose a word is; `nil` where that is not told, as it is being written.
+  ///
+  /// - Parameter names: those of the word's bucket, a `struct bucket_clients_v6`; `nil` where the
+  ///   table has none.
+  init?(
+    word: UInt64, place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?, secret: HashSecret)
+
+  /// Says whose the word is.
+  func note(place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?)
+}
+
+struct IPv4ClientKey: ClientKey {
+  private let address: UInt32
+  private let port: UInt16
+
+  init(_ client: Client) {
+    (address, port) = (client.address.words.0, client.port.bigEndian)
+  }
+
+  var client: Client {
+    Client(
+      address: IPAddress(words: (address, 0, 0, 0), family: .ipv4), port: UInt16(bigEndian: port))
+  }
+
+  /// The tag is the client itself. It is multiplied by itself the other way round, as a product has
+  /// but in its upper bits what stands in the upper bits of a factor: sequential addresses differ
+  /// there.
+  @inline(__always)
+  func hash(_ secret: HashSecret) -> ClientHash {
+    let tag = UInt64(address) << 32 | UInt64(port) << 16
+    var hash = (tag ^ secret.0) &* (tag.byteSwapped ^ secret.1)
+    hash ^= hash >> 32
+    return ClientHash(tag: tag, hash: hash &* secret.2)
+  }
+
+  @inline(__always)
+  init?(
+    word: UInt64, place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?, secret: HashSecret
+  ) {
+    address = UInt32(truncatingIfNeeded: word >> 32)
+    port = UInt16(truncatingIfNeeded: word >> 16)
+  }
+
+  @inline(__always)
+  func note(place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?) {}
+}
+
+struct IPv6ClientKey: ClientKey {
+  /// The halves of the address as they are in memory.
+  private let upper, lower: UInt64
+  private let port: UInt16
+
+  init(_ client: Client) {
+    let words = client.address.words
+    (upper, lower) = unsafeBitCast(words, to: (UInt64, UInt64).self)
+    port = client.port.bigEndian
+  }
+
+  var client: Client {
+    let words = unsafeBitCast((upper, lower), to: AddressWords.self)
+    return Client(address: IPAddress(words: words, family: .ipv6), port: UInt16(bigEndian: port))
+  }
+
+  /// SipHash-1-3 of the address's 16 octets and the port's 2.
+  @inline(__always)
+  func hash(_ secret: HashSecret) -> ClientHash {
+    var state = SipHash(key: (secret.0, secret.1))
+    state.add(upper)
+    state.add(lower)
+    state.add(UInt64(port) | 18 << 56)
+    state.finish()
+    let tag = state.value & ~0xffff
+    return ClientHash(tag: tag == 0 ? 1 << 16 : tag, hash: state.furtherValue)
+  }
+
+  /// A name is written after its word, in pieces: it is one only where the word is of its hash.
+  @inline(__always)
+  init?(
+    word: UInt64, place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?, secret: HashSecret
+  ) {
+    guard let names else { return nil }
+    (upper, lower) = IPv6ClientKey.addresses(names)[place]
+    port = IPv6ClientKey.ports(names)[place]
+    guard hash(secret).tag == word & ~0xffff else { return nil }
+  }
+
+  @inline(__always)
+  func note(place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?) {
+    guard let names else { return }
+    IPv6ClientKey.addresses(names)[place] = (upper, lower)
+    IPv6ClientKey.ports(names)[place] = port
+  }
+
+  @inline(__always)
+  private static func addresses(
+    _ names: UnsafeMutablePointer<bucket_clients_v6>
+  ) -> UnsafeMutablePointer<(UInt64, UInt64)> {
+    UnsafeMutableRawPointer(names).assumingMemoryBound(to: (UInt64, UInt64).self)
+  }
+
+  @inline(__always)
+  private static func ports(
+    _ names: UnsafeMutablePointer<bucket_clients_v6>
+  ) -> UnsafeMutablePointer<UInt16> {
+    (UnsafeMutableRawPointer(names) + MemoryLayout<bucket_clients_v6>.offset(of: \.port)!)
+      .assumingMemoryBound(to: UInt16.self)
+  }
+}
