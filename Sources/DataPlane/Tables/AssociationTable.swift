@@ -1,0 +1,302 @@
+// The association table in memory that packets share: read, filled before they do, swept while they
+// do. What is inserted while they do, LateInsertion.swift knows how.
+import BCC
+import CLayout
+import CLinux
+import LoadBalancing
+
+/// An association as a table holds it.
+struct Entry<Key: ClientKey>: BitwiseCopyable, Equatable, Sendable {
+  var client: Key
+  /// The number of its real server's slot.
+  var slot: UInt16
+  /// How long ago it was used: 0 is last.
+  var age: UInt8
+}
+
+/// The buckets of an association table, who their associations belong to, and how they are read.
+///
+/// Packets read and write them at any time. Nothing here makes one wait: what is written into a table
+/// in service is swapped in, and where a packet was first, its word stays.
+struct AssociationTable: Sendable {
+  private let buckets: MappedTable<bucket>
+  /// With IPv6 alone.
+  private let names: MappedTable<bucket_clients_v6>?
+  let control: Control
+  private let secret: HashSecret
+  /// How many places of each bucket are used.
+  private let places: Int
+
+  /// Of whatever was used longer ago, as no packet tells that apart.
+  static let oldestAge: UInt8 = 128
+  /// The slot of a word that is no association yet.
+  static let pendingSlot = UInt16(SLOT_PENDING)
+
+  /// - Parameters:
+  ///   - clients: who the associations belong to, with IPv6; has as many entries as `associations`.
+  init(associations: Table, clients: Table?, control: Table) throws(BCCError) {
+    buckets = try MappedTable(associations)
+    if let clients { names = try MappedTable(clients) } else { names = nil }
+    self.control = try Control(control)
+    secret = self.control.secret
+    places = min(Int(self.control.maxAssociations), SharedBucket.places)
+  }
+
+  /// Makes tables that have just been created, and are in nobody's service, an association table for
+  /// so many.
+  static func begin(associations: Table, control: Table, maxAssociations: UInt32)
+    throws(BCCError)
+  {
+    try Control.begin(control, maxAssociations: maxAssociations)
+    let buckets = try MappedTable<bucket>(associations)
+    if buckets.count == 1 { SharedBucket(buckets[0]).beginRanks() }
+  }
+
+  /// How many buckets a table for so many associations has: one for each four, so that there are 1.75
+  /// places for each. Few have one bucket, in which each has one place.
+  static func bucketCount(maxAssociations: UInt32) -> Int {
+    maxAssociations <= SharedBucket.places ? 1 : (Int(maxAssociations) - 1) / 4 + 1
+  }
+
+  var bucketCount: Int { buckets.count }
+
+  /// Whether there is but one bucket. Its stamps are ranks: which of its places was used last, 0,
+  /// and which after that.
+  var isSingleBucket: Bool { buckets.count == 1 }
+
+  // MARK: Reading
+
+  /// Hands over the associations of some buckets, with how long ago they were used, in epochs; of a
+  /// single bucket in ranks.
+  ///
+  /// - Parameter ages: which ones.
+  @inline(__always)
+  func forEach<Key: ClientKey>(
+    _ type: Key.Type, inBuckets range: Range<Int>, ages: ClosedRange<UInt8> = 0...oldestAge,
+    _ body: (Entry<Key>) -> Void
+  ) {
+    for index in range {
+      let bucket = SharedBucket(buckets[index])
+      let names = names?[index]
+      for place in 0..<places {
+        let word = bucket.word(place)
+        let slot = SharedBucket.slot(of: word)
+        guard word != 0, slot != AssociationTable.pendingSlot else { continue }
+        let age = age(bucket, place)
+        guard ages.contains(age),
+          let client = Key(word: word, place: place, names: names, secret: secret)
+        else { continue }
+        body(Entry(client: client, slot: slot, age: age))
+      }
+    }
+  }
+
+  /// How many associations there are of each age.
+  func countAges() -> [Int] {
+    var counts = [Int](repeating: 0, count: Int(AssociationTable.oldestAge) + 1)
+    for index in 0..<buckets.count {
+      let bucket = SharedBucket(buckets[index])
+      for place in 0..<places where bucket.word(place) != 0 {
+        counts[Int(age(bucket, place))] += 1
+      }
+    }
+    return counts
+  }
+
+  /// A client's association; `nil` where it has none.
+  func find<Key: ClientKey>(_ client: Key) -> Entry<Key>? {
+    guard let place = find(client.hash(secret)) else { return nil }
+    let word = bucket(place).word(place.index)
+    let slot = SharedBucket.slot(of: word)
+    guard word != 0, slot != AssociationTable.pendingSlot else { return nil }
+    return Entry(client: client, slot: slot, age: age(place))
+  }
+
+  // MARK: Places
+
+  /// A place of a bucket.
+  struct Place: Equatable {
+    let bucket: Int
+    let index: Int
+  }
+
+  @inline(__always)
+  func bucket(_ place: Place) -> SharedBucket { SharedBucket(buckets[place.bucket]) }
+
+  @inline(__always)
+  func names(_ place: Place) -> UnsafeMutablePointer<bucket_clients_v6>? { names?[place.bucket] }
+
+  func hash<Key: ClientKey>(_ client: Key) -> ClientHash { client.hash(secret) }
+
+  /// How long ago a place was used. The epoch is read after the stamp: no stamp is ahead of it then.
+  @inline(__always)
+  private func age(_ bucket: SharedBucket, _ place: Int) -> UInt8 {
+    let stamp = bucket.stamp(place)
+    return isSingleBucket ? stamp : min(control.epoch &- stamp, AssociationTable.oldestAge)
+  }
+
+  @inline(__always)
+  func age(_ place: Place) -> UInt8 { age(bucket(place), place.index) }
+
+  /// What a place is stamped with that was used so long ago.
+  @inline(__always)
+  func stamp(age: UInt8) -> UInt8 { control.epoch &- min(age, AssociationTable.oldestAge) }
+
+  /// The buckets that a client may be in: one or two.
+  @inline(__always)
+  private func buckets(of hash: ClientHash) -> (first: Int, second: Int, count: Int) {
+    let (first, second) = hash.buckets(of: buckets.count)
+    return (first, second, isSingleBucket ? 1 : 2)
+  }
+
+  /// Where the client's word is, be it an association or not yet one.
+  ///
+  /// - Parameter excluded: a place that is not looked at.
+  @inline(__always)
+  func find(_ hash: ClientHash, besides excluded: Place? = nil) -> Place? {
+    let (first, second, count) = buckets(of: hash)
+    for bucket in 0..<count {
+      let index = bucket == 0 ? first : second
+      let bucket = SharedBucket(buckets[index])
+      for place in 0..<places where SharedBucket.tag(of: bucket.word(place)) == hash.tag {
+        let place = Place(bucket: index, index: place)
+        if place != excluded { return place }
+      }
+    }
+    return nil
+  }
+
+  /// A free place for a client, as packets choose it: in its first bucket while that has three or as
+  /// many as the second.
+  @inline(__always)
+  func findFree(_ hash: ClientHash) -> Place? {
+    let (first, second, count) = buckets(of: hash)
+    let (placeInFirst, freeInFirst) = findFree(inBucket: first)
+    guard count > 1, freeInFirst < 3 else { return placeInFirst }
+    let (placeInSecond, freeInSecond) = findFree(inBucket: second)
+    return freeInFirst < freeInSecond ? placeInSecond : placeInFirst
+  }
+
+  @inline(__always)
+  private func findFree(inBucket index: Int) -> (place: Place?, count: Int) {
+    let bucket = SharedBucket(buckets[index])
+    var found: Place?
+    var count = 0
+    for place in 0..<places where bucket.word(place) == 0 {
+      found = Place(bucket: index, index: place)
+      count += 1
+    }
+    return (found, count)
+  }
+
+  /// The place of a client's buckets that was used least recently.
+  @inline(__always)
+  func findOldest(_ hash: ClientHash) -> (place: Place, age: UInt8) {
+    let (first, second, count) = buckets(of: hash)
+    var oldest = (place: Place(bucket: first, index: 0), age: UInt8(0))
+    for bucket in 0..<count {
+      let index = bucket == 0 ? first : second
+      for place in 0..<places {
+        let place = Place(bucket: index, index: place)
+        let age = age(place)
+        if age > oldest.age { oldest = (place, age) }
+      }
+    }
+    return oldest
+  }
+
+  // MARK: Writing before the table is in service
+
+  /// Inserts associations, those that were used last first. One of a client that has one, or for
+  /// which there is room only where one is that is as new or newer, is left out. No program may use
+  /// the table yet.
+  ///
+  /// - Returns: how many of the clients have an association now.
+  func insert<Key: ClientKey>(_ entries: UnsafeBufferPointer<Entry<Key>>) -> Int {
+    // Where they go is nowhere near each other: memory is asked for some of them at once.
+    let atOnce = 32
+    var count = 0
+    withUnsafeTemporaryAllocation(of: ClientHash.self, capacity: atOnce) { hashes in
+      for start in stride(from: 0, to: entries.count, by: atOnce) {
+        let end = min(start + atOnce, entries.count)
+        for index in start..<end {
+          let hash = entries[index].client.hash(secret)
+          hashes[index - start] = hash
+          fetch(hash)
+        }
+        for index in start..<end where insert(entries[index], hashes[index - start]) { count += 1 }
+      }
+    }
+    return count
+  }
+
+  @inline(__always)
+  private func fetch(_ hash: ClientHash) {
+    let (first, second, count) = buckets(of: hash)
+    prefetch(buckets[first])
+    if count > 1 { prefetch(buckets[second]) }
+  }
+
+  @inline(__always)
+  private func insert<Key: ClientKey>(_ entry: Entry<Key>, _ hash: ClientHash) -> Bool {
+    if let place = find(hash) {
+      if !isSingleBucket && entry.age < age(place) { write(entry, hash, place) }
+      return true
+    }
+    if let place = findFree(hash) {
+      write(entry, hash, place)
+      return true
+    }
+    // What is in a single bucket came before, and is newer.
+    guard !isSingleBucket else { return false }
+    let (place, age) = findOldest(hash)
+    guard age > entry.age else { return false }
+    write(entry, hash, place)
+    return true
+  }
+
+  @inline(__always)
+  private func write<Key: ClientKey>(_ entry: Entry<Key>, _ hash: ClientHash, _ place: Place) {
+    let bucket = bucket(place)
+    if isSingleBucket {
+      let used = (0..<places).count { bucket.word($0) != 0 }
+      bucket.setRank(place.index, UInt8(used))
+    } else {
+      bucket.setStamp(place.index, stamp(age: entry.age))
+    }
+    bucket.setWord(place.index, hash.tag | UInt64(entry.slot))
+    entry.client.note(place: place.index, names: names(place))
+  }
+
+  // MARK: Writing while the table is in service
+
+  /// Has an association count as used so long ago, where it was used longer ago.
+  @inline(__always)
+  func refresh(_ place: Place, age: UInt8) {
+    let bucket = bucket(place)
+    let seen = bucket.stamp(place.index)
+    if age < self.age(bucket, place.index) {
+      bucket.swapStamp(place.index, seen, for: stamp(age: age))
+    }
+  }
+
+  /// Has an association of a single bucket count as the one that was used last.
+  func putFirst(_ place: Place) { bucket(place).setRank(place.index, 0) }
+
+  /// Forgets all associations with the real servers of some slots, in one pass.
+  ///
+  /// No real server of these is in force, and packets that may have seen one are through.
+  func forget(slots: [UInt16]) {
+    var isForgotten = [Bool](repeating: false, count: Int(UInt16.max) + 1)
+    for slot in slots { isForgotten[Int(slot)] = true }
+    for index in 0..<buckets.count {
+      let bucket = SharedBucket(buckets[index])
+      for place in 0..<places {
+        let word = bucket.word(place)
+        guard word != 0, isForgotten[Int(SharedBucket.slot(of: word))] else { continue }
+        // Where a packet is first, its word leads elsewhere.
+        _ = bucket.swapWord(place, word, for: 0)
+      }
+    }
+  }
+}

@@ -1,0 +1,47 @@
+// The table that tells packets what is in force. It is mapped into memory: one store switches.
+import BCC
+import CLayout
+import CLinux
+import LoadBalancing
+
+/// The one entry of the table `control` (`struct control`).
+struct Control: Sendable {
+  private let table: MappedTable<control>
+
+  init(_ table: Table) throws(BCCError) {
+    self.table = try MappedTable(table)
+  }
+
+  /// Makes the table that of an association table for so many: with a secret of the kernel's random
+  /// source (getrandom(2)), and no real server in force. It is in nobody's service yet.
+  static func begin(_ table: Table, maxAssociations: UInt32) throws(BCCError) {
+    func random() -> UInt64 { .random(in: .min ... .max) }
+    var content = control()
+    content.layout_version = Tables.layoutVersion
+    content.max_associations = maxAssociations
+    content.secret = (random() | odd.0, random() | odd.1, random() | odd.2, random() | odd.3)
+    try TypedTable<UInt32, control>(table).update(0, content)
+  }
+
+  /// Whether a secret can be one that was made for a table.
+  static func isSecret(_ secret: HashSecret) -> Bool {
+    secret.0 & odd.0 == odd.0 && secret.2 & odd.2 == odd.2
+  }
+
+  /// Which words of a secret are odd: those that multiply, so that nothing of what is multiplied is
+  /// lost.
+  private static let odd: HashSecret = (1, 0, 1, 0)
+
+  var layoutVersion: UInt32 { table[0].pointee.layout_version }
+  var maxAssociations: UInt32 { table[0].pointee.max_associations }
+  var secret: HashSecret { table[0].pointee.secret }
+
+  /// The bank in force: 0 or 1.
+  var bank: UInt32 { load_32(table[0].pointer(to: \.bank)!) }
+
+  /// Puts a bank in force. The rest of the entry is left alone: packets count there.
+  func putInForce(bank: UInt32) { store_32(table[0].pointer(to: \.bank)!, bank) }
+
+  /// The epoch: what a stamp that is made now holds.
+  var epoch: UInt8 { UInt8(truncatingIfNeeded: load_64(table[0].pointer(to: \.epoch)!)) }
+}

@@ -1,0 +1,117 @@
+// How associations come into a table that packets use: so that no packet waits for it, and no client
+// is sent to two real servers.
+import BCC
+import LoadBalancing
+
+/// Inserts associations of clients that have none, in batches of two steps.
+///
+/// A word that leads nowhere (SLOT_PENDING) reserves a place first. No packet follows it, and one of
+/// that client takes its place over. Then all packets are waited for that may not have seen it: one of
+/// them may have placed the client elsewhere. Where none has, the word becomes an association by one
+/// swap. Where a swap fails, a packet was first, and what it has done stays. So a packet never finds
+/// anything that it would have to wait for; a lock could be held while this process has no CPU.
+struct LateInsertion<Key: ClientKey> {
+  /// What became of a client.
+  enum Outcome: Equatable {
+    /// It has a word already.
+    case present(AssociationTable.Place)
+    /// A place is reserved. Whether it becomes the client's, ``LateInsertion/settle()`` tells.
+    case reserved
+    /// All places that it could have are of others, that were used as recently.
+    case noRoom
+  }
+
+  private let table: AssociationTable
+  private let wait: () -> Void
+  private var reservations: [Reservation] = []
+
+  private struct Reservation {
+    let entry: Entry<Key>
+    let hash: ClientHash
+    let place: AssociationTable.Place
+
+    var pendingWord: UInt64 { hash.tag | UInt64(AssociationTable.pendingSlot) }
+    var word: UInt64 { hash.tag | UInt64(entry.slot) }
+  }
+
+  /// How often a place is chosen again where packets were faster.
+  private static var attempts: Int { 4 }
+
+  /// - Parameter wait: waits until all packets under way are through.
+  init(_ table: AssociationTable, wait: @escaping () -> Void = GracePeriod.wait) {
+    self.table = table
+    self.wait = wait
+  }
+
+  /// How many places are reserved.
+  var count: Int { reservations.count }
+
+  /// The first step.
+  ///
+  /// - Parameter choose: the place of another's word that may go, where none is free; its association
+  ///   is forgotten. The one that was used least recently, if that is longer ago, where this says
+  ///   nothing else.
+  @inline(__always)
+  mutating func reserve(
+    _ entry: Entry<Key>, choose: ((ClientHash) -> AssociationTable.Place?)? = nil
+  ) -> Outcome {
+    let hash = table.hash(entry.client)
+    for _ in 0..<LateInsertion.attempts {
+      if let place = table.find(hash) { return .present(place) }
+      let free = table.findFree(hash)
+      let chosen = free ?? choose.map { $0(hash) } ?? olderPlace(than: entry.age, hash)
+      guard let place = chosen else { return .noRoom }
+      let reservation = Reservation(entry: entry, hash: hash, place: place)
+      if reserve(reservation, isFree: free != nil) {
+        reservations.append(reservation)
+        return .reserved
+      }
+    }
+    return .noRoom
+  }
+
+  private func olderPlace(than age: UInt8, _ hash: ClientHash) -> AssociationTable.Place? {
+    let oldest = table.findOldest(hash)
+    return oldest.age > age ? oldest.place : nil
+  }
+
+  /// The stamp comes before the word, as by that of the place's former user it would soon be taken;
+  /// then the word; then the client's name, which counts by its word alone.
+  @inline(__always)
+  private func reserve(_ reservation: Reservation, isFree: Bool) -> Bool {
+    let (bucket, index) = (table.bucket(reservation.place), reservation.place.index)
+    let seen = bucket.word(index)
+    guard isFree == (seen == 0), SharedBucket.tag(of: seen) != reservation.hash.tag else {
+      return false
+    }
+    if !table.isSingleBucket {
+      bucket.swapStamp(
+        index, bucket.stamp(index), for: table.stamp(age: reservation.entry.age))
+    }
+    guard bucket.swapWord(index, seen, for: reservation.pendingWord) else { return false }
+    reservation.entry.client.note(place: index, names: table.names(reservation.place))
+    return true
+  }
+
+  /// The second step, for all that were reserved since the last one.
+  ///
+  /// - Returns: how many of their clients have an association now.
+  mutating func settle() -> Int {
+    guard !reservations.isEmpty else { return 0 }
+    wait()
+    let count = reservations.count { settle($0) }
+    reservations.removeAll(keepingCapacity: true)
+    return count
+  }
+
+  private func settle(_ reservation: Reservation) -> Bool {
+    let (bucket, index) = (table.bucket(reservation.place), reservation.place.index)
+    if table.find(reservation.hash, besides: reservation.place) != nil {
+      _ = bucket.swapWord(index, reservation.pendingWord, for: 0)
+      return true
+    }
+    // Where a packet of the client was first, this is the client's word too.
+    return bucket.swapWord(index, reservation.pendingWord, for: reservation.word)
+      || SharedBucket.tag(of: bucket.word(index)) == reservation.hash.tag
+  }
+}

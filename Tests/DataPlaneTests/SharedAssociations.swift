@@ -1,0 +1,85 @@
+// An association table that no program uses, and what tests see and do of it as packets would.
+import BCC
+import CLayout
+import CLinux
+import LoadBalancing
+import SystemPackage
+import TestSupport
+
+@testable import DataPlane
+
+/// The tables of an association table, made without a program.
+struct SharedAssociations {
+  let table: AssociationTable
+  let control: MappedTable<CLayout.control>
+
+  private static let fixedSecret: HashSecret = (
+    0x6a09_e667_f3bc_c909, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1
+  )
+
+  /// - Parameter secret: what a test finds once, it finds each time; `nil` for one of the table's own.
+  init(
+    _ family: AddressFamily, maxAssociations: UInt32, secret: HashSecret? = fixedSecret
+  ) throws {
+    let buckets = AssociationTable.bucketCount(maxAssociations: maxAssociations)
+    let associations = try array(of: bucket.self, buckets)
+    let control = try array(of: CLayout.control.self, 1)
+    try AssociationTable.begin(
+      associations: associations, control: control, maxAssociations: maxAssociations)
+    self.control = try MappedTable(control)
+    if let secret { self.control[0].pointee.secret = secret }
+    table = try AssociationTable(
+      associations: associations,
+      clients: family == .ipv6 ? try array(of: bucket_clients_v6.self, buckets) : nil,
+      control: control)
+  }
+
+  /// What insertions of packets do to it.
+  func advanceEpoch(by epochs: UInt64 = 1) { control[0].pointee.epoch += epochs }
+
+  /// All associations, bucket by bucket.
+  func entries<Key: ClientKey>(_ type: Key.Type) -> [Entry<Key>] {
+    var entries: [Entry<Key>] = []
+    table.forEach(type, inBuckets: 0..<table.bucketCount) { entries.append($0) }
+    return entries
+  }
+
+  @discardableResult
+  func insert<Key: ClientKey>(_ entries: [Entry<Key>]) -> Int {
+    entries.withUnsafeBufferPointer { table.insert($0) }
+  }
+
+  /// Does what a packet does: gives a client a place, whatever stands there.
+  func put<Key: ClientKey>(_ client: Key, slot: UInt16, in place: AssociationTable.Place) {
+    let bucket = table.bucket(place)
+    bucket.setWord(place.index, table.hash(client).tag | UInt64(slot))
+    if table.isSingleBucket {
+      table.putFirst(place)
+    } else {
+      bucket.setStamp(place.index, table.stamp(age: 0))
+    }
+    client.note(place: place.index, names: table.names(place))
+  }
+}
+
+private func array<Leaf>(of leaf: Leaf.Type, _ count: Int) throws -> Table {
+  let map = try BPFMap(
+    .array, keySize: 4, leafSize: MemoryLayout<Leaf>.size, capacity: count, flags: Table.mappable)
+  return try Table(adopting: FileDescriptor(rawValue: map.duplicate()))
+}
+
+extension ClientKey {
+  /// Any number's client, whose family is the type's.
+  init(_ number: Int) {
+    let octets = (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) }
+    let isIPv4 = Self.self == IPv4ClientKey.self
+    let address = isIPv4 ? octets : [0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, 2, 0, 0x5e, 0xff] + octets
+    self.init(Client(address: IPAddress(octets: address), port: 40_000 + UInt16(number % 7)))
+  }
+}
+
+extension Entry {
+  init(_ number: Int, slot: UInt16 = 1, age: UInt8 = 0) {
+    self.init(client: Key(number), slot: slot, age: age)
+  }
+}
