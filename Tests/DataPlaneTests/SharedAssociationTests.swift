@@ -41,7 +41,9 @@ struct SharedAssociationTests {
       return [secret.0, secret.1, secret.2, secret.3]
     }
     #expect(Set(words).count == words.count)
-    #expect(!Control.isSecret((2, 1, 1, 1)) && !Control.isSecret((1, 1, 2, 1)))
+    for even in [(1, 2, 1, 1), (1, 1, 2, 1), (1, 1, 1, 2)] as [HashSecret] {
+      #expect(!Control.isSecret(even))
+    }
   }
 
   @Test("to put a bank in force leaves the rest as packets have made it")
@@ -103,10 +105,12 @@ struct SharedAssociationTests {
     let client = Client(address: IPAddress("10.50.0.1")!, port: 5683)
     let tag = UInt64(0x0100_320a) << 32 | UInt64(0x3316) << 16
     let secret: HashSecret = (
-      0x1234_5678_9abc_def1, 0x0fed_cba9_8765_4321, 0x9e37_79b9_7f4a_7c15, 0
+      0x1234_5678_9abc_def0, 0x0fed_cba9_8765_4321, 0x9e37_79b9_7f4a_7c15, 0x94d0_49bb_1331_11eb
     )
-    var expected = (tag ^ secret.0) &* (tag.byteSwapped ^ secret.1)
-    expected = (expected ^ expected >> 32) &* secret.2
+    var expected = (tag ^ secret.0) &* secret.1
+    expected = (expected ^ (expected >> 28)) &* secret.2
+    expected = (expected ^ (expected >> 32)) &* secret.3
+    expected ^= expected >> 29
     let hash = IPv4ClientKey(client).hash(secret)
     #expect(hash == ClientHash(tag: tag, hash: expected))
     let (first, second) = hash.buckets(of: 1_000)

@@ -61,15 +61,14 @@ struct IPv4ClientKey: ClientKey {
       address: IPAddress(words: (address, 0, 0, 0), family: .ipv4), port: UInt16(bigEndian: port))
   }
 
-  /// The tag is the client itself. It is multiplied by itself the other way round, as a product has
-  /// but in its upper bits what stands in the upper bits of a factor: sequential addresses differ
-  /// there.
+  /// The tag is the client itself. Multiplications by secret odd numbers mix it.
   @inline(__always)
   func hash(_ secret: HashSecret) -> ClientHash {
     let tag = UInt64(address) << 32 | UInt64(port) << 16
-    var hash = (tag ^ secret.0) &* (tag.byteSwapped ^ secret.1)
-    hash ^= hash >> 32
-    return ClientHash(tag: tag, hash: hash &* secret.2)
+    var hash = (tag ^ secret.0) &* secret.1
+    hash = (hash ^ hash >> 28) &* secret.2
+    hash = (hash ^ hash >> 32) &* secret.3
+    return ClientHash(tag: tag, hash: hash ^ hash >> 29)
   }
 
   @inline(__always)

@@ -25,12 +25,12 @@ struct Control: Sendable {
 
   /// Whether a secret can be one that was made for a table.
   static func isSecret(_ secret: HashSecret) -> Bool {
-    secret.0 & odd.0 == odd.0 && secret.2 & odd.2 == odd.2
+    secret.1 & odd.1 == odd.1 && secret.2 & odd.2 == odd.2 && secret.3 & odd.3 == odd.3
   }
 
   /// Which words of a secret are odd: those that multiply, so that nothing of what is multiplied is
   /// lost.
-  private static let odd: HashSecret = (1, 0, 1, 0)
+  private static let odd: HashSecret = (0, 1, 1, 1)
 
   var layoutVersion: UInt32 { table[0].pointee.layout_version }
   var maxAssociations: UInt32 { table[0].pointee.max_associations }
