@@ -66,6 +66,8 @@ let package = Package(
     .testTarget(
       name: "PacketTests",
       dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport", system]),
+    .testTarget(
+      name: "ModelTests", dependencies: ["TestSupport"], exclude: ["associations.pml"]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "LoadBalancing"]),
     .testTarget(
       name: "ContinuityTests", dependencies: ["AssociationFile", "TestSupport", "LoadBalancing"]),
