@@ -5,15 +5,7 @@
  * would see its own output from the second repeat on. So each packet is written afresh, for the
  * next client, and the program under test is called with it.
  */
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/udp.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-#include "parameters.h"
+#include "packet.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -36,70 +28,21 @@ struct {
 	__type(value, __u32);
 } target SEC(".maps");
 
-static __always_inline void write_packet(const struct parameters *p, void *data, __u32 flow)
-{
-	__u16 client_port = bpf_htons(1024 + (flow & 0x7fff));
-	__u32 host = flow >> 15;
-	struct ethhdr *eth = data;
-	struct udphdr *udp;
-
-	__builtin_memset(eth->h_dest, 0x02, 6);
-	__builtin_memset(eth->h_source, 0x04, 6);
-	if (p->ipv6) {
-		struct ipv6hdr *ip = (void *)(eth + 1);
-		__u8 *client = (__u8 *)(p->from_server ? &ip->daddr : &ip->saddr);
-		__u8 *other = (__u8 *)(p->from_server ? &ip->saddr : &ip->daddr);
-
-		eth->h_proto = bpf_htons(ETH_P_IPV6);
-		*(__u32 *)ip = bpf_htonl(0x60000000);
-		ip->payload_len = bpf_htons(sizeof(*udp) + 4);
-		ip->nexthdr = p->protocol;
-		ip->hop_limit = 64;
-		__builtin_memcpy(client, p->client, 16);
-		*(__u32 *)(client + 12) = bpf_htonl(bpf_ntohl(*(__u32 *)(p->client + 12)) + host);
-		if (p->from_server)
-			__builtin_memcpy(other, p->real_server, 16);
-		else
-			__builtin_memcpy(other, p->virtual_server, 16);
-		udp = (void *)(ip + 1);
-	} else {
-		struct iphdr *ip = (void *)(eth + 1);
-		__u32 client = bpf_htonl(bpf_ntohl(*(__u32 *)p->client) + host);
-
-		eth->h_proto = bpf_htons(ETH_P_IP);
-		*(__u16 *)ip = bpf_htons(0x4500);
-		ip->tot_len = bpf_htons(sizeof(*ip) + sizeof(*udp) + 4);
-		ip->id = 0;
-		ip->frag_off = bpf_htons(0x4000);
-		ip->ttl = 64;
-		ip->protocol = p->protocol;
-		ip->check = 0x1234;
-		ip->saddr = p->from_server ? *(__u32 *)p->real_server : client;
-		ip->daddr = p->from_server ? client : *(__u32 *)p->virtual_server;
-		udp = (void *)(ip + 1);
-	}
-	udp->source = p->from_server ? p->port : client_port;
-	udp->dest = p->from_server ? client_port : p->port;
-	udp->len = bpf_htons(sizeof(*udp) + 4);
-	udp->check = 0x4321;
-}
-
 /* Writes the packet of the next client over the frame; false where that cannot be. */
-static __always_inline int next_packet(struct xdp_md *ctx, const struct parameters *p)
+static __always_inline bool next_packet(struct xdp_md *ctx, const struct parameters *p)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u32 zero = 0, flow;
 	__u64 *n = bpf_map_lookup_elem(&counter, &zero);
+	void *frame = frame_of(ctx);
 
-	if (!n ||
-	    data + sizeof(struct ethhdr) + sizeof(struct ipv6hdr) + sizeof(struct udphdr) > end)
-		return 0;
+	if (!n || !frame)
+		return false;
 	flow = (__u32)*n;
 	*n += p->stride;
 	if (p->flows)
 		flow %= p->flows;
-	write_packet(p, data, p->first + flow);
-	return 1;
+	write_packet(p, frame, p->first + flow, p->from_server);
+	return true;
 }
 
 SEC("xdp")

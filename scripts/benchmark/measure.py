@@ -5,7 +5,7 @@ import re
 import signal
 import statistics
 
-from network import PORT, PORTS, SERVERS, VIRTUAL, command, inside
+from network import PORT, SERVERS, VIRTUAL, command, inside
 
 KNOWN = ["hot", "flows:1000", "egress:1", "egress:1000"]
 SCENARIOS = [*KNOWN, "tcp", "other", "random:1000000", "new"]
@@ -17,9 +17,8 @@ class Measurements:
 
     def __init__(self, lab, tools, executables, quick):
         self.lab, self.tools, self.executables, self.quick = lab, tools, executables, quick
-        self.names = list(executables)
         self.rounds = 5 if quick else 11
-        self.packets = 200_000 if quick else 500_000
+        self.round_length = 200_000 if quick else 500_000
         self.count = 0
 
     def director_name(self):
@@ -29,27 +28,34 @@ class Measurements:
     def started(self, executable, **options):
         return self.lab.ulb(self.director_name(), executable, **options)
 
+    def packets(self, family):
+        """The options of all tools that say which packets are sent."""
+        return ["-v", VIRTUAL[family], "-r", SERVERS[family][0], "-c", CLIENT[family], "-p", PORT]
+
+    def lines(self, tool, *arguments, within=()):
+        """What a tool says, by lines of JSON."""
+        output = command(*within, f"{self.tools}/{tool}", *arguments)
+        return [json.loads(line) for line in output.splitlines()]
+
     def packet_cost(self, family, scenarios, directors, *options, rounds=None):
         """Medians in ns a packet: {scenario: {target: ns}}."""
-        six = ["-6"] if family == 6 else []
-        output = command(
-            f"{self.tools}/packet-cost", *six, "-v", VIRTUAL[family], "-r", SERVERS[family][0],
-            "-c", CLIENT[family], "-p", PORT, "-n", self.packets, "-R", rounds or self.rounds,
-            "-s", ",".join(scenarios), *options, f"{self.tools}/driver.o",
-            *(f"{name}={director.where}" for name, director in directors.items()))
         result = {}
-        for line in output.splitlines():
-            row = json.loads(line)
+        for row in self.lines(
+                "packet-cost", *self.packets(family), "-n", self.round_length,
+                "-R", rounds or self.rounds, "-s", ",".join(scenarios), *options,
+                f"{self.tools}/driver.o",
+                *(f"{name}={director.where}" for name, director in directors.items())):
             result.setdefault(row["scenario"], {})[row["target"]] = {
-                "ns": statistics.median(row["ns"]), "rounds": row["ns"], "action": row["action"]}
+                "ns": round(statistics.median(row["ns"]), 1), "rounds": row["ns"],
+                "action": row["action"]}
         return result
 
-    def scenarios(self, family, rounds=None):
+    def scenarios(self, family):
         """All scenarios, in fresh daemons: a full table is slower than an empty one."""
         pairs = {name: self.started(path, family=family)
                  for name, path in self.executables.items()}
         directors = {name: director for name, (director, _) in pairs.items()}
-        result = self.packet_cost(family, SCENARIOS, directors, rounds=rounds)
+        result = self.packet_cost(family, SCENARIOS, directors)
         for director in directors.values():
             director.stop()
         return result
@@ -118,13 +124,11 @@ class Measurements:
         return result
 
     def throughput(self, family, directors, *options):
-        six = ["-6"] if family == 6 else []
-        output = command(
-            *inside(self.lab.gateway), f"{self.tools}/throughput", *six, "-v", VIRTUAL[family],
-            "-c", CLIENT[family], "-p", PORT, "-n", 500_000 if self.quick else 1_000_000,
+        rows = self.lines(
+            "throughput", *self.packets(family), "-n", 500_000 if self.quick else 1_000_000,
             "-R", 5 if self.quick else 10, *options, f"{self.tools}/driver.o",
-            *(self.lab.injected(name, director) for name, director in directors.items()))
-        rows = [json.loads(line) for line in output.splitlines()]
+            *(self.lab.injected(name, director) for name, director in directors.items()),
+            within=inside(self.lab.gateway))
         return {row["target"]: {"median": statistics.median(row["returned"]),
                                 "returned": row["returned"], "sent": row["sent"]} for row in rows}
 

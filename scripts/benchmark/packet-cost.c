@@ -5,159 +5,105 @@
  *   packet-cost [OPTIONS] DRIVER.o NAME=NETNS:IFNAME…
  *     -s SCENARIO[,SCENARIO…]  hot, flows:N, random:N, egress:N, new, tcp, other;
  *                              with @N: on N CPUs at once
- *     -v VIRTUAL-SERVER -r REAL-SERVER -c FIRST-CLIENT, all needed    -p PORT    -6 for IPv6
- *     -n PACKETS a round   -R ROUNDS   -a ENTRIES of the floor's table   -x leaves the floors out
+ *     -v VIRTUAL-SERVER -r REAL-SERVER -c FIRST-CLIENT, all needed    -p PORT
+ *     -n PACKETS a round   -R ROUNDS   -a ENTRIES of the floor's table, and of all that are to be
+ *     full before new clients are measured
  *
  * Prints a line of JSON for each scenario and target: ns for a packet on one CPU in each round,
  * what the driver takes included, and the action.
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <net/if.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
-#include "parameters.h"
+#include "tools.h"
 
 #define MOST_TARGETS 16
 #define MOST_ROUNDS  64
-#define MOST_CPUS    256
 
-static void fail(const char *format, ...)
+/* A program array takes only programs of its owner's expected attach type: one driver for each. */
+static struct bpf_object *load_driver(const char *path, enum bpf_attach_type type,
+				      __u32 entries_ipv4, __u32 entries_ipv6)
 {
-	va_list arguments;
+	struct bpf_object *object = open_object(path, type);
 
-	va_start(arguments, format);
-	fprintf(stderr, "packet-cost: ");
-	vfprintf(stderr, format, arguments);
-	fprintf(stderr, "\n");
-	va_end(arguments);
-	exit(1);
-}
-
-/* A program array takes only programs of its owner's expected attach type. Loaders differ in it. */
-struct driver {
-	int drive, bounce, sticky, parameters, counter, target;
-};
-
-static int program(const struct bpf_object *object, const char *name)
-{
-	return bpf_program__fd(bpf_object__find_program_by_name(object, name));
-}
-
-static struct driver load_driver(const char *path, enum bpf_attach_type type, __u32 entries)
-{
-	struct bpf_object *object = bpf_object__open_file(path, NULL);
-	struct bpf_program *each;
-	struct driver driver;
-
-	if (!object)
-		fail("%s does not open: %s", path, strerror(errno));
-	bpf_object__for_each_program(each, object)
-		bpf_program__set_expected_attach_type(each, type);
-	bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "sticky_v4"), entries);
-	bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "sticky_v6"), entries);
+	bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "sticky_v4"), entries_ipv4);
+	bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "sticky_v6"), entries_ipv6);
 	if (bpf_object__load(object))
 		fail("%s does not load", path);
-	driver.drive = program(object, "drive");
-	driver.bounce = program(object, "bounce");
-	driver.sticky = program(object, "sticky");
-	driver.parameters = bpf_object__find_map_fd_by_name(object, "parameters");
-	driver.counter = bpf_object__find_map_fd_by_name(object, "counter");
-	driver.target = bpf_object__find_map_fd_by_name(object, "target");
-	return driver;
+	return object;
 }
 
 struct target {
 	char name[64];
 	int program;
-	struct driver *driver;
+	const struct bpf_object *driver;
 };
-
-static int attached_program(const char *where)
-{
-	char path[256], *interface = strchr(where, ':');
-	LIBBPF_OPTS(bpf_xdp_query_opts, query);
-	int home, there, index, error;
-
-	if (!interface)
-		return -1;
-	snprintf(path, sizeof(path), "/run/netns/%.*s", (int)(interface - where), where);
-	home = open("/proc/self/ns/net", O_RDONLY);
-	there = open(path, O_RDONLY);
-	if (there < 0 || setns(there, CLONE_NEWNET))
-		return -1;
-	index = if_nametoindex(interface + 1);
-	error = index ? bpf_xdp_query(index, 0, &query) : -1;
-	setns(home, CLONE_NEWNET);
-	close(home);
-	close(there);
-	return error || !query.prog_id ? -1 : bpf_prog_get_fd_by_id(query.prog_id);
-}
 
 struct run {
 	pthread_t thread;
 	int cpu, program, error;
 	long packets;
-	__u32 nanoseconds, action;
+	double nanoseconds;
+	__u32 action;
 };
+
+/* Time that this thread had a CPU for, in ns: what others take of it meanwhile is not counted. */
+static double own_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return time.tv_sec * 1e9 + time.tv_nsec;
+}
 
 static void *run(void *argument)
 {
 	struct run *run = argument;
-	unsigned char in[128] = {0}, out[256];
+	unsigned char in[FRAME] = {0};
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in, .data_size_in = FRAME,
-		    .data_out = out, .data_size_out = sizeof(out), .repeat = run->packets);
-	cpu_set_t set;
+		    .repeat = run->packets);
+	double start;
 
-	CPU_ZERO(&set);
-	CPU_SET(run->cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	pin(run->cpu);
+	start = own_time();
 	run->error = bpf_prog_test_run_opts(run->program, &options) ? errno : 0;
-	run->nanoseconds = options.duration;
+	/* Not the kernel's own figure: that is in whole ns. */
+	run->nanoseconds = (own_time() - start) / run->packets;
 	run->action = options.retval;
 	return NULL;
 }
 
 /* One round: ns for a packet on the slowest of the CPUs. */
-static __u32 measure(const struct target *target, const struct parameters *p, long packets,
-		     int cpus, __u32 *action)
+static double measure(const struct target *target, const struct parameters *p, long packets,
+		      int cpus, __u32 *action)
 {
-	static __u64 starts[MOST_CPUS];
-	int possible = libbpf_num_possible_cpus();
 	struct run runs[MOST_CPUS];
-	__u32 zero = 0, worst = 0;
+	double slowest = 0;
+	__u32 zero = 0;
 
-	/* Clients that are to be new stay so: their numbers go on from round to round. */
-	for (int i = 0; i < possible; i++)
-		starts[i] = (__u64)i * p->flows / possible;
-	if (p->flows)
-		bpf_map_update_elem(target->driver->counter, &zero, starts, 0);
-	bpf_map_update_elem(target->driver->parameters, &zero, p, 0);
-	if (bpf_map_update_elem(target->driver->target, &zero, &target->program, 0))
+	bpf_map_update_elem(table_of(target->driver, "parameters"), &zero, p, 0);
+	if (!call(target->driver, target->program))
 		fail("%s cannot be called: %s", target->name, strerror(errno));
 	for (int i = 0; i < cpus; i++) {
-		runs[i] = (struct run){
-			.cpu = i, .program = target->driver->drive, .packets = packets};
+		runs[i] = (struct run){.cpu = i,
+				       .program = program_of(target->driver, "drive"),
+				       .packets = packets};
 		pthread_create(&runs[i].thread, NULL, run, &runs[i]);
 	}
 	for (int i = 0; i < cpus; i++) {
 		pthread_join(runs[i].thread, NULL);
 		if (runs[i].error)
 			fail("%s: test run: %s", target->name, strerror(runs[i].error));
-		if (runs[i].nanoseconds > worst)
-			worst = runs[i].nanoseconds;
+		if (runs[i].nanoseconds > slowest)
+			slowest = runs[i].nanoseconds;
 		*action = runs[i].action;
 	}
-	return worst;
+	return slowest;
 }
 
 static void select_scenario(const char *name, struct parameters *p)
@@ -187,36 +133,77 @@ static void select_scenario(const char *name, struct parameters *p)
 	}
 }
 
+/* Each CPU begins with clients of its own, and goes on from there, from round to round: clients
+ * that are to be new stay so, and those of a random order all have their turn. */
+static void set_counters(const struct bpf_object *driver, const struct parameters *p)
+{
+	__u64 starts[MOST_CPUS], clients = p->flows ? p->flows : 1u << 31;
+	int possible = libbpf_num_possible_cpus();
+	__u32 zero = 0;
+
+	for (int i = 0; i < possible; i++)
+		starts[i] = i * clients / possible;
+	bpf_map_update_elem(table_of(driver, "counter"), &zero, starts, 0);
+}
+
+/* Lets all clients of a scenario come once, in order. Where each is to be a new one, so many come
+ * that tables of as many entries are full. */
+static void warm_up(const struct target *target, const struct parameters *p, long packets,
+		    __u32 entries)
+{
+	long clients = p->flows ? p->flows : 2L * entries;
+	struct parameters in_order = *p;
+	__u32 action;
+
+	in_order.stride = 1;
+	measure(target, &in_order, clients > packets / 4 ? clients : packets / 4, 1, &action);
+}
+
+/* Finds a target's program, and the driver that can call it. */
+static struct target find_target(const char *text, struct bpf_object *const *drivers, int count)
+{
+	struct target target = {0};
+	const char *equals = strchr(text, '=');
+
+	if (!equals)
+		fail("not NAME=NETNS:IFNAME: %s", text);
+	snprintf(target.name, sizeof(target.name), "%.*s", (int)(equals - text), text);
+	target.program = attached_program(equals + 1);
+	for (int i = 0; i < count && !target.driver; i++)
+		if (call(drivers[i], target.program))
+			target.driver = drivers[i];
+	if (!target.driver)
+		fail("%s cannot be called: %s", text, strerror(errno));
+	return target;
+}
+
+static void print(const char *scenario, const struct target *target, __u32 action,
+		  const double *nanoseconds, int rounds)
+{
+	static const char *actions[] = {"ABORTED", "DROP", "PASS", "TX", "REDIRECT"};
+
+	printf("{\"scenario\": \"%s\", \"target\": \"%s\", \"action\": \"%s\", \"ns\": [", scenario,
+	       target->name, action < 5 ? actions[action] : "?");
+	for (int round = 0; round < rounds; round++)
+		printf("%s%.1f", round ? ", " : "", nanoseconds[round]);
+	printf("]}\n");
+	fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
-	const char *virtual_server = NULL, *real_server = NULL, *client = NULL;
-	static const char *actions[] = {"ABORTED", "DROP", "PASS", "TX", "REDIRECT"};
 	char default_scenarios[] = "hot", *scenarios = default_scenarios;
-	int option, port = 5683, rounds = 5, floors = 1, count = 0, family;
-	__u32 ipv6 = 0, entries = 1 << 20, zero = 0;
+	struct parameters packets_of_all = default_packets();
 	struct target targets[MOST_TARGETS] = {0};
-	struct driver drivers[2];
+	int option, rounds = 5, count = 0;
+	struct bpf_object *drivers[2];
+	__u32 entries = 1 << 20;
 	long packets = 1000000;
 
-	while ((option = getopt(argc, argv, "s:v:r:c:p:6n:R:a:x")) != -1) {
+	while ((option = getopt(argc, argv, PACKET_OPTIONS "s:n:R:a:")) != -1) {
 		switch (option) {
 		case 's':
 			scenarios = optarg;
-			break;
-		case 'v':
-			virtual_server = optarg;
-			break;
-		case 'r':
-			real_server = optarg;
-			break;
-		case 'c':
-			client = optarg;
-			break;
-		case 'p':
-			port = atoi(optarg);
-			break;
-		case '6':
-			ipv6 = 1;
 			break;
 		case 'n':
 			packets = atol(optarg);
@@ -227,67 +214,36 @@ int main(int argc, char **argv)
 		case 'a':
 			entries = strtoul(optarg, NULL, 10);
 			break;
-		case 'x':
-			floors = 0;
-			break;
 		default:
-			return 2;
+			if (!take_packet_option(option, optarg, &packets_of_all))
+				return 2;
 		}
 	}
-	if (optind >= argc || rounds < 1 || rounds > MOST_ROUNDS || !virtual_server ||
-	    !real_server || !client)
+	if (optind >= argc || rounds < 1 || rounds > MOST_ROUNDS)
 		fail("see the first lines of its source for how it is used");
-	drivers[0] = load_driver(argv[optind], 0, entries);
-	drivers[1] = load_driver(argv[optind], BPF_XDP, entries);
-	if (floors) {
-		targets[count++] = (struct target){"bounce", drivers[1].bounce, &drivers[1]};
-		targets[count++] = (struct target){"sticky", drivers[1].sticky, &drivers[1]};
-	}
-	for (int i = optind + 1; i < argc && count < MOST_TARGETS; i++) {
-		struct target *target = &targets[count++];
-		char *equals = strchr(argv[i], '=');
+	/* The floor has one table of its own, and all others the least. */
+	drivers[0] = load_driver(argv[optind], 0, 1, 1);
+	drivers[1] = load_driver(argv[optind], BPF_XDP, packets_of_all.ipv6 ? 1 : entries,
+				 packets_of_all.ipv6 ? entries : 1);
+	targets[count++] = (struct target){"bounce", program_of(drivers[1], "bounce"), drivers[1]};
+	targets[count++] = (struct target){"sticky", program_of(drivers[1], "sticky"), drivers[1]};
+	for (int i = optind + 1; i < argc && count < MOST_TARGETS; i++)
+		targets[count++] = find_target(argv[i], drivers, 2);
 
-		if (!equals)
-			fail("not NAME=NETNS:IFNAME: %s", argv[i]);
-		snprintf(target->name, sizeof(target->name), "%.*s", (int)(equals - argv[i]),
-			 argv[i]);
-		target->program = attached_program(equals + 1);
-		if (target->program < 0)
-			fail("no XDP program at %s", equals + 1);
-		for (int k = 0; k < 2 && !target->driver; k++)
-			if (!bpf_map_update_elem(drivers[k].target, &zero, &target->program, 0))
-				target->driver = &drivers[k];
-		if (!target->driver)
-			fail("%s cannot be called: %s", argv[i], strerror(errno));
-	}
-
-	family = ipv6 ? AF_INET6 : AF_INET;
 	for (char *name = strtok(scenarios, ","); name; name = strtok(NULL, ",")) {
-		struct parameters p = {.flows = 1,
-				       .stride = 1,
-				       .ipv6 = ipv6,
-				       .protocol = IPPROTO_UDP,
-				       .port = htons(port)};
+		static double ns[MOST_TARGETS][MOST_ROUNDS];
+		struct parameters p = packets_of_all;
 		const char *at = strchr(name, '@');
 		int cpus = at ? atoi(at + 1) : 1;
-		static __u32 ns[MOST_TARGETS][MOST_ROUNDS];
-		static const __u64 from_zero[MOST_CPUS];
 		__u32 action[MOST_TARGETS];
 
 		if (cpus < 1 || cpus > libbpf_num_possible_cpus())
 			fail("%s: this machine has %d CPUs", name, libbpf_num_possible_cpus());
-		inet_pton(family, virtual_server, p.virtual_server);
-		inet_pton(family, real_server, p.real_server);
-		inet_pton(family, client, p.client);
 		select_scenario(name, &p);
 		for (int k = 0; k < 2; k++)
-			bpf_map_update_elem(drivers[k].counter, &zero, from_zero, 0);
-		for (int t = 0; t < count; t++) {
-			/* Each client is known before the first round. */
-			long warming = p.flows * 2L > packets / 4 ? p.flows * 2L : packets / 4;
-
-			measure(&targets[t], &p, warming, cpus, &action[t]);
-		}
+			set_counters(drivers[k], &p);
+		for (int t = 0; t < count; t++)
+			warm_up(&targets[t], &p, packets, entries);
 		/* There and back, so that no target always comes after the same other one. */
 		for (int round = 0; round < rounds; round++) {
 			for (int turn = 0; turn < count; turn++) {
@@ -296,15 +252,8 @@ int main(int argc, char **argv)
 				ns[t][round] = measure(&targets[t], &p, packets, cpus, &action[t]);
 			}
 		}
-		for (int t = 0; t < count; t++) {
-			printf("{\"scenario\": \"%s\", \"target\": \"%s\", \"action\": \"%s\", "
-			       "\"ns\": [",
-			       name, targets[t].name, action[t] < 5 ? actions[action[t]] : "?");
-			for (int round = 0; round < rounds; round++)
-				printf("%s%u", round ? ", " : "", ns[t][round]);
-			printf("]}\n");
-		}
-		fflush(stdout);
+		for (int t = 0; t < count; t++)
+			print(name, &targets[t], action[t], ns[t], rounds);
 	}
 	return 0;
 }

@@ -4,41 +4,22 @@
  * interleaved.
  *
  *   throughput [OPTIONS] DRIVER.o NAME=IFNAME,DIRECTOR-MAC…
- *     -v VIRTUAL-SERVER -c FIRST-CLIENT, both needed    -f CLIENTS    -p PORT    -6 for IPv6
+ *     -v VIRTUAL-SERVER -c FIRST-CLIENT, both needed    -f CLIENTS    -p PORT
  *     -n PACKETS a round   -R ROUNDS   -w MILLISECONDS of rest after each target's turn
  *
  * Prints a line of JSON for each target: packets sent and come back a second in each round.
  */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <net/if.h>
-#include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "parameters.h"
+#include "tools.h"
 
 #define MOST_TARGETS 16
 #define MOST_ROUNDS  64
-#define MOST_CPUS    256
-
-static void fail(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	fprintf(stderr, "throughput: ");
-	vfprintf(stderr, format, arguments);
-	fprintf(stderr, "\n");
-	va_end(arguments);
-	exit(1);
-}
 
 static double now(void)
 {
@@ -65,11 +46,6 @@ struct target {
 	double sent[MOST_ROUNDS], returned[MOST_ROUNDS];
 };
 
-static int program(const struct bpf_object *object, const char *name)
-{
-	return bpf_program__fd(bpf_object__find_program_by_name(object, name));
-}
-
 static int inject, parameters, returned;
 
 static void send_packets(struct target *target, long packets, double *sent_rate,
@@ -94,31 +70,18 @@ static void send_packets(struct target *target, long packets, double *sent_rate,
 
 int main(int argc, char **argv)
 {
-	const char *virtual_server = NULL, *client = NULL;
-	int option, port = 5683, rounds = 5, rest = 100, count = 0, family, counter;
-	struct parameters p = {.flows = 1000, .stride = 1, .protocol = IPPROTO_UDP};
+	int option, rounds = 5, rest = 100, count = 0, counter;
+	struct parameters p = default_packets();
 	static struct target targets[MOST_TARGETS];
 	struct bpf_object *object;
 	long packets = 1000000;
 	double ignored;
-	cpu_set_t set;
 
-	while ((option = getopt(argc, argv, "f:v:c:p:6n:R:w:")) != -1) {
+	p.flows = 1000;
+	while ((option = getopt(argc, argv, PACKET_OPTIONS "f:n:R:w:")) != -1) {
 		switch (option) {
 		case 'f':
 			p.flows = strtoul(optarg, NULL, 10);
-			break;
-		case 'v':
-			virtual_server = optarg;
-			break;
-		case 'c':
-			client = optarg;
-			break;
-		case 'p':
-			port = atoi(optarg);
-			break;
-		case '6':
-			p.ipv6 = 1;
 			break;
 		case 'n':
 			packets = atol(optarg);
@@ -130,28 +93,26 @@ int main(int argc, char **argv)
 			rounds = atoi(optarg);
 			break;
 		default:
-			return 2;
+			if (!take_packet_option(option, optarg, &p))
+				return 2;
 		}
 	}
-	if (optind + 1 >= argc || rounds < 1 || rounds > MOST_ROUNDS || !virtual_server || !client)
+	if (optind + 1 >= argc || rounds < 1 || rounds > MOST_ROUNDS)
 		fail("see the first lines of its source for how it is used");
 	/* One CPU sends, and the kernel lets the same one carry the packets through XDP. */
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	pin(0);
 
-	object = bpf_object__open_file(argv[optind], NULL);
-	if (!object || bpf_object__load(object))
+	object = open_object(argv[optind], BPF_XDP);
+	/* Of the floor that keeps clients nothing is used. */
+	bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "sticky_v4"), 1);
+	bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "sticky_v6"), 1);
+	if (bpf_object__load(object))
 		fail("%s does not load", argv[optind]);
-	inject = program(object, "inject");
-	counter = program(object, "count");
-	parameters = bpf_object__find_map_fd_by_name(object, "parameters");
-	returned = bpf_object__find_map_fd_by_name(object, "returned");
+	inject = program_of(object, "inject");
+	counter = program_of(object, "count");
+	parameters = table_of(object, "parameters");
+	returned = table_of(object, "returned");
 
-	p.port = htons(port);
-	family = p.ipv6 ? AF_INET6 : AF_INET;
-	inet_pton(family, virtual_server, p.virtual_server);
-	inet_pton(family, client, p.client);
 	for (int i = optind + 1; i < argc && count < MOST_TARGETS; i++) {
 		struct target *target = &targets[count++];
 		__u8 *mac = p.destination_mac;

@@ -1,0 +1,121 @@
+/* See tools.h. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "tools.h"
+
+void fail(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fprintf(stderr, "%s: ", program_invocation_short_name);
+	vfprintf(stderr, format, arguments);
+	fprintf(stderr, "\n");
+	va_end(arguments);
+	exit(1);
+}
+
+void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		fail("CPU %d: %s", cpu, strerror(errno));
+}
+
+struct parameters default_packets(void)
+{
+	return (struct parameters){
+		.flows = 1, .stride = 1, .protocol = IPPROTO_UDP, .port = htons(5683)};
+}
+
+static void take_address(const char *text, __u8 *address, struct parameters *p)
+{
+	p->ipv6 = !!strchr(text, ':');
+	if (inet_pton(p->ipv6 ? AF_INET6 : AF_INET, text, address) != 1)
+		fail("no address: %s", text);
+}
+
+bool take_packet_option(int option, const char *value, struct parameters *p)
+{
+	switch (option) {
+	case 'v':
+		take_address(value, p->virtual_server, p);
+		return true;
+	case 'r':
+		take_address(value, p->real_server, p);
+		return true;
+	case 'c':
+		take_address(value, p->client, p);
+		return true;
+	case 'p':
+		p->port = htons(atoi(value));
+		return true;
+	default:
+		return false;
+	}
+}
+
+int attached_program(const char *where)
+{
+	char path[256], *interface = strchr(where, ':');
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+	int home, there, index, error;
+
+	if (!interface)
+		fail("not NETNS:IFNAME: %s", where);
+	snprintf(path, sizeof(path), "/run/netns/%.*s", (int)(interface - where), where);
+	home = open("/proc/self/ns/net", O_RDONLY);
+	there = open(path, O_RDONLY);
+	if (there < 0 || setns(there, CLONE_NEWNET))
+		fail("%s: %s", path, strerror(errno));
+	index = if_nametoindex(interface + 1);
+	error = index ? bpf_xdp_query(index, 0, &query) : -1;
+	setns(home, CLONE_NEWNET);
+	close(home);
+	close(there);
+	if (error || !query.prog_id)
+		fail("no XDP program at %s", where);
+	return bpf_prog_get_fd_by_id(query.prog_id);
+}
+
+int program_of(const struct bpf_object *object, const char *name)
+{
+	return bpf_program__fd(bpf_object__find_program_by_name(object, name));
+}
+
+int table_of(const struct bpf_object *object, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(object, name);
+}
+
+struct bpf_object *open_object(const char *path, enum bpf_attach_type type)
+{
+	struct bpf_object *object = bpf_object__open_file(path, NULL);
+	struct bpf_program *program;
+
+	if (!object)
+		fail("%s does not open: %s", path, strerror(errno));
+	bpf_object__for_each_program(program,
+				     object) if (bpf_program__type(program) == BPF_PROG_TYPE_XDP)
+		bpf_program__set_expected_attach_type(program, type);
+	return object;
+}
+
+bool call(const struct bpf_object *object, int program)
+{
+	__u32 zero = 0;
+
+	return !bpf_map_update_elem(table_of(object, "target"), &zero, &program, 0);
+}

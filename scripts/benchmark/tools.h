@@ -1,0 +1,39 @@
+/* What the measuring tools have in common: failing, pinning, reaching programs and tables. */
+#pragma once
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <stdbool.h>
+#include "parameters.h"
+
+#define MOST_CPUS 256
+
+/* Says why on standard error, and ends the process with status 1. */
+void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* Keeps the calling thread on one CPU. */
+void pin(int cpu);
+
+/* Options that say which packets are sent: -v VIRTUAL-SERVER -r REAL-SERVER -c FIRST-CLIENT
+ * -p PORT. The family is that of the addresses. */
+#define PACKET_OPTIONS "v:r:c:p:"
+
+/* What holds where no option says otherwise: one UDP client after the other. */
+struct parameters default_packets(void);
+
+/* False where the option is none of PACKET_OPTIONS. */
+bool take_packet_option(int option, const char *value, struct parameters *p);
+
+/* The XDP program at NETNS:IFNAME, as a descriptor. */
+int attached_program(const char *where);
+
+/* A BPF object's programs and tables by name, as descriptors. */
+int program_of(const struct bpf_object *object, const char *name);
+int table_of(const struct bpf_object *object, const char *name);
+
+/* Opens a BPF object whose XDP programs are to be of this type: a program array takes only programs
+ * of its owner's expected attach type, and loaders differ in it. */
+struct bpf_object *open_object(const char *path, enum bpf_attach_type type);
+
+/* Makes the object's program array lead to a program. False where that is of another type. */
+bool call(const struct bpf_object *object, int program);
