@@ -3,15 +3,15 @@ import math
 import statistics
 from html import escape
 
+import limits
+
 WIDTH = 960
 LEFT, RIGHT = 150, 40
 INK, GREY, FAINT = "#222222", "#666666", "#dddddd"
 COLOURS = {"bounce": "#b8b8b8", "sticky": "#7a8fa6", "ulb": "#d1495b", "ulb -l DEBUG": "#e8a0a9",
            "nftables": "#3b7a57", "nginx": "#8a6fb0", "render": "#9ecae1", "compile": "#d1495b",
            "load": "#edae49", "fill": "#3b7a57", "attach": "#7a8fa6",
-           "ulb, known": "#d1495b", "ulb, spread": "#8c1c2d", "sticky, known": "#a9b8c8",
-           "sticky, spread": "#55677a", "median": "#d1495b", "worst": "#8a6fb0",
-           "table": "#d1495b", "resident (VmRSS)": "#3b7a57", "anonymous (RssAnon)": "#edae49"}
+           "median": "#d1495b", "worst": "#8a6fb0"}
 
 
 def colour(name):
@@ -100,8 +100,7 @@ class Page:
             self.box(left, self.y, min(share, 1.2) * scale, 13,
                      colour("nftables") if check["passed"] else colour("ulb"))
             self.text(left + 1.2 * scale + 8, self.y + 11,
-                      f"{value:.{2 if check['unit'] == '×' else 0}f} {check['unit']}, "
-                      f"at {'least' if check['at_least'] else 'most'} {limit:g}", size=11)
+                      ", ".join(limits.shown(check)), size=11)
             self.y += 14
         self.line(left + scale, top, left + scale, self.y + 4, INK)
         self.text(left + scale, self.y + 18, "limit", anchor="middle", size=11)
@@ -125,32 +124,50 @@ class Page:
             self.y += 14
 
     def curves(self, series, ticks, x_title, unit):
-        """Lines over labelled steps: {name: [value or None]} and the steps' labels."""
+        """Lines over labelled steps, all as wide as the page: {name: [value]}."""
         self.legend(list(series))
+        self.plot(LEFT, WIDTH - RIGHT, series, ticks, range(len(ticks)), x_title, unit)
+        self.y += 204
+
+    def panels(self, panels, places, ticks, x_title):
+        """Plots side by side over the same steps: {title: (unit, {name: [value]})}. The steps stand
+        where `places` has them, in any unit. What follows a comma in a name stands at its line."""
+        width = (WIDTH - 20) / len(panels)
+        self.legend(list(dict.fromkeys(
+            name.split(", ")[0] for _, series in panels.values() for name in series)))
+        for i, (title, (unit, series)) in enumerate(panels.items()):
+            left = 20 + i * width
+            self.text(left + width / 2, self.y + 20, title, anchor="middle", weight="bold")
+            self.y += 18
+            self.plot(left + 58, left + width - 24, series, ticks, places, x_title, unit)
+            self.y -= 18
+        self.y += 222
+
+    def plot(self, left, right, series, ticks, places, x_title, unit):
+        """Lines over labelled steps, from the page's present height down."""
         height, top = 150, self.y + 14
-        part = round_step(max(
-            value for row in series.values() for value in row if value is not None))
-        most = 4 * part
-        step = (WIDTH - LEFT - RIGHT - 40) / max(1, len(ticks) - 1)
+        part = round_step(max(value for row in series.values() for value in row))
+        most, first, last = 4 * part, min(places), max(places)
+        steps = [left + (right - left) * (place - first) / (last - first or 1) for place in places]
         for i in range(5):
             y = top + height * (1 - i / 4)
-            self.line(LEFT, y, WIDTH - RIGHT, y)
-            self.text(LEFT - 8, y + 4, f"{part * i:,g} {unit}", anchor="end", size=11)
-        for i, tick in enumerate(ticks):
-            self.text(LEFT + i * step, top + height + 17, tick, anchor="middle", size=11)
-        for name, row in series.items():
-            points = [(LEFT + i * step, top + height * (1 - value / most), value)
-                      for i, value in enumerate(row) if value is not None]
+            self.line(left, y, right, y)
+            self.text(left - 8, y + 4, f"{part * i:,g} {unit}", anchor="end", size=11)
+        for x, tick in zip(steps, ticks):
+            self.text(x, top + height + 17, tick, anchor="middle", size=11)
+        for full_name, row in series.items():
+            name, _, label = full_name.partition(", ")
+            points = [(x, top + height * (1 - value / most), value)
+                      for x, value in zip(steps, row)]
+            self.text(points[-1][0], points[-1][1] - 7, label, anchor="end", size=11, fill=GREY)
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
             self.parts.append(f'<polyline points="{path}" fill="none" stroke="{colour(name)}" '
                               'stroke-width="2"/>')
             for x, y, value in points:
                 self.parts.append(
                     f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour(name)}">'
-                    f"<title>{escape(name)}: {number(value)} {unit}</title></circle>")
-        self.text(LEFT + (WIDTH - LEFT - RIGHT) / 2, top + height + 36, x_title, anchor="middle",
-                  fill=GREY)
-        self.y = top + height + 40
+                    f"<title>{escape(full_name)}: {number(value)} {unit}</title></circle>")
+        self.text((left + right) / 2, top + height + 36, x_title, anchor="middle", fill=GREY)
 
     def svg(self):
         height = self.y + 30
@@ -206,18 +223,18 @@ def draw(result):
                  "worst": [max(times) for times in reload.values()]},
                 [f"{int(count):,}" for count in reload], "real servers", "ms")
     sizes = result["table_sizes"]
-    ticks = [power(exponent) for exponent in sizes]
-    page.heading("What a packet costs, in ns, over the size of the association table",
-                 "known: at most 1,000 clients. spread: half as many clients as the table has room "
-                 "for, in random order.")
-    page.curves({f"{target}, {kind}": [row[kind].get(target) for row in sizes.values()]
-                 for kind in ("known", "spread") for target in ("sticky", "ulb")},
-                ticks, "--max_associations", "ns")
-    page.heading("Memory, in MiB, over the size of the association table",
-                 "The kernel's memory of the table, and the daemon's own.")
-    page.curves({"table": [row["memory"]["table"] / 2**20 for row in sizes.values()],
-                 "resident (VmRSS)": [row["memory"]["resident"] / 2**20 for row in sizes.values()],
-                 "anonymous (RssAnon)":
-                     [row["memory"]["anonymous"] / 2**20 for row in sizes.values()]},
-                ticks, "--max_associations", "MiB")
+    exponents = list(sizes[4])
+    page.heading("The kernel's LRU hash (sticky) beside the association table (ulb), over their size",
+                 "What a packet costs where half as many clients as the table is for send in random "
+                 "order, and what the kernel charges for the table.")
+    panels = {f"A packet, IPv{family}": ("ns", {
+        target: [row["spread"][target] for row in rows.values()]
+        for target in ("bounce", "sticky", "ulb")}) for family, rows in sizes.items()}
+    panels["Memory for each of --max_associations"] = ("B", {
+        f"{target}, IPv{family}": [row["memory"][key] / (1 << exponent)
+                                   for exponent, row in rows.items()]
+        for target, key in (("sticky", "sticky"), ("ulb", "table"))
+        for family, rows in sizes.items()})
+    page.panels(panels, exponents, [power(exponent) for exponent in exponents],
+                "--max_associations")
     return page.svg()

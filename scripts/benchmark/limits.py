@@ -10,14 +10,24 @@ PASSED_LIMIT = 5  # ns beyond bounce
 THROUGHPUT_LIMIT = 0.8  # × bounce
 TWO_CPUS_LIMIT = 1.8  # × one CPU
 LARGE_LIMIT = 1.1  # × the smallest set-up
+SPREAD_LIMIT, SPREAD_EXPONENT = 0.45, 24  # × sticky, at that size
+MEMORY_LIMIT = {4: 20, 6: 50}  # bytes for each of --max_associations
 RELOAD_LIMIT = 100  # ms
 DEBUG_LIMIT = 0.5  # × the default level
 
+DIGITS = {"×": 3, "ns": 1, "ms": 1, "B": 1}  # of each unit, behind the point
+
 
 def check(what, value, limit, unit="×", at_least=False):
-    value = round(value, 3)
-    return {"what": what, "value": value, "limit": limit, "unit": unit, "at_least": at_least,
-            "passed": value >= limit if at_least else value <= limit}
+    return {"what": what, "value": round(value, 5), "limit": limit, "unit": unit,
+            "at_least": at_least, "passed": value >= limit if at_least else value <= limit}
+
+
+def shown(check):
+    """Value and limit, as they are read."""
+    unit = check["unit"]
+    value = f"{check['value']:.{DIGITS[unit]}f} {unit}"
+    return value, f"at {'least' if check['at_least'] else 'most'} {check['limit']:g}"
 
 
 def of_scenarios(family, costs, target="ulb"):
@@ -72,3 +82,16 @@ def of_large(family, costs):
 
 def of_reload(times):
     return [check("replacing all of 4,096 servers", max(times[4096]), RELOAD_LIMIT, "ms")]
+
+
+def of_table_sizes(family, sizes):
+    return [check(f"IPv{family}, -ma 2²⁴, half of it in random order: cost ÷ sticky's",
+                  row["spread"]["ulb"] / row["spread"]["sticky"], SPREAD_LIMIT)
+            for exponent, row in sizes.items() if exponent == SPREAD_EXPONENT]
+
+
+def of_memory(family, sizes):
+    """The worst of all sizes."""
+    size, memory = max(sizes["ulb"].items(), key=lambda item: item[1] / item[0])
+    return [check(f"IPv{family}, -ma {size:,}: memory of the table for each", memory / size,
+                  MEMORY_LIMIT[family], "B")]

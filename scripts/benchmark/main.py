@@ -122,12 +122,28 @@ def run(lab, arguments, executables):
         say(f"  {count:5} servers in force after {statistics.median(times):6.2f} ms")
     checks += found
 
-    chapter("Cost and memory over the size of the association table")
-    result["table_sizes"] = measurements.table_sizes()
-    for exponent, row in result["table_sizes"].items():
-        say(f"  2^{exponent}: known {row['known']['ulb']:4.0f} ns, "
-            f"spread {row['spread']['ulb']:4.0f} ns (sticky {row['spread']['sticky']:.0f}), "
-            f"table {row['memory']['table'] / 2**20:8.1f} MiB")
+    result["memory"] = {}
+    for family in (4, 6):
+        chapter(f"Memory of the association table, IPv{family}")
+        result["memory"][family], found = judged(
+            lambda: measurements.memory(family), lambda sizes: limits.of_memory(family, sizes))
+        for name, sizes in result["memory"][family].items():
+            say(f"  {name}: " + ", ".join(
+                f"{memory / size:.2f} B for each of {size:,}" for size, memory in sizes.items()))
+        checks += found
+
+    result["table_sizes"] = {}
+    for family in (4, 6):
+        chapter(f"Cost and memory over the size of the association table, IPv{family}")
+        result["table_sizes"][family], found = judged(
+            lambda: measurements.table_sizes(family),
+            lambda sizes: limits.of_table_sizes(family, sizes))
+        for exponent, row in result["table_sizes"][family].items():
+            known, spread, memory = row["known"], row["spread"], row["memory"]
+            say(f"  2^{exponent}: known {known['ulb']:4.0f} ns (sticky {known['sticky']:.0f}), "
+                f"spread {spread['ulb']:4.0f} ns (sticky {spread['sticky']:.0f}), "
+                f"table {memory['table'] / 2**20:8.1f} MiB (sticky {memory['sticky'] / 2**20:.1f})")
+        checks += found
     result["seconds"] = round(time.monotonic() - started)
     return result
 
@@ -135,9 +151,8 @@ def run(lab, arguments, executables):
 def report(result):
     say(f"\nLimits   [{result['seconds']} s]")
     for check in result["limits"]:
-        relation = "at least" if check["at_least"] else "at most"
-        say(f"  {'pass' if check['passed'] else 'MISS'}  {check['value']:8.2f} {check['unit']:2} "
-            f"({relation} {check['limit']})  {check['what']}")
+        value, limit = limits.shown(check)
+        say(f"  {'pass' if check['passed'] else 'MISS'}  {value:>11} ({limit})  {check['what']}")
     return all(check["passed"] for check in result["limits"])
 
 

@@ -10,6 +10,10 @@ from network import PORT, SERVERS, VIRTUAL, command, inside
 KNOWN = ["hot", "flows:1000", "egress:1", "egress:1000"]
 SCENARIOS = [*KNOWN, "tcp", "other", "random:1000000", "new"]
 CLIENT = {4: "11.0.0.1", 6: "fd11::1"}
+DEFAULT_SIZE = 1 << 20  # of the association table
+# Memory is charged by pages, which is to be of no matter in the smallest of these.
+MEMORY_SIZES = [10_000, 100_000, 1_000_000, DEFAULT_SIZE, 3_000_000]
+ASSOCIATION_TABLES = ["associations", "clients"]
 
 
 class Measurements:
@@ -38,24 +42,30 @@ class Measurements:
         return [json.loads(line) for line in output.splitlines()]
 
     def packet_cost(self, family, scenarios, directors, *options, rounds=None):
-        """Medians in ns a packet: {scenario: {target: ns}}."""
-        result = {}
+        """Medians in ns a packet: {scenario: {target: ns}}; and the floor's table in bytes."""
+        result, table = {}, None
         for row in self.lines(
                 "packet-cost", *self.packets(family), "-n", self.round_length,
                 "-R", rounds or self.rounds, "-s", ",".join(scenarios), *options,
                 f"{self.tools}/driver.o",
                 *(f"{name}={director.where}" for name, director in directors.items())):
-            result.setdefault(row["scenario"], {})[row["target"]] = {
-                "ns": round(statistics.median(row["ns"]), 1), "rounds": row["ns"],
-                "action": row["action"]}
-        return result
+            if "bytes" in row:
+                table = row["bytes"]
+            else:
+                result.setdefault(row["scenario"], {})[row["target"]] = {
+                    "ns": round(statistics.median(row["ns"]), 1), "rounds": row["ns"],
+                    "action": row["action"]}
+        return result, table
+
+    def all_started(self, family, **options):
+        """A director with a fresh daemon for each executable."""
+        return {name: self.started(path, family=family, **options)[0]
+                for name, path in self.executables.items()}
 
     def scenarios(self, family):
         """All scenarios, in fresh daemons: a full table is slower than an empty one."""
-        pairs = {name: self.started(path, family=family)
-                 for name, path in self.executables.items()}
-        directors = {name: director for name, (director, _) in pairs.items()}
-        result = self.packet_cost(family, SCENARIOS, directors)
+        directors = self.all_started(family)
+        result, _ = self.packet_cost(family, SCENARIOS, directors)
         for director in directors.values():
             director.stop()
         return result
@@ -65,10 +75,26 @@ class Measurements:
         if os.cpu_count() < 2:
             return None
         director, _ = self.started(self.executables["ulb"], family=family)
-        result = self.packet_cost(family, ["flows:1000", "flows:1000@2"], {"ulb": director})
+        result, _ = self.packet_cost(family, ["flows:1000", "flows:1000@2"], {"ulb": director})
         director.stop()
         return {target: [result["flows:1000"][target]["ns"], result["flows:1000@2"][target]["ns"]]
                 for target in result["flows:1000"]}
+
+    def table_memory(self, director):
+        """Bytes that the kernel charges for the association table of a director's program."""
+        return sum(row["bytes"] for row in self.lines("table-memory", director.where)
+                   if row["table"] in ASSOCIATION_TABLES)
+
+    def memory(self, family):
+        """The same over its size: {executable: {size: bytes}}."""
+        result = {}
+        for name, path in self.executables.items():
+            result[name] = {}
+            for size in MEMORY_SIZES:
+                director, _ = self.started(path, family=family, arguments=["-ma", size])
+                result[name][size] = self.table_memory(director)
+                director.stop()
+        return result
 
     def large(self, family):
         """A known client's packet in the smallest and in the largest set-up."""
@@ -78,7 +104,7 @@ class Measurements:
             self.executables["ulb"], family=family, servers=["-cfg", path],
             ports=range(PORT, PORT + 64),
             arguments=["-mp", 64, "-mrs", 4096, "-ma", 1 << 24])
-        result = self.packet_cost(family, KNOWN, {"small": small, "large": large})
+        result, _ = self.packet_cost(family, KNOWN, {"small": small, "large": large})
         small.stop()
         large.stop()
         return {scenario: {name: row[name]["ns"] for name in ("small", "large")}
@@ -140,7 +166,7 @@ class Measurements:
             for _ in range(3 if self.quick else 7):
                 director, daemon = self.started(path)
                 ready.append(daemon.ready_after * 1000)
-                memory = daemon.memory()
+                memory = {**daemon.memory(), "table": self.table_memory(director)}
                 director.stop()
                 director, daemon = self.started(path, arguments=["-l", "DEBUG"])
                 for line in re.findall(r"^Start: (.*)\.$", daemon.log(), re.MULTILINE):
@@ -175,19 +201,22 @@ class Measurements:
         director.stop()
         return result
 
-    def table_sizes(self):
-        """ns a packet and the table's memory over its size: {exponent: {…}}."""
+    def table_sizes(self, family):
+        """ns a packet over the size of the table, and its memory: {exponent: {…}}. Known are a
+        few clients; spread are half as many as the table is for, in random order."""
         result = {}
-        for exponent in (10, 14, 18, 22) if self.quick else range(10, 25, 2):
+        for exponent in (10, 14, 17, 20) if self.quick else (10, 14, 17, 20, 22, 24):
             size = 1 << exponent
             director, daemon = self.started(
-                self.executables["ulb"], arguments=["-ma", size])
+                self.executables["ulb"], family=family, arguments=["-ma", size])
             known, spread = f"flows:{min(1000, size // 2)}", f"random:{size // 2}"
-            costs = self.packet_cost(
-                4, [known, spread], {"ulb": director}, "-a", size, rounds=5)
+            costs, floor = self.packet_cost(
+                family, [known, spread], {"ulb": director}, "-a", size,
+                rounds=5 if self.quick else 7)
             result[exponent] = {
                 "known": {target: row["ns"] for target, row in costs[known].items()},
                 "spread": {target: row["ns"] for target, row in costs[spread].items()},
-                "memory": daemon.memory()}
+                "memory": {**daemon.memory(), "table": self.table_memory(director),
+                           "sticky": floor}}
             director.stop()
         return result

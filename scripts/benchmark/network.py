@@ -123,20 +123,11 @@ class Daemon:
         raise Failed(f"ulb's log has no “{pattern}”: {self.log()[-2000:]}")
 
     def memory(self):
-        """Bytes: anonymous and resident memory of the process, and of its association table."""
+        """Bytes: anonymous and resident memory of the process."""
         with open(f"/proc/{self.process.pid}/status") as file:
             status = file.read()
-        result = {name: int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) * 1024
-                  for name, field in (("anonymous", "RssAnon"), ("resident", "VmRSS"))}
-        table = 0
-        for number in os.listdir(f"/proc/{self.process.pid}/fdinfo"):
-            with contextlib.suppress(OSError), \
-                    open(f"/proc/{self.process.pid}/fdinfo/{number}") as file:
-                info = file.read()
-                if re.search(r"map_type:\s+9\n", info):  # BPF_MAP_TYPE_LRU_HASH
-                    table = max(table, int(re.search(r"memlock:\s+(\d+)", info)[1]))
-        result["table"] = table
-        return result
+        return {name: int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) * 1024
+                for name, field in (("anonymous", "RssAnon"), ("resident", "VmRSS"))}
 
 
 class Lab:

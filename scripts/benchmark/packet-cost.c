@@ -10,7 +10,7 @@
  *     full before new clients are measured
  *
  * Prints a line of JSON for each scenario and target: ns for a packet on one CPU in each round,
- * what the driver takes included, and the action.
+ * what the driver takes included, and the action; and one of what the floor's table takes.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -255,5 +255,7 @@ int main(int argc, char **argv)
 		for (int t = 0; t < count; t++)
 			print(name, &targets[t], action[t], ns[t], rounds);
 	}
+	printf("{\"target\": \"sticky\", \"bytes\": %llu}\n",
+	       memory_of(table_of(drivers[1], packets_of_all.ipv6 ? "sticky_v6" : "sticky_v4")));
 	return 0;
 }

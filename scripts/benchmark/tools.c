@@ -12,6 +12,8 @@
 #include <unistd.h>
 #include "tools.h"
 
+#define MOST_TABLES 64
+
 void fail(const char *format, ...)
 {
 	va_list arguments;
@@ -118,4 +120,42 @@ bool call(const struct bpf_object *object, int program)
 	__u32 zero = 0;
 
 	return !bpf_map_update_elem(table_of(object, "target"), &zero, &program, 0);
+}
+
+unsigned long long memory_of(int table)
+{
+	unsigned long long bytes = 0;
+	char path[64], line[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", table);
+	file = fopen(path, "r");
+	if (!file)
+		fail("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), file) && sscanf(line, "memlock: %llu", &bytes) != 1)
+		;
+	fclose(file);
+	return bytes;
+}
+
+void for_each_table(int program, void (*visit)(int table, const struct bpf_map_info *, void *),
+		    void *argument)
+{
+	struct bpf_prog_info info = {0};
+	__u32 tables[MOST_TABLES], size = sizeof(info);
+
+	info.nr_map_ids = MOST_TABLES;
+	info.map_ids = (unsigned long)tables;
+	if (bpf_obj_get_info_by_fd(program, &info, &size))
+		fail("the program tells nothing of itself: %s", strerror(errno));
+	for (__u32 i = 0; i < info.nr_map_ids && i < MOST_TABLES; i++) {
+		struct bpf_map_info table_info = {0};
+		int table = bpf_map_get_fd_by_id(tables[i]);
+
+		size = sizeof(table_info);
+		if (table < 0 || bpf_obj_get_info_by_fd(table, &table_info, &size))
+			fail("a table of the program: %s", strerror(errno));
+		visit(table, &table_info, argument);
+		close(table);
+	}
 }

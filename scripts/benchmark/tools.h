@@ -37,3 +37,10 @@ struct bpf_object *open_object(const char *path, enum bpf_attach_type type);
 
 /* Makes the object's program array lead to a program. False where that is of another type. */
 bool call(const struct bpf_object *object, int program);
+
+/* What the kernel charges for a table, in bytes. */
+unsigned long long memory_of(int table);
+
+/* Calls a function with each table of a program. */
+void for_each_table(int program, void (*visit)(int table, const struct bpf_map_info *, void *),
+		    void *argument);
