@@ -12,10 +12,12 @@ TWO_CPUS_LIMIT = 1.8  # × one CPU
 LARGE_LIMIT = 1.1  # × the smallest set-up
 SPREAD_LIMIT, SPREAD_EXPONENT = 0.45, 24  # × sticky, at that size
 MEMORY_LIMIT = {4: 20, 6: 50}  # bytes for each of --max_associations
+HIT_RATIO_LIMIT = 1  # × the exact order's
+PUSHED_OUT_LIMIT = 20  # clients
 RELOAD_LIMIT = 100  # ms
 DEBUG_LIMIT = 0.5  # × the default level
 
-DIGITS = {"×": 3, "ns": 1, "ms": 1, "B": 1}  # of each unit, behind the point
+DIGITS = {"×": 3, "ns": 1, "ms": 1, "B": 1, "clients": 0}  # of each unit, behind the point
 
 
 def check(what, value, limit, unit="×", at_least=False):
@@ -95,3 +97,16 @@ def of_memory(family, sizes):
     size, memory = max(sizes["ulb"].items(), key=lambda item: item[1] / item[0])
     return [check(f"IPv{family}, -ma {size:,}: memory of the table for each", memory / size,
                   MEMORY_LIMIT[family], "B")]
+
+
+def of_hit_ratio(family, traces):
+    """The worst of all traces."""
+    row = min(traces["ulb"], key=lambda row: row["hits"] / row["exact_hits"])
+    trace = f"Zipf {row['exponent']:g}, {row['multiple']} × -ma clients"
+    return [check(f"IPv{family}, {trace}: hits ÷ exact LRU's",
+                  row["hits"] / row["exact_hits"], HIT_RATIO_LIMIT, at_least=True)]
+
+
+def of_pushed_out(family, row):
+    return [check(f"IPv{family}: forgotten of as many new clients as -ma",
+                  row["ulb"]["pushed_out"], PUSHED_OUT_LIMIT, "clients")]

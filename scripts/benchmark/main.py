@@ -122,14 +122,29 @@ def run(lab, arguments, executables):
         say(f"  {count:5} servers in force after {statistics.median(times):6.2f} ms")
     checks += found
 
-    result["memory"] = {}
+    result["memory"], result["hit_ratio"], result["pushed_out"] = {}, {}, {}
     for family in (4, 6):
-        chapter(f"Memory of the association table, IPv{family}")
+        chapter(f"What the association table takes and keeps, IPv{family}")
         result["memory"][family], found = judged(
             lambda: measurements.memory(family), lambda sizes: limits.of_memory(family, sizes))
         for name, sizes in result["memory"][family].items():
             say(f"  {name}: " + ", ".join(
                 f"{memory / size:.2f} B for each of {size:,}" for size, memory in sizes.items()))
+        checks += found
+        result["hit_ratio"][family], found = judged(
+            lambda: measurements.hit_ratio(family),
+            lambda traces: limits.of_hit_ratio(family, traces))
+        for name, traces in result["hit_ratio"][family].items():
+            for row in traces:
+                hits, exact = (row[key] / row["packets"] for key in ("hits", "exact_hits"))
+                say(f"  {name}: Zipf {row['exponent']:.1f}, {row['multiple']:2} × as many clients: "
+                    f"hit ratio {hits:.4f}, exact LRU's {exact:.4f}")
+        checks += found
+        result["pushed_out"][family], found = judged(
+            lambda: measurements.pushed_out(family),
+            lambda row: limits.of_pushed_out(family, row))
+        for name, row in result["pushed_out"][family].items():
+            say(f"  {name}: forgets {row['pushed_out']} of {row['clients']:,} new clients")
         checks += found
 
     result["table_sizes"] = {}

@@ -14,6 +14,8 @@ DEFAULT_SIZE = 1 << 20  # of the association table
 # Memory is charged by pages, which is to be of no matter in the smallest of these.
 MEMORY_SIZES = [10_000, 100_000, 1_000_000, DEFAULT_SIZE, 3_000_000]
 ASSOCIATION_TABLES = ["associations", "clients"]
+EXPONENTS = [0.6, 0.8, 1.0, 1.2]
+MULTIPLES = [2, 4, 16]
 
 
 class Measurements:
@@ -79,6 +81,31 @@ class Measurements:
         director.stop()
         return {target: [result["flows:1000"][target]["ns"], result["flows:1000@2"][target]["ns"]]
                 for target in result["flows:1000"]}
+
+    def hit_ratio(self, family):
+        """Hits of the program and of an exact order: {executable: [{…} for each trace]}."""
+        size = 1 << (13 if self.quick else 16)
+        traces = ",".join(f"{exponent}:{multiple}"
+                          for exponent in EXPONENTS for multiple in MULTIPLES)
+        result = {}
+        for name, path in self.executables.items():
+            director, _ = self.started(path, family=family, arguments=["-ma", size])
+            result[name] = self.lines(
+                "hit-ratio", *self.packets(family), "-a", size, "-z", traces,
+                "-n", 64 * size, f"{self.tools}/replay.o", director.where)
+            director.stop()
+        return result
+
+    def pushed_out(self, family):
+        """Clients that a table forgets while as many new ones come as it is for."""
+        result = {}
+        for name, path in self.executables.items():
+            director, _ = self.started(path, family=family, arguments=["-ma", DEFAULT_SIZE])
+            row, = self.lines("hit-ratio", *self.packets(family), "-a", DEFAULT_SIZE, "-f",
+                              f"{self.tools}/replay.o", director.where)
+            director.stop()
+            result[name] = {**row, "pushed_out": row["clients"] - row["held"]}
+        return result
 
     def table_memory(self, director):
         """Bytes that the kernel charges for the association table of a director's program."""

@@ -6,6 +6,9 @@
 /* Size of the frames, in bytes: room for Ethernet, IPv6 and UDP headers and a little data. */
 #define FRAME 74
 
+/* The most packets that are replayed at once. */
+#define TRACE_LENGTH (1 << 18)
+
 struct parameters {
 	__u32 flows;	   /* clients cycled through; 0: each packet is a new client's */
 	__u32 stride;	   /* from one packet's client to the next's: 1, or a large odd number */
@@ -18,4 +21,11 @@ struct parameters {
 	__u8 destination_mac[6], source_mac[6]; /* of frames that are sent out */
 	__u16 padding;
 	__u32 interface; /* where frames are sent out */
+};
+
+/* How far a trace is replayed. */
+struct progress {
+	__u64 packets;
+	__u64 turn;	   /* the round robin's position before the last of them */
+	__u64 new_clients; /* of those before the last of them */
 };

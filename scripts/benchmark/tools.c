@@ -122,6 +122,24 @@ bool call(const struct bpf_object *object, int program)
 	return !bpf_map_update_elem(table_of(object, "target"), &zero, &program, 0);
 }
 
+struct bpf_object *load_caller(const char *path, int program, const char *name, int table)
+{
+	static const enum bpf_attach_type types[] = {0, BPF_XDP};
+
+	for (int i = 0; i < 2; i++) {
+		struct bpf_object *object = open_object(path, types[i]);
+
+		if (name && bpf_map__reuse_fd(bpf_object__find_map_by_name(object, name), table))
+			fail("%s: %s", name, strerror(errno));
+		if (bpf_object__load(object))
+			fail("%s does not load", path);
+		if (call(object, program))
+			return object;
+		bpf_object__close(object);
+	}
+	fail("the program cannot be called");
+}
+
 unsigned long long memory_of(int table)
 {
 	unsigned long long bytes = 0;
@@ -158,4 +176,25 @@ void for_each_table(int program, void (*visit)(int table, const struct bpf_map_i
 		visit(table, &table_info, argument);
 		close(table);
 	}
+}
+
+struct wanted {
+	const char *name;
+	int table;
+};
+
+static void keep_wanted(int table, const struct bpf_map_info *info, void *argument)
+{
+	struct wanted *wanted = argument;
+
+	if (!strcmp(wanted->name, info->name))
+		wanted->table = dup(table);
+}
+
+int table_of_program(int program, const char *name)
+{
+	struct wanted wanted = {.name = name, .table = -1};
+
+	for_each_table(program, keep_wanted, &wanted);
+	return wanted.table;
 }

@@ -38,8 +38,15 @@ struct bpf_object *open_object(const char *path, enum bpf_attach_type type);
 /* Makes the object's program array lead to a program. False where that is of another type. */
 bool call(const struct bpf_object *object, int program);
 
+/* Loads a BPF object, and makes its program array lead to a program of whatever type. A table of
+ * it, if named, is to be one that is there already. */
+struct bpf_object *load_caller(const char *path, int program, const char *name, int table);
+
 /* What the kernel charges for a table, in bytes. */
 unsigned long long memory_of(int table);
+
+/* A program's table of this name, as a descriptor; -1 where it has none. */
+int table_of_program(int program, const char *name);
 
 /* Calls a function with each table of a program. */
 void for_each_table(int program, void (*visit)(int table, const struct bpf_map_info *, void *),

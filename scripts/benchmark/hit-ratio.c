@@ -1,0 +1,349 @@
+/*
+ * How many packets find their client known in an attached program, beside an exact least recently
+ * used order of as many associations over the same packets; and how many clients its table holds
+ * when as many new ones came as it is for. The program itself is run, and its round robin tells how
+ * many clients were new to it (replay.bpf.c).
+ *
+ *   hit-ratio [OPTIONS] REPLAY.o NETNS:IFNAME
+ *     -v VIRTUAL-SERVER -c FIRST-CLIENT, both needed    -p PORT
+ *     -a ASSOCIATIONS that the table is for, needed
+ *     -z EXPONENT:MULTIPLE[,…]  Zipf-distributed clients, in all MULTIPLE × ASSOCIATIONS
+ *     -n PACKETS of each trace, after as many to warm up
+ *     -f  instead, in a table that was never used: as many new clients as it is for
+ *
+ * Prints a line of JSON for each trace: packets, hits of the program, hits of the exact order. With
+ * -f: clients that came, and how many of them the table holds then.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "../../bpf-templates/layout/layout.h"
+#include "tools.h"
+
+static void *array(size_t count, size_t size)
+{
+	void *memory = calloc(count, size);
+
+	if (!memory)
+		fail("no memory");
+	return memory;
+}
+
+/* Random numbers, the same in each run: SplitMix64. */
+static __u64 random_state;
+
+static __u64 next_random(void)
+{
+	__u64 z = random_state += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+/* Numbers below count, of which k has a weight of (k + 1)^-exponent: by Walker's alias method. */
+struct zipf {
+	__u32 count, *alias;
+	double *kept; /* how much of its column a number keeps for itself */
+};
+
+static struct zipf make_zipf(__u32 count, double exponent)
+{
+	struct zipf zipf = {count, array(count, sizeof(__u32)), array(count, sizeof(double))};
+	__u32 *small = array(count, sizeof(__u32)), *large = array(count, sizeof(__u32));
+	__u32 smalls = 0, larges = 0;
+	double sum = 0;
+
+	for (__u32 k = 0; k < count; k++)
+		sum += zipf.kept[k] = pow(k + 1, -exponent);
+	for (__u32 k = 0; k < count; k++) {
+		zipf.kept[k] *= count / sum;
+		if (zipf.kept[k] < 1)
+			small[smalls++] = k;
+		else
+			large[larges++] = k;
+	}
+	while (smalls && larges) {
+		__u32 less = small[--smalls], more = large[larges - 1];
+
+		zipf.alias[less] = more;
+		zipf.kept[more] -= 1 - zipf.kept[less];
+		if (zipf.kept[more] < 1)
+			small[smalls++] = large[--larges];
+	}
+	while (smalls)
+		zipf.kept[small[--smalls]] = 1;
+	free(small);
+	free(large);
+	return zipf;
+}
+
+static __u32 draw(const struct zipf *zipf)
+{
+	__u64 bits = next_random();
+	__u32 column = (bits >> 32) * zipf->count >> 32;
+
+	return (__u32)bits * 0x1p-32 < zipf->kept[column] ? column : zipf->alias[column];
+}
+
+/* The exact order: a list of clients, the one that was used last after its head. */
+struct order {
+	__u32 room, used, head;
+	__u32 *next,
+		*previous; /* of each client, and of the head; a client's next is 0 if unknown */
+};
+
+static struct order make_order(__u32 room, __u32 clients)
+{
+	struct order order = {.room = room, .head = clients};
+
+	/* One more than what stands for a client, as 0 stands for nobody. */
+	order.next = array(clients + 1, sizeof(__u32));
+	order.previous = array(clients + 1, sizeof(__u32));
+	order.next[order.head] = order.previous[order.head] = order.head + 1;
+	return order;
+}
+
+static void unlink_client(struct order *order, __u32 client)
+{
+	order->next[order->previous[client] - 1] = order->next[client];
+	order->previous[order->next[client] - 1] = order->previous[client];
+	order->next[client] = 0;
+}
+
+/* Whether the client was known; it is now. */
+static bool use_client(struct order *order, __u32 client)
+{
+	bool known = order->next[client];
+
+	if (known)
+		unlink_client(order, client);
+	else if (order->used == order->room)
+		unlink_client(order, order->previous[order->head] - 1);
+	else
+		order->used++;
+	order->next[client] = order->next[order->head];
+	order->previous[client] = order->head + 1;
+	order->previous[order->next[client] - 1] = client + 1;
+	order->next[order->head] = client + 1;
+	return known;
+}
+
+/* The program under test, and what tells of it. */
+struct subject {
+	int program, caller, parameters, position, progress;
+	__u64 *trace; /* what the caller reads */
+};
+
+static struct subject load(const char *path, int program)
+{
+	struct subject subject = {.program = program,
+				  .position = table_of_program(program, "round_position")};
+	struct bpf_object *object;
+
+	if (subject.position < 0)
+		subject.position = table_of_program(program, "cursor"); /* so called in 1.0.0 */
+	if (subject.position < 0)
+		fail("the program has no round robin");
+	object = load_caller(path, program, "position", subject.position);
+	subject.caller = program_of(object, "replay");
+	subject.parameters = table_of(object, "parameters");
+	subject.progress = table_of(object, "progress");
+	subject.trace = mmap(NULL, TRACE_LENGTH * sizeof(__u64), PROT_READ | PROT_WRITE, MAP_SHARED,
+			     table_of(object, "trace"), 0);
+	if (subject.trace == MAP_FAILED)
+		fail("trace: %s", strerror(errno));
+	return subject;
+}
+
+static __u64 turn(const struct subject *subject)
+{
+	__u64 position = 0;
+	__u32 zero = 0;
+
+	bpf_map_lookup_elem(subject->position, &zero, &position);
+	return position;
+}
+
+/* How many clients of the trace's first packets were new to the program. */
+static __u32 run_trace(const struct subject *subject, __u32 packets)
+{
+	struct progress progress = {.turn = turn(subject)};
+	unsigned char in[FRAME] = {0};
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in, .data_size_in = FRAME,
+		    .repeat = packets);
+	__u32 zero = 0;
+
+	bpf_map_update_elem(subject->progress, &zero, &progress, 0);
+	if (bpf_prog_test_run_opts(subject->caller, &options))
+		fail("test run: %s", strerror(errno));
+	if (options.retval != XDP_TX)
+		fail("a packet was not sent");
+	bpf_map_lookup_elem(subject->progress, &zero, &progress);
+	if (progress.packets != packets)
+		fail("of %u packets %llu were replayed", packets, progress.packets);
+	return progress.new_clients + (turn(subject) != progress.turn);
+}
+
+/* Counting works: of so many clients that were never there all are new, and then none is. */
+static void check_counting(struct subject *subject, struct parameters *p)
+{
+	__u32 zero = 0, few = 5, found;
+
+	for (__u32 i = 0; i < few; i++)
+		subject->trace[i] = i;
+	bpf_map_update_elem(subject->parameters, &zero, p, 0);
+	found = run_trace(subject, few);
+	if (found != few)
+		fail("of %u new clients %u took a turn", few, found);
+	found = run_trace(subject, few);
+	if (found)
+		fail("%u known clients took a turn", found);
+	p->first += few;
+}
+
+static void compare(const struct subject *subject, struct parameters *p, __u32 associations,
+		    double exponent, __u32 multiple, long packets)
+{
+	__u32 clients = multiple * associations, zero = 0;
+	struct zipf zipf = make_zipf(clients, exponent);
+	struct order order = make_order(associations, clients);
+	long measured = 0, hits = 0, exact_hits = 0;
+
+	bpf_map_update_elem(subject->parameters, &zero, p, 0);
+	for (long sent = 0; sent < 2 * packets; sent += TRACE_LENGTH) {
+		long exact = 0, known;
+
+		for (int i = 0; i < TRACE_LENGTH; i++) {
+			subject->trace[i] = draw(&zipf);
+			exact += use_client(&order, subject->trace[i]);
+		}
+		known = TRACE_LENGTH - run_trace(subject, TRACE_LENGTH);
+		if (sent >= packets) {
+			measured += TRACE_LENGTH;
+			hits += known;
+			exact_hits += exact;
+		}
+	}
+	printf("{\"exponent\": %g, \"multiple\": %u, \"packets\": %ld, \"hits\": %ld, "
+	       "\"exact_hits\": %ld}\n",
+	       exponent, multiple, measured, hits, exact_hits);
+	fflush(stdout);
+	free(zipf.alias);
+	free(zipf.kept);
+	free(order.next);
+	free(order.previous);
+	/* The next trace's clients are others. */
+	p->first += clients;
+}
+
+/* How many associations a table holds, if it is an array of buckets. */
+static __u32 count_words(int table, const struct bpf_map_info *info)
+{
+	__u32 count = 0;
+
+	if (info->value_size != sizeof(struct bucket))
+		fail("the table's buckets are of another size");
+	for (__u32 index = 0; index < info->max_entries; index++) {
+		struct bucket bucket;
+
+		if (bpf_map_lookup_elem(table, &index, &bucket))
+			fail("bucket %u: %s", index, strerror(errno));
+		for (int place = 0; place < BUCKET_PLACES; place++)
+			count += !!bucket.word[place];
+	}
+	return count;
+}
+
+/* The same of a hash, as it was in former versions. */
+static __u32 count_keys(int table, const struct bpf_map_info *info)
+{
+	unsigned char key[64], *previous = NULL;
+	__u32 count = 0;
+
+	if (info->key_size > sizeof(key))
+		fail("the table's keys are too long");
+	for (; !bpf_map_get_next_key(table, previous, key); previous = key)
+		count++;
+	return count;
+}
+
+static void count_associations(int table, const struct bpf_map_info *info, void *count)
+{
+	if (!strcmp(info->name, "associations"))
+		*(__u32 *)count = info->type == BPF_MAP_TYPE_ARRAY ? count_words(table, info)
+								   : count_keys(table, info);
+}
+
+/* Lets as many new clients come as the table is for. */
+static void fill(const struct subject *subject, const struct parameters *p, __u32 associations)
+{
+	__u32 zero = 0, held = 0;
+
+	bpf_map_update_elem(subject->parameters, &zero, p, 0);
+	for (__u32 sent = 0; sent < associations;) {
+		__u32 part =
+			associations - sent < TRACE_LENGTH ? associations - sent : TRACE_LENGTH;
+
+		for (__u32 i = 0; i < part; i++)
+			subject->trace[i] = sent + i;
+		if (run_trace(subject, part) != part)
+			fail("a client that never came before was known");
+		sent += part;
+	}
+	for_each_table(subject->program, count_associations, &held);
+	printf("{\"clients\": %u, \"held\": %u}\n", associations, held);
+}
+
+int main(int argc, char **argv)
+{
+	struct parameters p = default_packets();
+	char *traces = NULL;
+	__u32 associations = 0;
+	long packets = 1000000;
+	struct subject subject;
+	bool fills = false;
+	int option;
+
+	while ((option = getopt(argc, argv, PACKET_OPTIONS "a:z:n:f")) != -1) {
+		switch (option) {
+		case 'a':
+			associations = strtoul(optarg, NULL, 10);
+			break;
+		case 'z':
+			traces = optarg;
+			break;
+		case 'n':
+			packets = atol(optarg);
+			break;
+		case 'f':
+			fills = true;
+			break;
+		default:
+			if (!take_packet_option(option, optarg, &p))
+				return 2;
+		}
+	}
+	if (optind + 2 != argc || !associations || !traces == !fills)
+		fail("see the first lines of its source for how it is used");
+	pin(0);
+	subject = load(argv[optind], attached_program(argv[optind + 1]));
+	if (fills) {
+		fill(&subject, &p, associations);
+		return 0;
+	}
+	check_counting(&subject, &p);
+	for (char *trace = strtok(traces, ","); trace; trace = strtok(NULL, ",")) {
+		double exponent;
+		__u32 multiple;
+
+		if (sscanf(trace, "%lf:%u", &exponent, &multiple) != 2)
+			fail("not EXPONENT:MULTIPLE: %s", trace);
+		compare(&subject, &p, associations, exponent, multiple, packets);
+	}
+	return 0;
+}
