@@ -68,10 +68,10 @@ def of_events(family, rates):
                   ratio(rates, "ulb -l DEBUG", "ulb"), DEBUG_LIMIT, at_least=True)]
 
 
-def of_two_cpus(costs):
-    one, two = costs["ulb"]
-    return [check("two CPUs at once ÷ one, known clients", 2 * one / two, TWO_CPUS_LIMIT,
-                  at_least=True)]
+def of_two_cpus(family, costs):
+    return [check(f"IPv{family} {name}, two CPUs at once ÷ one", 2 * one / two, TWO_CPUS_LIMIT,
+                  at_least=True)
+            for name, (one, two) in ((name, row["ulb"]) for name, row in costs.items())]
 
 
 def of_large(family, costs):

@@ -72,12 +72,23 @@ def run(lab, arguments, executables):
         result["packet_cost"][family] = costs
         checks += found
 
-    chapter("Two CPUs at once")
-    result["two_cpus"], found = judged(
-        measurements.two_cpus, lambda costs: limits.of_two_cpus(costs) if costs else [])
-    for name, (one, two) in (result["two_cpus"] or {}).items():
-        say(f"  {name:18}{2 * one / two:6.2f} × one CPU")
-    checks += found
+    result["two_cpus"], result["meeting"] = {}, {}
+    for family in (4, 6):
+        chapter(f"Two CPUs at once, IPv{family}")
+        costs, found = judged(lambda: measurements.two_cpus(family),
+                              lambda costs: limits.of_two_cpus(family, costs) if costs else [])
+        for scenario, row in (costs or {}).items():
+            say(f"  {scenario:18}" + ", ".join(
+                f"{name} {2 * one / two:4.2f}" for name, (one, two) in row.items())
+                + " × one CPU")
+        result["two_cpus"][family] = costs
+        checks += found
+        result["meeting"][family] = measurements.meeting(family)
+        for name, rows in (result["meeting"][family] or {}).items():
+            for clients, row in rows.items():
+                say(f"  {name}, {clients} new clients: median {row['median']} ns, slowest of 100 "
+                    f"{row['of_100']}, of 10,000 {row['of_10000']}, longest {row['longest']}; "
+                    f"{row['dropped']} of {row['packets']:,} dropped, {row['met']:,} met")
 
     result["large"] = {}
     for family in (4, 6):

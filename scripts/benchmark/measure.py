@@ -9,6 +9,7 @@ from network import PORT, SERVERS, VIRTUAL, command, inside
 
 KNOWN = ["hot", "flows:1000", "egress:1", "egress:1000"]
 SCENARIOS = [*KNOWN, "tcp", "other", "random:1000000", "new"]
+AT_ONCE = ["flows:1000", "new"]
 CLIENT = {4: "11.0.0.1", 6: "fd11::1"}
 DEFAULT_SIZE = 1 << 20  # of the association table
 # Memory is charged by pages, which is to be of no matter in the smallest of these.
@@ -72,15 +73,34 @@ class Measurements:
             director.stop()
         return result
 
-    def two_cpus(self, family=4):
-        """ns a packet on one CPU and on two at once: {target: [one, two]}."""
+    def two_cpus(self, family):
+        """ns a packet on one CPU and on two at once: {scenario: {target: [one, two]}}."""
         if os.cpu_count() < 2:
             return None
-        director, _ = self.started(self.executables["ulb"], family=family)
-        result, _ = self.packet_cost(family, ["flows:1000", "flows:1000@2"], {"ulb": director})
-        director.stop()
-        return {target: [result["flows:1000"][target]["ns"], result["flows:1000@2"][target]["ns"]]
-                for target in result["flows:1000"]}
+        directors = self.all_started(family)
+        costs, _ = self.packet_cost(
+            family, [name + at for name in AT_ONCE for at in ("", "@2")], directors)
+        for director in directors.values():
+            director.stop()
+        return {name: {target: [costs[name][target]["ns"], costs[f"{name}@2"][target]["ns"]]
+                       for target in costs[name]} for name in AT_ONCE}
+
+    def meeting(self, family):
+        """Two CPUs with the same new clients at the same instants, and each with its own:
+        {executable: {"same" or "own": {…}}}."""
+        if os.cpu_count() < 2:
+            return None
+        result = {}
+        for name, path in self.executables.items():
+            # One server, so that none can be the wrong one; a table that is full at once.
+            director, _ = self.started(path, family=family, servers=["-rs", SERVERS[family][0]],
+                                       arguments=["-ma", 1 << 14])
+            rows = self.lines("meeting", *self.packets(family), "-n",
+                              100_000 if self.quick else 1_000_000, f"{self.tools}/meeting.o",
+                              director.where)
+            director.stop()
+            result[name] = {row.pop("clients"): row for row in rows}
+        return result
 
     def hit_ratio(self, family):
         """Hits of the program and of an exact order: {executable: [{…} for each trace]}."""

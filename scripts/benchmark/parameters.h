@@ -20,7 +20,16 @@ struct parameters {
 	__u16 port;				/* the service's, network byte order */
 	__u8 destination_mac[6], source_mac[6]; /* of frames that are sent out */
 	__u16 padding;
+	__u32 apart;	 /* where two CPUs meet: from one's clients to the other's; 0: the same */
 	__u32 interface; /* where frames are sent out */
+};
+
+/* One of two CPUs that meet, alone in its cache lines. */
+struct visitor {
+	__u64 arrived; /* packets so far */
+	__u64 waited; /* ns from the driver's beginning to its call of the program, the last time */
+	__u64 met;    /* how often the other was there */
+	__u64 padding[13];
 };
 
 /* How far a trace is replayed. */
