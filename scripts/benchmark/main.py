@@ -79,8 +79,7 @@ def run(lab, arguments, executables):
                               lambda costs: limits.of_two_cpus(family, costs) if costs else [])
         for scenario, row in (costs or {}).items():
             say(f"  {scenario:18}" + ", ".join(
-                f"{name} {2 * one / two:4.2f}" for name, (one, two) in row.items())
-                + " × one CPU")
+                f"{name} {cell['speedup']:4.2f}" for name, cell in row.items()) + " × one CPU")
         result["two_cpus"][family] = costs
         checks += found
         result["meeting"][family] = measurements.meeting(family)

@@ -74,16 +74,19 @@ class Measurements:
         return result
 
     def two_cpus(self, family):
-        """ns a packet on one CPU and on two at once: {scenario: {target: [one, two]}}."""
+        """ns a packet on one CPU and on two at once, in the same rounds:
+        {scenario: {target: {"one": ns, "two": ns, "speedup": times as many packets}}}."""
         if os.cpu_count() < 2:
             return None
         directors = self.all_started(family)
-        costs, _ = self.packet_cost(
-            family, [name + at for name in AT_ONCE for at in ("", "@2")], directors)
+        costs, _ = self.packet_cost(family, [f"{name}@2" for name in AT_ONCE], directors)
         for director in directors.values():
             director.stop()
-        return {name: {target: [costs[name][target]["ns"], costs[f"{name}@2"][target]["ns"]]
-                       for target in costs[name]} for name in AT_ONCE}
+        return {name: {target: {
+            "one": row["ns"], "two": costs[f"{name}@2"][target]["ns"],
+            "speedup": statistics.median(2 * one / two for one, two in zip(
+                row["rounds"], costs[f"{name}@2"][target]["rounds"]))}
+            for target, row in costs[name].items()} for name in AT_ONCE}
 
     def meeting(self, family):
         """Two CPUs with the same new clients at the same instants, and each with its own:

@@ -4,7 +4,7 @@
  *
  *   packet-cost [OPTIONS] DRIVER.o NAME=NETNS:IFNAME…
  *     -s SCENARIO[,SCENARIO…]  hot, flows:N, random:N, egress:N, new, tcp, other;
- *                              with @N: on N CPUs at once
+ *                              with @N: on one CPU and, in turn, on N at once
  *     -v VIRTUAL-SERVER -r REAL-SERVER -c FIRST-CLIENT, all needed    -p PORT
  *     -n PACKETS a round   -R ROUNDS   -a ENTRIES of the floor's table, and of all that are to be
  *     full before new clients are measured
@@ -231,29 +231,36 @@ int main(int argc, char **argv)
 		targets[count++] = find_target(argv[i], drivers, 2);
 
 	for (char *name = strtok(scenarios, ","); name; name = strtok(NULL, ",")) {
-		static double ns[MOST_TARGETS][MOST_ROUNDS];
+		static double ns[2][MOST_TARGETS][MOST_ROUNDS];
 		struct parameters p = packets_of_all;
-		const char *at = strchr(name, '@');
-		int cpus = at ? atoi(at + 1) : 1;
+		char *at = strchr(name, '@');
+		int cpus[2] = {1, at ? atoi(at + 1) : 1}, ways = at ? 2 : 1;
 		__u32 action[MOST_TARGETS];
 
-		if (cpus < 1 || cpus > libbpf_num_possible_cpus())
+		if (cpus[1] < 1 || cpus[1] > libbpf_num_possible_cpus())
 			fail("%s: this machine has %d CPUs", name, libbpf_num_possible_cpus());
 		select_scenario(name, &p);
 		for (int k = 0; k < 2; k++)
 			set_counters(drivers[k], &p);
 		for (int t = 0; t < count; t++)
 			warm_up(&targets[t], &p, packets, entries);
-		/* There and back, so that no target always comes after the same other one. */
+		/* There and back, so that nothing always comes after the same other. */
 		for (int round = 0; round < rounds; round++) {
-			for (int turn = 0; turn < count; turn++) {
-				int t = round % 2 ? count - 1 - turn : turn;
+			for (int turn = 0; turn < ways * count; turn++) {
+				int step = round % 2 ? ways * count - 1 - turn : turn;
+				int way = step % ways, t = step / ways;
 
-				ns[t][round] = measure(&targets[t], &p, packets, cpus, &action[t]);
+				ns[way][t][round] =
+					measure(&targets[t], &p, packets, cpus[way], &action[t]);
 			}
 		}
+		if (at) {
+			for (int t = 0; t < count; t++)
+				print(name, &targets[t], action[t], ns[1][t], rounds);
+			*at = 0;
+		}
 		for (int t = 0; t < count; t++)
-			print(name, &targets[t], action[t], ns[t], rounds);
+			print(name, &targets[t], action[t], ns[0][t], rounds);
 	}
 	printf("{\"target\": \"sticky\", \"bytes\": %llu}\n",
 	       memory_of(table_of(drivers[1], packets_of_all.ipv6 ? "sticky_v6" : "sticky_v4")));
