@@ -32,7 +32,8 @@
  *	choose_server  the turn in the round (ingress.h), the sender's slot (egress.h)
  *	lock           lock (association.h)
  *	choose_place   choose_place
- *	place_client   place_client, from where it reads the word of the chosen place
+ *	place_client   place_client, from where it reads the word of the chosen place. Of another's
+ *		       word the C sees besides whether it was used since: fewer are pushed out
  *	lost           the loop of settle_association
  *	unlock, send   the rest of it; nat.h
  *
@@ -324,6 +325,14 @@ lock:
 		fi
 	};
 
+	/* Who had the lock before may have gone by a newer list. */
+ask_for_list:
+	atomic {
+		if
+		:: FAULT != LIST_ASKED_ONCE -> asked = bank
+		:: else
+		fi
+	};
 choose_place:
 	atomic {
 		w = word[place(i)];
@@ -367,9 +376,8 @@ place_client:
 		:: asked == bank || FAULT == LIST_ASKED_ONCE -> goto swap
 		:: else
 		fi;
-		asked = bank;
 		if
-		:: FAULT == WORD_READ_ONCE && entry(slot_of(w), asked) -> list = asked; goto unlock
+		:: FAULT == WORD_READ_ONCE && entry(slot_of(w), bank) -> list = bank; goto unlock
 		:: else -> goto lost
 		fi
 	};
@@ -393,7 +401,7 @@ lost:
 		kind = 0;
 		attempts++;
 		if
-		:: attempts < PLACE_ATTEMPTS -> goto choose_place
+		:: attempts < PLACE_ATTEMPTS -> goto ask_for_list
 		:: else
 		fi
 	};
