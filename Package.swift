@@ -20,10 +20,13 @@ let package = Package(
       name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
     .systemLibrary(name: "CLayout", path: "bpf-templates/layout"),
-    // The template's files, embedded in the executable: all that are in the folder.
+    // The template's files, embedded in the executable: all that are rendered.
     .target(
       name: "BPFTemplates",
-      exclude: ["files/compile_flags.txt", "files/editor", "files/layout/module.modulemap"],
+      exclude: [
+        "files/compile_flags.txt", "files/editor", "files/layout/former.h",
+        "files/layout/module.modulemap",
+      ],
       resources: [.embedInCode("files")]),
     .target(name: "LoadBalancing"),
     .target(name: "CommandLine", dependencies: ["LoadBalancing", system]),
@@ -60,9 +63,7 @@ let package = Package(
       dependencies: ["AssociationFile", "LoadBalancing", "Systemd", "TestSupport", "ulb", system]),
     .testTarget(
       name: "DataPlaneTests",
-      dependencies: [
-        "DataPlane", "BCC", "CLayout", "CLinux", "LoadBalancing", "TestSupport", system,
-      ]),
+      dependencies: ["DataPlane", "BCC", "CLayout", "LoadBalancing", "TestSupport", system]),
     .testTarget(
       name: "PacketTests",
       dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport", system]),

@@ -1,71 +1,298 @@
-/* The association table: who talks to whom. Two CPUs that see the same client at once agree. */
+/*
+ * The association table: who talks to whom. A client has one word in one of its two buckets; to
+ * look it up is one cache line, or two. Two CPUs that see the same client at once agree: who
+ * inserts one holds its first bucket's lock, which nobody who looks one up asks for.
+ *
+ * The daemon writes words too, and takes no lock: it frees places, and makes one an association
+ * that nobody follows until all packets under way are through (SLOT_PENDING). A packet that needs
+ * the place, or is of that client, takes it.
+ */
 #pragma once
 
+#include "client.h"
 #include "real_servers.h"
+#include "recency.h"
 
-static __always_inline struct flow_key client_of(const struct ip_address *address, __be16 port)
+/*
+ * How often a CPU asks for the lock, some ten nanoseconds and more apart: in all about 20 us. It is
+ * held for one look and one store, or longer only where a hypervisor has taken the holder's CPU.
+ */
+#define LOCK_ATTEMPTS 400
+/* How often a place is chosen anew because another CPU, or the daemon, was faster. */
+#define PLACE_ATTEMPTS 4
+
+static __always_inline __u64 read_word(const __u64 *word)
 {
-	struct flow_key client = {.port = port};
-
-	__builtin_memcpy(&client.address, address, sizeof(*address));
-	return client;
+	return *(volatile const __u64 *)word;
 }
 
-/* Read as one word: another CPU may be writing it. */
-static __always_inline union former_association read_association(union former_association *entry)
+static __always_inline __u32 slot_of(__u64 word)
 {
-	union former_association copy = {.word = *(volatile __u64 *)&entry->word};
+	return word & 0xffff;
+}
 
-	return copy;
+/* Whether two tags, in words or not, are the same. */
+static __always_inline bool same_tag(__u64 a, __u64 b)
+{
+	return !((a ^ b) >> 16);
+}
+
+/* The client's word in this bucket, which is used thereby; 0 for none. */
+static __always_inline __u64 find_in(const struct control *control, struct bucket *bucket,
+				     __u64 tag)
+{
+#pragma unroll
+	for (int place = 0; place < PLACES; place++) {
+		__u64 word = read_word(&bucket->word[place]);
+
+		if (same_tag(word, tag)) {
+			touch(control, bucket, place);
+			return word;
+		}
+	}
+	return 0;
+}
+
+static __always_inline __u64 find_word(const struct control *control, const struct client *client)
+{
+	__u32 index = client->first;
+	struct bucket *bucket = associations.lookup(&index);
+	__u64 word;
+
+	if (!bucket)
+		return 0;
+	word = find_in(control, bucket, client->tag);
+#if !SINGLE_BUCKET
+	if (word)
+		return word;
+	index = second_bucket(client);
+	bucket = associations.lookup(&index);
+	if (bucket)
+		word = find_in(control, bucket, client->tag);
+#endif
+	return word;
+}
+
+/* The client's real server; null where it has none, or one that is no longer listed. */
+static __always_inline struct real_server *find_association(const struct control *control,
+							    __u32 bank, const struct client *client)
+{
+	__u64 word = find_word(control, client);
+
+	return word ? real_server_of_slot(bank, slot_of(word)) : 0;
+}
+
+/* A bounded lock: whether it is this CPU's now. */
+static __always_inline bool lock(struct bucket *bucket)
+{
+	const __u64 held = 1ULL << BUCKET_PLACES * STAMP_BITS;
+
+	for (int attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
+		__u64 seen = *(volatile __u64 *)&bucket->stamps;
+
+		if (seen < held &&
+		    __sync_val_compare_and_swap(&bucket->stamps, seen, seen | held) == seen)
+			return true;
+		/* What the time is does not matter: it is a pause that the verifier passes in one
+		 * step. */
+		bpf_ktime_get_ns();
+	}
+	return false;
+}
+
+/* What was swapped in before is there for all who find it open: a swap is a full barrier. */
+static __always_inline void unlock(struct bucket *bucket)
+{
+	*(volatile __u8 *)&bucket->lock = 0;
 }
 
 /*
- * The client's real server; null where it has none, or one that is no longer listed. *seen is what
- * the table holds: 0 where that is nothing, as no association is.
+ * A place is chosen without branches: the verifier would follow each of them with each other. What
+ * is best has the highest score, of whose bits the highest say what the place is, the next how long
+ * ago it was used, and the lowest where it is. LLVM is kept from making branches of it again.
  */
-static __always_inline struct real_server *find_association(__u32 bank, struct flow_key *client,
-							    union former_association *seen)
-{
-	union former_association *entry = associations.lookup(client);
+#define PLACE_IS_CLIENTS 38
+#define PLACE_SLOT	 22 /* inverted, of the client's own */
+#define PLACE_IS_FREE	 20
+#define PLACE_PREFERRED	 18
+#define PLACE_AGE	 8
+#define PLACE_IN_SECOND	 3
+#define OPAQUE(x)	 asm volatile("" : "+r"(x))
 
-	seen->word = 0;
-	if (!entry)
-		return 0;
-	*seen = read_association(entry);
-	return real_server_of(bank, *seen);
+/* 1 for a negative number, else 0. */
+static __always_inline __u64 is_below_zero(__s64 x)
+{
+	OPAQUE(x);
+	return (__u64)x >> 63;
+}
+
+static __always_inline __u64 larger_of(__u64 a, __u64 b)
+{
+	__s64 less = a - b;
+
+	OPAQUE(less);
+	return a - (less & less >> 63);
+}
+
+/*
+ * The score of a place. Of the client's own words an association counts more than a pending word:
+ * the daemon may have put that down beside one that was made when it had just looked.
+ */
+static __always_inline __u64 score_of(const struct control *control, const struct bucket *bucket,
+				      __u64 place, __u64 word, __u64 tag)
+{
+	__u64 difference = word ^ tag;
+	__s64 is_clients = (difference >> 16) - 1;
+
+	OPAQUE(is_clients);
+	return (is_clients >> 63 & (difference ^ 0x1ffff)) << PLACE_SLOT |
+	       is_below_zero(~word & (word - 1)) << PLACE_IS_FREE |
+	       age_of(control, bucket, place) << PLACE_AGE | place;
+}
+
+/* The score of the best place of a bucket, and how many are free. */
+static __always_inline __u64 best_place(const struct control *control, const struct bucket *bucket,
+					__u64 tag, __u64 *free_places)
+{
+	__u64 best = 0;
+
+	*free_places = 0;
+#pragma unroll
+	for (int place = 0; place < PLACES; place++) {
+		__u64 word = read_word(&bucket->word[place]);
+		__u64 score = score_of(control, bucket, place, word, tag);
+
+		*free_places += score >> PLACE_IS_FREE & 1;
+		best = larger_of(best, score);
+	}
+	return best;
+}
+
+/*
+ * Where the client's word goes: to where it is, though it leads nowhere; else to a free place, of
+ * the first bucket as long as that has three or as many as the second; else to the place that was
+ * used least recently.
+ */
+static __always_inline __u64 choose_place(const struct control *control,
+					  const struct client *client, const struct bucket *first,
+					  const struct bucket *second)
+{
+	__u64 free_in_first, best = best_place(control, first, client->tag, &free_in_first);
+#if !SINGLE_BUCKET
+	__u64 free_in_second, other = best_place(control, second, client->tag, &free_in_second);
+	__u64 prefers_second =
+		is_below_zero(free_in_first - 3) & is_below_zero(free_in_first - free_in_second);
+
+	/* A preference among free places: their bit, moved to where it decides between two. */
+	best += best >> (PLACE_IS_FREE - PLACE_PREFERRED) & (prefers_second ^ 1) << PLACE_PREFERRED;
+	other += other >> (PLACE_IS_FREE - PLACE_PREFERRED) & prefers_second << PLACE_PREFERRED;
+	best = larger_of(best, other | 1 << PLACE_IN_SECOND);
+#endif
+	return best;
+}
+
+#if IPV6
+/*
+ * Has the lines fetched that a client may be noted in, while those of its buckets are under way
+ * too: the next lock would wait for them.
+ */
+static __always_inline void fetch_noted_clients(__u32 index)
+{
+	struct bucket_clients_v6 *names = clients.lookup(&index);
+
+	if (names)
+		(void)*(volatile __u16 *)&names->padding;
+}
+
+/* Says whose the word is, for the daemon to read. */
+static __always_inline void note_client(const struct client *client, __u32 index, __u64 place)
+{
+	struct bucket_clients_v6 *names = clients.lookup(&index);
+
+	if (!names)
+		return;
+	*(struct ip_address *)names->address[place] = *client->address;
+	names->port[place] = client->port;
+}
+#endif
+
+/* What became of an attempt to place a client. */
+enum placing { PLACE_TAKEN, PLACE_LOST, CLIENT_IS_PLACED };
+
+/*
+ * Writes the client's word into the best place. The client's lock is held: nobody else inserts it,
+ * but another's word may go into that place, or the daemon's, until the swap. *server is the one
+ * that the packet was given; it is another where the client has one.
+ */
+static __always_inline enum placing place_client(const struct control *control, __u32 bank,
+						 const struct client *client, struct bucket *first,
+						 struct bucket *second, __u32 slot,
+						 struct real_server **server)
+{
+	__u64 best = choose_place(control, client, first, second), seen;
+	__u64 place = best & 7, is_second = best >> PLACE_IN_SECOND & 1;
+	struct bucket *bucket = is_second ? second : first;
+
+	if (place >= PLACES)
+		return PLACE_LOST;
+	seen = read_word(&bucket->word[place]);
+	/* Another's word may have come: what is fresh shall not be taken for what was the oldest.
+	 */
+	best &= ~(1ULL << PLACE_PREFERRED | 1ULL << PLACE_IN_SECOND);
+	if (score_of(control, bucket, place, seen, client->tag) != best)
+		return PLACE_LOST;
+	if (best >> PLACE_IS_CLIENTS & 1) {
+		struct real_server *present = real_server_of_slot(bank, slot_of(seen));
+
+		if (present) {
+			*server = present;
+			return CLIENT_IS_PLACED;
+		}
+	}
+	/* Before the word: what has just come shall not look like the oldest to anybody. */
+	touch(control, bucket, place);
+	if (__sync_val_compare_and_swap(&bucket->word[place], seen, client->tag | slot) != seen)
+		return PLACE_LOST;
+#if IPV6
+	note_client(client, is_second ? second_bucket(client) : client->first, place);
+#endif
+	return PLACE_TAKEN;
 }
 
 /*
  * Gives a real server to a client that find_association found none for, unless another CPU was
- * first. Returns the one that the client has now; null if the table took nothing, or if the one
- * that another CPU gave is not listed.
- *
- * An association whose server is gone is rewritten in place: to update an existing key of a full
- * table would evict a stranger. It is looked up anew, as to keep it from find_association on would
- * cost those a register who are known.
+ * first. Returns the one that the client has now; null if it could not be placed.
  */
-static __always_inline struct real_server *settle_association(__u32 bank, struct flow_key *client,
-							      union former_association seen,
+static __always_inline struct real_server *settle_association(struct control *control,
+							      const struct client *client,
 							      struct real_server *server,
 							      __u32 slot, bool *is_new)
 {
-	union former_association fresh = {.server = slot, .generation = server->generation};
-	union former_association other = {.word = 0}, *entry = 0;
+	__u32 index = client->first;
+	struct bucket *first = associations.lookup(&index), *second = first;
+	enum placing placing = PLACE_LOST;
+	__u32 bank;
 
-	*is_new = true;
-	if (seen.word)
-		entry = associations.lookup(client);
-	if (entry) {
-		other.word = __sync_val_compare_and_swap(&entry->word, seen.word, fresh.word);
-		if (other.word == seen.word)
-			return server;
-	} else {
-		if (!associations.insert(client, &fresh))
-			return server;
-		entry = associations.lookup(client);
-		if (entry)
-			other = read_association(entry);
-	}
 	*is_new = false;
-	return real_server_of(bank, other);
+#if !SINGLE_BUCKET
+	index = second_bucket(client);
+	second = associations.lookup(&index);
+#endif
+#if IPV6
+	fetch_noted_clients(client->first);
+	fetch_noted_clients(index);
+#endif
+	if (!first || !second || !lock(first))
+		return 0;
+	/* Whoever had the lock before may have gone by a list that has come into force since. */
+	bank = read_bank(control);
+	for (int attempt = 0; attempt < PLACE_ATTEMPTS && placing == PLACE_LOST; attempt++)
+		placing = place_client(control, bank, client, first, second, slot, &server);
+	unlock(first);
+	if (placing == PLACE_LOST)
+		return 0;
+	*is_new = placing == PLACE_TAKEN;
+	if (*is_new)
+		count_insertion(control);
+	return server;
 }

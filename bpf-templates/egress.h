@@ -25,9 +25,12 @@ static __always_inline int egress_not_handled_port(struct frame *frame)
 {
 	__u32 slot;
 
-	if (LEVEL_EGRESS_NOT_HANDLED_PORT >= LOG_LEVEL || TRACE_POINTS)
-		if (find_real_server(current_bank(), ip_source(frame->ip), &slot))
+	if (LEVEL_EGRESS_NOT_HANDLED_PORT >= LOG_LEVEL || TRACE_POINTS) {
+		struct control *control = what_is_in_force();
+
+		if (control && find_real_server(read_bank(control), ip_source(frame->ip), &slot))
 			return DECIDE(frame, EGRESS_NOT_HANDLED_PORT, XDP_PASS);
+	}
 	return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
 }
 
@@ -38,8 +41,8 @@ static __always_inline int egress_not_handled_port(struct frame *frame)
 static __always_inline int egress(struct frame *frame)
 {
 	struct ip_address *source = ip_source(frame->ip), *destination = ip_destination(frame->ip);
-	struct flow_key client;
-	union former_association seen;
+	struct control *control;
+	struct client client;
 	struct real_server *server, *associated;
 	bool is_new = false;
 	__u32 bank, slot = 0;
@@ -47,9 +50,12 @@ static __always_inline int egress(struct frame *frame)
 	if (!is_balanced_port(frame->udp->source))
 		return egress_not_handled_port(frame);
 
-	client = client_of(destination, frame->udp->dest);
-	bank = current_bank();
-	associated = find_association(bank, &client, &seen);
+	control = what_is_in_force();
+	if (!control)
+		return XDP_ABORTED;
+	bank = read_bank(control);
+	client = client_of(control, destination, frame->udp->dest);
+	associated = find_association(control, bank, &client);
 	if (associated && same_address(real_server_address(associated), source))
 		server = associated;
 	else
@@ -68,7 +74,7 @@ static __always_inline int egress(struct frame *frame)
 		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
 
 	if (!associated) {
-		associated = settle_association(bank, &client, seen, server, slot, &is_new);
+		associated = settle_association(control, &client, server, slot, &is_new);
 		if (!associated)
 			return DECIDE(frame, EGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
 		if (associated != server)

@@ -21,8 +21,8 @@ static __always_inline int ingress_nat(struct frame *frame, struct real_server *
 
 static __always_inline int ingress(struct frame *frame)
 {
-	struct flow_key client;
-	union former_association seen;
+	struct control *control;
+	struct client client;
 	struct real_server *server;
 	__u32 bank, slot, length = 0;
 	bool is_new = false;
@@ -32,9 +32,12 @@ static __always_inline int ingress(struct frame *frame)
 	if (!lengths_agree(frame))
 		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
 
-	client = client_of(ip_source(frame->ip), frame->udp->source);
-	bank = current_bank();
-	server = find_association(bank, &client, &seen);
+	control = what_is_in_force();
+	if (!control)
+		return XDP_ABORTED;
+	bank = read_bank(control);
+	client = client_of(control, ip_source(frame->ip), frame->udp->source);
+	server = find_association(control, bank, &client);
 	if (!server) {
 		if (!is_answerable(ip_source(frame->ip), frame->udp->source))
 			return DECIDE(frame, INVALID_CLIENT, XDP_DROP);
@@ -51,7 +54,7 @@ static __always_inline int ingress(struct frame *frame)
 		if (next_in_round(bank, length, &slot))
 			server = real_server_of_slot(bank, slot);
 		if (server)
-			server = settle_association(bank, &client, seen, server, slot, &is_new);
+			server = settle_association(control, &client, server, slot, &is_new);
 		if (!server)
 			return DECIDE(frame, INGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
 	}

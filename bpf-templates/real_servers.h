@@ -1,43 +1,36 @@
-/* Real servers: in which bank, in which slot, by an association or by their address. */
+/* Real servers: in which bank, in which slot, by their address. */
 #pragma once
 
 #include "ip.h"
 #include "tables.h"
 
 /*
- * The bank in force. Asked once for each packet, so that all of it is decided by one list: the
- * daemon writes the other bank and then switches. Only where the list changes twice within the run
- * of one packet is its own bank written meanwhile. That packet may then see servers of both lists,
- * and at worst one entry half-written: it is sent to no server's address, or with a wrong checksum.
- * Nothing of that lasts, as an association is only believed with its slot's generation.
+ * What is in force. Never null: the verifier does not know that an array has its first element.
  */
-static __always_inline __u32 current_bank(void)
+static __always_inline struct control *what_is_in_force(void)
 {
 	__u32 zero = 0;
-	struct former_control *state = control.lookup(&zero);
 
-	return state ? state->bank : 0;
-}
-
-/* The real server of a slot; null if it is not listed. */
-static __always_inline struct real_server *real_server_of_slot(__u32 bank, __u32 slot)
-{
-	__u32 index = bank * REAL_SERVER_SLOTS + slot;
-	struct real_server *server = real_servers.lookup(&index);
-
-	return server && server->generation ? server : 0;
+	return control.lookup(&zero);
 }
 
 /*
- * The real server that an association leads to; null if it is no longer listed. So too for the word
- * 0, which stands for no association: no listed server has generation 0.
+ * The bank of the list in force. Read once for each packet, so that all of it is decided by one
+ * list: the daemon writes the other bank and then switches, and waits for all packets under way
+ * before it writes the bank that was in force.
  */
-static __always_inline struct real_server *real_server_of(__u32 bank,
-							  union former_association association)
+static __always_inline __u32 read_bank(const struct control *control)
 {
-	struct real_server *server = real_server_of_slot(bank, association.server);
+	return *(volatile const __u32 *)&control->bank;
+}
 
-	return server && server->generation == association.generation ? server : 0;
+/* The real server of a slot; null if it is not listed, or if there is no such slot. */
+static __always_inline struct real_server *real_server_of_slot(__u32 bank, __u32 slot)
+{
+	__u32 index = 2 * slot + bank;
+	struct real_server *server = real_servers.lookup(&index);
+
+	return server && server->state == REAL_SERVER_LISTED ? server : 0;
 }
 
 static __always_inline struct ip_address *real_server_address(struct real_server *server)

@@ -5,22 +5,45 @@
 #include "layout.h"
 
 #if IPV6
-#define flow_key    former_flow_key_v6
-#define real_server former_real_server_v6
+#define real_server real_server_v6
 #define ip_address  ip_address_v6
 #else
-#define flow_key    former_flow_key_v4
-#define real_server former_real_server_v4
+#define real_server real_server_v4
 #define ip_address  ip_address_v4
 #endif
 
-/* Client -> real server. Nothing but its being the least recently used removes an entry. */
-BPF_TABLE("lru_hash", struct flow_key, union former_association, associations, MAX_ASSOCIATIONS);
+/*
+ * How many buckets so many associations have: one for each four, so that there are 1.75 places for
+ * each. Few associations have one bucket, of which each has one place.
+ */
+#define BUCKETS_OF(associations) ((associations) <= BUCKET_PLACES ? 1 : ((associations)-1) / 4 + 1)
+#define BUCKETS			 BUCKETS_OF(MAX_ASSOCIATIONS)
+#define SINGLE_BUCKET		 (MAX_ASSOCIATIONS <= BUCKET_PLACES)
+#if SINGLE_BUCKET
+#define PLACES MAX_ASSOCIATIONS
+#else
+#define PLACES BUCKET_PLACES
+#endif
+
+/* Client -> real server. What removes an association is that another needs its place. */
+BPF_F_TABLE("array", __u32, struct bucket, associations, BUCKETS_OF(CREATED_ASSOCIATIONS),
+	    BPF_F_MMAPABLE);
+
+#if IPV6
+/* Whose the words of each bucket are. */
+BPF_F_TABLE("array", __u32, struct bucket_clients_v6, clients, BUCKETS_OF(CREATED_ASSOCIATIONS),
+	    BPF_F_MMAPABLE);
+#endif
+
+/* How many batches of insertions there were, and how many insertions of one this CPU has made. */
+BPF_TABLE("array", __u32, __u64, insertions, 1);
+BPF_TABLE("percpu_array", __u32, __u64, insertions_of_cpu, 1);
 
 /*
- * Two banks of REAL_SERVER_SLOTS slots: twice as many as servers can be listed, so that a list
- * which replaces all of them takes no slot of a server that is listed until then. Else that server
- * could not be found by its address any more, some moments before it leaves.
+ * REAL_SERVER_SLOTS slots in two banks, side by side, so that a number that is no slot finds
+ * nothing in either. Twice as many slots as servers can be listed: a list which replaces all of
+ * them takes no slot of a server that is listed until then. Else that server could not be found by
+ * its address any more, some moments before it leaves.
  */
 BPF_TABLE("array", __u32, struct real_server, real_servers, 2 * REAL_SERVER_SLOTS);
 
@@ -33,7 +56,7 @@ BPF_TABLE("array", __u32, __u32, rounds, 2 * (1 + MAX_REAL_SERVERS));
 /* The index in the round that the next new client is given. */
 BPF_TABLE("array", __u32, __u64, round_position, 1);
 
-BPF_TABLE("array", __u32, struct former_control, control, 1);
+BPF_F_TABLE("array", __u32, struct control, control, 1, BPF_F_MMAPABLE);
 
 #if PORTS_IN_BITMAP
 /* One bit a UDP port, by its number in host byte order. */

@@ -61,13 +61,6 @@ public final class Table: KernelObject {
       capacity: Int(info.max_entries), flags: info.map_flags, descriptor: descriptor)
   }
 
-  /// How many entries an LRU table holds in any case, before it evicts any. Each CPU keeps a batch
-  /// of free entries to itself: at most 128, and at most half of its share.
-  public var undisputedCapacity: Int {
-    let cpus = max(1, Int(libbpf_num_possible_cpus()))
-    return max(1, capacity - cpus * max(1, min(128, capacity / cpus / 2)))
-  }
-
   /// Lends the descriptor for the time of a call that hands it to somebody else.
   public func withDescriptor<Result>(_ body: (FileDescriptor) throws -> Result) rethrows -> Result {
     try body(descriptor.file)

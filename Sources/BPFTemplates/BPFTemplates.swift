@@ -36,6 +36,8 @@ public enum BPFTemplates {
     "virtual_servers.h": PackageResources.virtual_servers_h,
     "real_servers.h": PackageResources.real_servers_h,
     "round.h": PackageResources.round_h,
+    "client.h": PackageResources.client_h,
+    "recency.h": PackageResources.recency_h,
     "association.h": PackageResources.association_h,
     "admission.h": PackageResources.admission_h,
     "checksum.h": PackageResources.checksum_h,

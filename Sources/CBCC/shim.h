@@ -25,8 +25,6 @@ int bpf_consume_ringbuf(struct ring_buffer *rb);
 
 // Hidden from Swift by glibc's feature macros.
 int dup3(int oldfd, int newfd, int flags);
-int sched_getaffinity(int pid, size_t size, void *mask);
-int sched_setaffinity(int pid, size_t size, const void *mask);
 int memfd_create(const char *name, unsigned int flags);
 
 // tracefs on a mount that is attached nowhere: nothing is left behind, and it is there in network

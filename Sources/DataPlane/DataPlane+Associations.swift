@@ -4,12 +4,8 @@ import LoadBalancing
 
 extension DataPlane {
   /// Starts reading all associations.
-  public func readAssociations() throws(DataPlaneError) -> AssociationReader {
-    do {
-      return try AssociationReader(tables, slots: servers.slots, family: configuration.family)
-    } catch {
-      throw .wording(error)
-    }
+  public func readAssociations() -> AssociationReader {
+    AssociationReader(associations, slots: servers.slots, family: configuration.family)
   }
 
   /// The index in the list that the next new client is given.
@@ -24,32 +20,16 @@ extension DataPlane {
     do { try self.position.write(position) } catch { throw .wording(error) }
   }
 
-  /// Puts saved associations into the table.
+  /// Puts saved associations into the table. To be called before the program is attached.
   ///
   /// - Parameters:
-  ///   - associations: of the configuration's family.
+  ///   - associations: of the configuration's family, those that were used last first.
   ///   - realServers: what their indices point into.
-  /// - Returns: how many were restored, and how many were not as their server is not listed.
-  public func restore(_ associations: [Association], of realServers: [IPAddress])
-    throws(DataPlaneError) -> (restored: Int, unlisted: Int)
-  {
-    do {
-      return try write(associations, of: realServers)
-    } catch {
-      throw .wording(error)
+  public func restore(_ associations: [Association], of realServers: [IPAddress]) -> Restored {
+    let slots = realServers.map { servers.listedSlot(of: $0) }
+    return switch configuration.family {
+    case .ipv4: self.associations.restore(IPv4ClientKey.self, associations, slots: slots)
+    case .ipv6: self.associations.restore(IPv6ClientKey.self, associations, slots: slots)
     }
-  }
-
-  private func write(
-    _ associations: [Association], of realServers: [IPAddress]
-  ) throws(BCCError) -> (restored: Int, unlisted: Int) {
-    func write<Layout>(_ layout: Layout.Type) throws(BCCError) -> (restored: Int, unlisted: Int)
-    where Layout: FamilyLayout {
-      let writer = AssociationWriter(
-        try TypedTable(tables[.associations]), realServers: realServers, plan: servers,
-        layout: layout)
-      return try writer.write(associations)
-    }
-    return try write(configuration.family.layout)
   }
 }

@@ -31,6 +31,9 @@ public final class DataPlane {
   private(set) var servers: ServerPlan
 
   private var realServerTables: any RealServerWriter
+  /// Whether packets may use the tables: not before they are filled for the first time.
+  private var isInService: Bool
+  let associations: AssociationTable
   let position: RoundPosition
   private var events: EventReader
   private var tracePipe: TracePipe?
@@ -50,19 +53,20 @@ public final class DataPlane {
     empty.realServers = []
     let loaded = try LoadedProgram(configuration)
     do throws(BCCError) {
-      let capacity = Renderer.slotCount(maxRealServers: configuration.maxRealServers)
+      try AssociationTable.begin(loaded.tables, maxAssociations: configuration.maxAssociations)
+      let capacity = ServerPlan.capacity(maxRealServers: configuration.maxRealServers)
       try self.init(
         empty, loaded, ServerPlan(capacity: capacity), tablesAreUsed: false, keeper: keeper)
     } catch {
       throw .wording(error)
     }
-    // Even an empty list is written: the tables tell their layout from then on.
-    try commit(prepare(configuration, evenIfUnchanged: true))
+    if let list = try prepare(configuration.realServers) { commit(list) }
+    isInService = true
   }
 
   /// Renders, compiles and loads a program for tables that another process has kept and that fit.
   /// The list of real servers that they hold stays in force.
-  convenience init(_ configuration: Configuration, sharing kept: KeptTables, keeper: Keeper?)
+  convenience init(_ configuration: Configuration, sharing kept: PresentTables, keeper: Keeper?)
     throws(DataPlaneError)
   {
     var inForce = configuration
@@ -73,6 +77,8 @@ public final class DataPlane {
     } catch {
       throw .wording(error)
     }
+    // What a process that was killed had begun to insert.
+    associations.forget(slots: [AssociationTable.pendingSlot])
   }
 
   private init(
@@ -82,9 +88,11 @@ public final class DataPlane {
     self.configuration = configuration
     self.servers = servers
     self.keeper = keeper
+    isInService = tablesAreUsed
     tables = loaded.tables
     realServerTables = try makeRealServerWriter(
       loaded.tables, virtualServer: configuration.virtualServer, isUsed: tablesAreUsed)
+    associations = try AssociationTable(loaded.tables)
     position = try RoundPosition(loaded.tables)
     program = loaded.program
     events = EventReader(loaded.events)
@@ -103,14 +111,13 @@ public final class DataPlane {
     public internal(set) var realServers: ServerPlan.Change?
   }
 
-  /// All that can fail of a change, done beside what is in service.
-  struct Prepared {
-    let next: Configuration
-    /// `nil` where the program stays.
-    fileprivate let loaded: LoadedProgram?
-    /// `nil` where the list stays.
-    fileprivate var plan: (ServerPlan, ServerPlan.Change, PreparedPlan)?
-    fileprivate var stopwatch = Stopwatch()
+  /// A list of real servers that is written beside the one in force.
+  struct PreparedList {
+    fileprivate let list: [IPAddress]
+    fileprivate let plan: ServerPlan
+    fileprivate let change: ServerPlan.Change
+    fileprivate let written: PreparedPlan
+    fileprivate var stopwatch: Stopwatch
   }
 
   /// Makes `next` the configuration in force: all of it, or where that fails, nothing of it.
@@ -118,69 +125,70 @@ public final class DataPlane {
   /// - Parameter next: differs in what a config file sets: real servers, ports, level, debug flags.
   @discardableResult
   public func apply(_ next: Configuration) throws(DataPlaneError) -> Change {
-    try commit(prepare(next))
-  }
-
-  /// Compiles, loads and writes what `next` needs, without a packet's seeing any of it.
-  func prepare(_ next: Configuration, evenIfUnchanged: Bool = false) throws(DataPlaneError)
-    -> Prepared
-  {
+    // What is refused is refused before the compiler has been waited for.
+    _ = try plan(next.realServers)
     let isRendered = next.effective.isRendered(differentlyFrom: configuration.effective)
-    var prepared = Prepared(
-      next: next, loaded: isRendered ? try LoadedProgram(next, keeping: tables) : nil)
-    guard evenIfUnchanged || next.realServers != configuration.realServers else { return prepared }
-    prepared.stopwatch = Stopwatch()
-    var plan = servers
-    let change = plan.apply(next.realServers)
-    do {
-      prepared.plan = (plan, change, try realServerTables.prepare(plan))
-    } catch {
-      throw .wording(error)
-    }
-    return prepared
-  }
-
-  /// Puts what was prepared in force: the program, then the list.
-  @discardableResult
-  func commit(_ prepared: Prepared) throws(DataPlaneError) -> Change {
-    var prepared = prepared
-    do throws(BCCError) {
-      if let loaded = prepared.loaded { try attachment?.link.update(to: loaded.program) }
-    } catch {
-      throw .wording(error)
-    }
-    do throws(BCCError) {
-      if let plan = prepared.plan { try realServerTables.commit(plan.2) }
-    } catch {
-      if let loaded = prepared.loaded { goBack(from: loaded, prepared.next) }
-      throw .wording(error)
-    }
+    let loaded = isRendered ? try LoadedProgram(next, keeping: tables) : nil
+    let list = try prepare(next.realServers)
     var change = Change()
-    if let loaded = prepared.loaded {
+    if let loaded {
+      do { try attachment?.link.update(to: loaded.program) } catch { throw .wording(error) }
       take(loaded)
       change.isRecompiled = true
     }
-    if let plan = prepared.plan {
-      (servers, change.realServers) = (plan.0, plan.1)
-      times.fill = prepared.stopwatch.lap()
-    }
+    if let list { change.realServers = commit(list) }
     let hadTrace = configuration.effective.debug > 0
-    configuration = prepared.next
+    configuration = next
     if hadTrace != (configuration.effective.debug > 0) { openTrace() }
     return change
   }
 
-  /// Puts the former program back in the place of one whose list could not be put in force.
-  private func goBack(from loaded: LoadedProgram, _ next: Configuration) {
+  /// Writes a list of real servers, without a packet's seeing any of it.
+  ///
+  /// One thing stays done where a later step fails: clients of servers that left the list some
+  /// changes ago, and whose slots were to be reused, are forgotten. None of them is served by such a
+  /// server until it returns.
+  ///
+  /// - Returns: `nil` where the list is the one in force.
+  func prepare(_ list: [IPAddress]) throws(DataPlaneError) -> PreparedList? {
+    let stopwatch = Stopwatch()
+    guard let (plan, change) = try plan(list) else { return nil }
+    // Packets under way may still ask the list before the one in force, in whose place this one is
+    // written: it would lead them to the server that their client's slot is given next. They make
+    // associations with servers of that list, too; after this, nobody does with one that has left.
+    if isInService { GracePeriod.wait() }
+    if !change.reused.isEmpty { associations.forget(slots: change.reused.map { UInt16($0) }) }
     do throws(BCCError) {
-      try attachment?.link.update(to: program)
-      events.retire(loaded.events)
+      return PreparedList(
+        list: list, plan: plan, change: change, written: try realServerTables.prepare(plan),
+        stopwatch: stopwatch)
     } catch {
-      // The new program serves with the former list: that is what is in force then.
-      take(loaded)
-      let realServers = configuration.realServers
-      configuration = next
-      configuration.realServers = realServers
+      throw .wording(error)
+    }
+  }
+
+  /// Puts a list in force in one step, which cannot fail.
+  @discardableResult
+  func commit(_ prepared: PreparedList) -> ServerPlan.Change {
+    var prepared = prepared
+    realServerTables.commit(prepared.written)
+    servers = prepared.plan
+    configuration.realServers = prepared.list
+    times.fill = prepared.stopwatch.lap()
+    return prepared.change
+  }
+
+  /// - Returns: `nil` where the list is the one in force.
+  private func plan(_ list: [IPAddress]) throws(DataPlaneError)
+    -> (ServerPlan, ServerPlan.Change)?
+  {
+    guard list != configuration.realServers else { return nil }
+    var plan = servers
+    do {
+      let change = try plan.apply(list)
+      return (plan, change)
+    } catch {
+      throw .tooManyAddresses(error)
     }
   }
 

@@ -14,6 +14,8 @@ public enum DataPlaneError: Error, Sendable {
   case kernelHeaders(String)
   /// A table does not fit the memory that the kernel gives it.
   case outOfMemory(table: String, advice: String)
+  /// The old and the new list of real servers are too long to be held at once.
+  case tooManyAddresses(ServerPlan.TooManyAddresses)
   /// The process may not use BPF.
   case notPermitted(String)
   /// There is no interface of this name.
@@ -43,6 +45,12 @@ extension DataPlaneError: CustomStringConvertible {
       """
     case .kernelHeaders(let reason): reason
     case .outOfMemory(let table, let advice): "not enough memory for the table \(table): \(advice)"
+    case .tooManyAddresses(let lists):
+      """
+      the old and the new list of real servers have \(lists.count) addresses together, and there \
+      is room for \(lists.slots) at once; make the change in two steps: first take servers off \
+      the list, then put others on it
+      """
     case .notPermitted(let what):
       """
       \(what): not permitted; run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and \

@@ -52,15 +52,11 @@ struct EventReader {
 
   var mayHaveFormerEvents: Bool { !former.isEmpty }
 
-  /// To be called when a program has taken another's place.
+  /// To be called when a program has taken another's place, whose events are read for a little while
+  /// longer.
   mutating func replaceCurrent(with source: EventSource) {
-    retire(current)
+    former.append((current, ContinuousClock.now + EventReader.afterlife))
     current = source
-  }
-
-  /// Reads the events of a program that is no longer in service for a little while.
-  mutating func retire(_ source: EventSource) {
-    former.append((source, ContinuousClock.now + EventReader.afterlife))
   }
 
   /// Hands over the events that are there, at most `limit`; never waits.

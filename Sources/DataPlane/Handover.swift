@@ -38,7 +38,7 @@ public final class Handover {
     self.warn = warn
     // A name that does not exist is said before anything is compiled.
     interfaceIndex = try Attachment.index(of: configuration.interface)
-    if let tables = kept.tables, tables.fit(configuration) {
+    if case .present(let tables)? = kept.tables, tables.fit(configuration) {
       isShared = true
       keeper = Keeper(store, set: kept.set, kept: kept)
       dataPlane = try DataPlane(configuration, sharing: tables, keeper: keeper)
@@ -51,8 +51,8 @@ public final class Handover {
     guard let former = kept.tables, former.family == configuration.family else { return }
     do {
       var copy = try makeAssociationCopy(
-        from: former, to: dataPlane.tables, plan: dataPlane.servers, progress: progress)
-      try dataPlane.position.write(RoundPosition(former.tables).read())
+        from: former, to: dataPlane.associations, plan: dataPlane.servers, progress: progress)
+      try dataPlane.position.write(former.roundPosition.read())
       try copy.copyWhatFits()
       self.copy = copy
     } catch {
@@ -66,22 +66,14 @@ public final class Handover {
   /// Puts this process's program in the place of the former one. Where it throws, the former one
   /// serves as before.
   public func commit() throws(DataPlaneError) {
-    let prepared = try dataPlane.prepare(configuration)
+    let list = try dataPlane.prepare(configuration.realServers)
     do throws(DataPlaneError) {
-      let goBack = try takePlace()
-      do throws(DataPlaneError) {
-        try dataPlane.commit(prepared)
-      } catch {
-        try goBack(error)
-        throw error
-      }
+      try takePlace()
     } catch {
-      if isSetKept {
-        keeper.forgetSet()
-        keeper.settle()
-      }
+      if isSetKept { keeper.forgetSet(dataPlane.tables, dataPlane.program) }
       throw error
     }
+    if let list { dataPlane.commit(list) }
     if isShared { keeper.keep(dataPlane.program) }
     settle()
     for name in kept.staleNames(isReplaced: !isShared) { keeper.forget(name) }
@@ -100,12 +92,9 @@ public final class Handover {
 
   // MARK: The interface
 
-  /// Brings the program of before back, where there was one. Throws what is to be said of an error
-  /// where that fails.
-  private typealias GoBack = (DataPlaneError) throws(DataPlaneError) -> Void
-
-  /// Swaps the program in where a link was kept, else attaches it.
-  private func takePlace() throws(DataPlaneError) -> GoBack {
+  /// Swaps the program in where a link was kept, else attaches it. Where it throws, the program of
+  /// before is in its place, or what it throws says that it is not.
+  private func takePlace() throws(DataPlaneError) {
     let links = kept.links.filter { (try? $0.link.interfaceIndex()) != 0 }
     guard let own = links.first(where: { (try? $0.link.interfaceIndex()) == interfaceIndex }),
       let mode = (try? XDPAttachment.current(interfaceIndex: interfaceIndex))?.mode
@@ -118,7 +107,7 @@ public final class Handover {
       for notice in attachment.notices { report(notice) }
       // Those of another interface, which ulb has left for this one.
       for other in links { other.link.release() }
-      return { _ in }
+      return
     }
     let former = Attachment(
       link: own.link, interface: configuration.interface, interfaceIndex: interfaceIndex,
@@ -132,7 +121,7 @@ public final class Handover {
       throw .modeInUse(interface: configuration.interface, mode: mode.rawValue)
     }
     report("The program of before was not kept: the mode is chosen at the next restart.")
-    return try swap(former, as: former.choice)
+    try swap(former, as: former.choice)
   }
 
   /// Keeps the new tables and their program before a link to it is kept: which set is in force is told
@@ -153,51 +142,31 @@ public final class Handover {
     }
   }
 
-  private func swap(
-    _ former: Attachment, as choice: Attachment.Choice
-  ) throws(DataPlaneError) -> GoBack {
-    let program = kept.program(of: former.link)
+  private func swap(_ former: Attachment, as choice: Attachment.Choice) throws(DataPlaneError) {
     let taken = try Attachment(
       dataPlane.program, into: former.link, on: former.interface, interfaceIndex: interfaceIndex,
       mode: former.mode, choice: choice)
     let isKept = kept.links.count == 1 && kept.links[0].choice == choice
     dataPlane.take(taken, isKept: isKept)
     report("XDP program on \(taken.interface) swapped in one step, in \(taken.mode) mode.")
-    return { wanted throws(DataPlaneError) in
-      do throws(BCCError) {
-        if let program { try former.link.update(to: program) }
-      } catch {
-        throw .notRestored(wanted: "\(wanted)", former: "\(error)")
-      }
-    }
   }
 
   /// Detaches the program of before and attaches this one in another mode: the kernel knows no swap
   /// between the two, and lets neither be tried beside the other.
-  private func changeMode(_ former: Attachment, _ program: Program) throws(DataPlaneError)
-    -> GoBack
-  {
+  private func changeMode(_ former: Attachment, _ program: Program) throws(DataPlaneError) {
     report(
       "XDP on \(former.interface) leaves \(former.mode) mode: this is no swap, and packets are not "
         + "balanced for a moment.")
-    let keeper = keeper
-    let goBack: GoBack = { error throws(DataPlaneError) in
-      do throws(BCCError) {
-        keeper.keep(try Attachment(back: program, on: former))
-      } catch let second {
-        throw .notRestored(wanted: "\(error)", former: "\(second)")
-      }
-    }
     former.link.release()
     do throws(DataPlaneError) {
       for notice in try dataPlane.attach(replace: false).notices { report(notice) }
-    } catch {
-      try goBack(error)
-      throw error
-    }
-    return { [dataPlane] error throws(DataPlaneError) in
-      dataPlane.attachment?.link.release()
-      try goBack(error)
+    } catch let first {
+      do throws(BCCError) {
+        keeper.keep(try Attachment(back: program, on: former))
+      } catch {
+        throw .notRestored(wanted: "\(first)", former: "\(error)")
+      }
+      throw first
     }
   }
 }

@@ -32,9 +32,21 @@ final class Keeper {
 
   /// Keeps a new set of tables and their program, besides the set in force if there is one.
   func keepSet(_ tables: Tables, _ program: Program) {
-    for (name, table) in KeptObjects.names(of: tables, set: set) { store.keep(table, as: name) }
-    store.keep(program, as: KeptObjects.programName(set: set))
+    for (name, object) in objects(tables, program) { store.keep(object, as: name) }
     store.settle()
+  }
+
+  /// Lets go of what ``keepSet(_:_:)`` has kept.
+  func forgetSet(_ tables: Tables, _ program: Program) {
+    for (name, _) in objects(tables, program) { store.forget(name) }
+    store.settle()
+  }
+
+  private func objects(
+    _ tables: Tables, _ program: Program
+  ) -> [(name: String, object: any KernelObject)] {
+    KeptObjects.names(of: tables, set: set).map { ($0.name, $0.table) }
+      + [(KeptObjects.programName(set: set), program)]
   }
 
   /// Keeps the program that uses the tables, in the place of the one before it.
@@ -53,12 +65,5 @@ final class Keeper {
     linkNames = [name]
   }
 
-  /// Lets go of the tables and their program.
-  func forgetSet() {
-    for name in KeptObjects.names(ofSet: set) { store.forget(name) }
-  }
-
   func forget(_ name: String) { store.forget(name) }
-
-  func settle() { store.settle() }
 }

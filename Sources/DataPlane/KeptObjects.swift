@@ -133,17 +133,14 @@ public struct KeptObjects: Sendable {
   ///
   /// - Parameter isReplaced: whether the set of tables itself has been exchanged for a new one.
   func staleNames(isReplaced: Bool) -> [String] {
-    (isReplaced ? names : names.subtracting(KeptObjects.names(ofSet: set))).sorted()
+    guard !isReplaced, case .present(let present)? = tables else { return names.sorted() }
+    let inForce = KeptObjects.names(of: present.tables, set: set).map(\.name)
+    return names.subtracting(inForce + [KeptObjects.programName(set: set)]).sorted()
   }
 
   /// The names under which a set of tables is kept.
   public static func names(of tables: Tables, set: Int) -> [(name: String, table: Table)] {
     tables.all.map { (name(of: $0.name.rawValue, set: set), $0.table) }
-  }
-
-  /// The names of a set of tables and of their program.
-  static func names(ofSet set: Int) -> [String] {
-    TableName.allCases.map { name(of: $0.rawValue, set: set) } + [programName(set: set)]
   }
 
   /// The name under which the program that uses a set of tables is kept.
@@ -159,7 +156,9 @@ public struct KeptObjects: Sendable {
   /// The table that a name is of, if it is one of ours.
   private static func table(of name: String) -> (table: TableName, set: Int)? {
     let kind = String(name.prefix { $0 != "." })
-    guard let table = TableName(kept: kind), let set = set(of: name, kind: kind) else { return nil }
+    guard let table = TableName(rawValue: kind) ?? FormerTables.names[kind],
+      let set = set(of: name, kind: kind)
+    else { return nil }
     return (table, set)
   }
 

@@ -172,5 +172,11 @@ public struct Configuration: Sendable, Equatable {
       throw ConfigurationError(
         message: "a maximum must be at least 1, 0 given. See option \(option).")
     }
+    if maxRealServers > ServerPlan.mostSlots {
+      throw ConfigurationError(
+        message: "a maximum of real servers must be at most \(ServerPlan.mostSlots), "
+          + "\(maxRealServers) given, as an association has 16 bits for its real server. "
+          + "See option -mrs.")
+    }
   }
 }

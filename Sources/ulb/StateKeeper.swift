@@ -57,15 +57,18 @@ final class StateKeeper {
     do {
       guard var saved = try file.load(dataPlane.configuration.family) else { return }
       try dataPlane.setRoundPosition(saved.preamble.roundPosition)
-      var (restored, unlisted) = (0, 0)
+      var restored = Restored()
       while let associations = saved.next() {
-        let outcome = try dataPlane.restore(associations, of: saved.preamble.realServers)
-        restored += outcome.restored
-        unlisted += outcome.unlisted
-        progress("\(restored + unlisted) of \(saved.count) associations restored")
+        restored += dataPlane.restore(associations, of: saved.preamble.realServers)
+        let done = restored.count + restored.unlisted + restored.unplaced
+        progress("\(done) of \(saved.count) associations restored")
       }
-      let rest = unlisted == 0 ? "" : "; \(unlisted) of real servers that are no longer listed"
-      log.notice("Restored \(restored) association(s) from \(file.path)\(rest)")
+      var text = "Restored \(restored.count) association(s) from \(file.path)"
+      if restored.unlisted > 0 {
+        text += "; \(restored.unlisted) of real servers that are no longer listed"
+      }
+      if restored.unplaced > 0 { text += "; \(restored.unplaced) that there was no room for" }
+      log.notice(text)
     } catch {
       keepAside("\(error)")
     }
@@ -184,8 +187,8 @@ final class StateKeeper {
 
 extension DataPlane {
   /// What there is to be saved now.
-  func associationSource() throws(DataPlaneError) -> AssociationSource {
-    let reader = try readAssociations()
+  func associationSource() -> AssociationSource {
+    let reader = readAssociations()
     let preamble = Preamble(
       family: configuration.family, roundPosition: roundPosition, realServers: reader.realServers)
     return AssociationSource(preamble: preamble, next: reader.next)

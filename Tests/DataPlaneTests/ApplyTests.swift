@@ -60,25 +60,74 @@ struct ApplyTests {
     for filler in fillers { try table.remove(filler) }
     #expect(bench.refusal() == nil)
     #expect(dataPlane.configuration == bench.next && bench.attached != program)
-    #expect(try KeptTables(dataPlane.tables).servers.list == bench.next.realServers)
+    #expect(try dataPlane.listInTables() == bench.next.realServers)
   }
 
-  @Test("where the list cannot be put in force the former program comes back")
-  func committed() throws {
-    let bench = try Bench()
-    let (dataPlane, program) = (bench.dataPlane, bench.attached)
-    try dataPlane.tables[.control].withDescriptor { try BPFMap.freeze($0.rawValue) }
-    #expect(bench.refusal() != nil)
-    #expect(dataPlane.configuration == bench.before && bench.attached == program)
-    #expect(try dataPlane.program.info().id == program)
-    #expect(try KeptTables(dataPlane.tables).servers.list == bench.before.realServers)
-    let change = try dataPlane.apply(bench.before)
-    #expect(!change.isRecompiled && change.realServers == nil)
-    // What does not need the list can go on.
-    var ports = bench.before
-    ports.ports = [1234]
-    #expect(try compiling { try dataPlane.apply(ports) }.isRecompiled)
-    #expect(dataPlane.configuration == ports && bench.attached != program)
+  /// Only lists of more than 32,767 servers can be too long beside each other.
+  @Test("a list that has no room beside the one in force is refused, and can be had in two steps")
+  func twoSteps() throws {
+    func addresses(_ numbers: Range<UInt32>) -> [IPAddress] {
+      numbers.map { IPAddress(words: ((0x0a80_0000 + $0).bigEndian, 0, 0, 0), family: .ipv4) }
+    }
+    var before = Configuration.sample()
+    before.maxRealServers = 40_000
+    before.realServers = addresses(0..<33_000)
+    let dataPlane = try compiling { try DataPlane(before) }
+    let program = try dataPlane.program.info().id
+    var next = before
+    next.ports = [9999]
+    next.realServers = addresses(32_000..<70_000)
+    for _ in 0..<2 {
+      #expect {
+        try compiling { try dataPlane.apply(next) }
+      } throws: { error in
+        "\(error)" == """
+          the old and the new list of real servers have 70000 addresses together, and there is room \
+          for 65535 at once; make the change in two steps: first take servers off the list, then put \
+          others on it
+          """
+      }
+      #expect(dataPlane.configuration == before)
+      #expect(try dataPlane.program.info().id == program)
+      #expect(try dataPlane.listInTables() == before.realServers)
+    }
+    var between = before
+    between.realServers = addresses(32_000..<33_000)
+    try dataPlane.apply(between)
+    try compiling { _ = try dataPlane.apply(next) }
+    #expect(try dataPlane.listInTables() == next.realServers)
+  }
+
+  @Test("of a slot that is reused all associations are gone, and no others")
+  func reuse() throws {
+    func address(_ octet: UInt8) -> IPAddress { IPAddress(octets: [10, 40, 0, octet]) }
+    func list(_ octets: [UInt8]) -> Configuration {
+      var configuration = Configuration.sample(maxAssociations: 4_096)
+      configuration.maxRealServers = 2
+      configuration.realServers = octets.map(address)
+      return configuration
+    }
+    let clients = (0..<1_000).map {
+      Client(address: IPAddress(octets: [10, 50, UInt8($0 >> 8), UInt8($0 & 255)]), port: 40_000)
+    }
+    let dataPlane = try compiling { try DataPlane(list([2, 3])) }
+    // Every second client is the first server's.
+    _ = dataPlane.restore(
+      clients.enumerated().map { Association(client: $1, realServer: UInt32($0 % 2)) },
+      of: [address(2), address(3)])
+    #expect(try dataPlane.apply(list([3, 4])).realServers?.reused == [])
+    #expect(try dataPlane.apply(list([3, 5])).realServers?.reused == [])
+    // Four slots were used: this one takes the slot of 2, which left first.
+    #expect(try dataPlane.apply(list([3, 6])).realServers?.reused == [0])
+    let reader = dataPlane.readAssociations()
+    var left: [Client: IPAddress] = [:]
+    while let associations = reader.next() {
+      for association in associations {
+        left[association.client] = reader.realServers[Int(association.realServer)]
+      }
+    }
+    #expect(Set(left.keys) == Set(clients.indices.filter { $0 % 2 == 1 }.map { clients[$0] }))
+    #expect(left.values.allSatisfy { $0 == address(3) })
   }
 
   @Test("a program that cannot be swapped in leaves the list too")
@@ -88,6 +137,6 @@ struct ApplyTests {
     try bench.wire.ip(["link", "delete", "dev", "one"])
     #expect(bench.refusal()?.hasPrefix("swap the XDP program: ") == true)
     #expect(dataPlane.configuration == bench.before && !dataPlane.isAttached)
-    #expect(try KeptTables(dataPlane.tables).servers.list == bench.before.realServers)
+    #expect(try dataPlane.listInTables() == bench.before.realServers)
   }
 }

@@ -32,6 +32,17 @@ extension Configuration {
   }
 }
 
+extension DataPlane {
+  /// The list in force, as another process finds it.
+  func listInTables() throws -> [IPAddress] {
+    let tables = tables.all.map { ($0.name, $0.table) }
+    guard case .present(let kept) = try KeptTables(Dictionary(uniqueKeysWithValues: tables)) else {
+      return []
+    }
+    return kept.servers.list
+  }
+}
+
 /// Something that a test needs of its machine and does not have.
 struct Unavailable: Error, CustomStringConvertible {
   let description: String

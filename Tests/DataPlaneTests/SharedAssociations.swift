@@ -60,6 +60,16 @@ struct SharedAssociations {
     }
     client.note(place: place.index, names: table.names(place))
   }
+
+  /// Does what a packet of a client does: uses its association, or makes one.
+  func use<Key: ClientKey>(_ client: Key, slot: UInt16 = 1) {
+    let hash = table.hash(client)
+    if let place = table.find(hash) {
+      table.isSingleBucket ? table.putFirst(place) : table.refresh(place, age: 0)
+    } else {
+      put(client, slot: slot, in: table.findFree(hash) ?? table.findOldest(hash).place)
+    }
+  }
 }
 
 private func array<Leaf>(of leaf: Leaf.Type, _ count: Int) throws -> Table {

@@ -60,6 +60,17 @@ import Testing
     #expect(error?.message == "a maximum must be at least 1, 0 given. See option \(option).")
   }
 
+  @Test func thereAreNoMoreRealServersThanAnAssociationCanTell() {
+    #expect(Self.error(Self.configuration { $0.maxRealServers = 65_535 }) == nil)
+    for count in [65_536, .max] as [UInt32] {
+      let error = Self.error(Self.configuration { $0.maxRealServers = count })
+      #expect(
+        error?.message
+          == "a maximum of real servers must be at most 65535, \(count) given, as an association "
+          + "has 16 bits for its real server. See option -mrs.")
+    }
+  }
+
   @Test func liveSettingsStandOverTheCommandLinesAndAreCheckedToo() {
     let live = Self.configuration {
       $0.maxPorts = 2

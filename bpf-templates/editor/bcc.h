@@ -17,6 +17,9 @@
 		char has_entries[(size) > 0 ? 1 : -1];                                             \
 	} name
 
+/* A table with flags of the kernel's. */
+#define BPF_F_TABLE(kind, Key, Leaf, name, size, flags) BPF_TABLE(kind, Key, Leaf, name, size)
+
 /* A ring buffer, its size in pages. */
 #define BPF_RINGBUF_OUTPUT(name, pages)                                                            \
 	extern struct {                                                                            \
@@ -25,4 +28,5 @@
 		char is_power_of_two[((pages) & ((pages)-1)) == 0 ? 1 : -1];                       \
 	} name
 
+__u64 bpf_ktime_get_ns(void);
 int bpf_trace_printk_(const char *format, __u64 format_size, ...);

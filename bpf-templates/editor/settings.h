@@ -24,6 +24,7 @@ _Static_assert(PORT_COUNT <= MAX_PORTS, "see option -mp");
 #define MAX_REAL_SERVERS 32
 #define REAL_SERVER_SLOTS 64
 #define MAX_ASSOCIATIONS 1048576
+#define CREATED_ASSOCIATIONS 1048576 /* fewer where others' tables are used */
 #define EVENT_PAGES 64
 
 /* Events below this level are not compiled in. */

@@ -9,9 +9,9 @@
 /*
  * The version of these layouts, by which a process recognises tables that another has kept. To be
  * raised with each change of a key, a value, a type or a flag of a table that is kept, and of what
- * a value means. Version 1 is that of ulb 1.0.0, whose control does not tell it.
+ * a value means. Those before are in former.h.
  */
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 
 /* An address, the most significant word first. */
 struct ip_address_v4 {
@@ -22,58 +22,6 @@ struct ip_address_v4 {
 struct ip_address_v6 {
 	__be32 word[4];
 } __attribute__((aligned(8)));
-
-/* A client: who an association belongs to. */
-struct former_flow_key_v4 {
-	__be32 address;
-	__be16 port;
-	__u16 padding; /* always 0: the hash covers it */
-};
-
-struct former_flow_key_v6 {
-	__be32 address[4];
-	__be16 port;
-	__u16 padding; /* always 0: the hash covers it */
-};
-
-/*
- * Client -> real server. Valid while the server's slot carries the same generation, which is never
- * 0. Read and written as one word, so that no CPU sees half of it.
- */
-union former_association {
-	struct {
-		__u32 server; /* slot of the real server */
-		__u32 generation;
-	};
-	__u64 word;
-};
-
-/*
- * A slot of the table of real servers. The packet path compares generation, which is 0 while the
- * server is not listed; last_generation is the daemon's memory of a server that left, so that its
- * associations live on if it returns.
- */
-struct former_real_server_v4 {
-	__be32 address;
-	__u32 generation;
-	__u32 last_generation;
-	__u16 checksum_delta; /* ~virtual server + real server, folded (RFC 1624, equation 3) */
-	__u16 padding;
-};
-
-struct former_real_server_v6 {
-	__be32 address[4];
-	__u32 generation;
-	__u32 last_generation;
-	__u16 checksum_delta; /* ~virtual server + real server, folded (RFC 1624, equation 3) */
-	__u16 padding[3];
-};
-
-/* Which of the two banks of real servers and of the round is in force: one store switches both. */
-struct former_control {
-	__u32 bank; /* 0 or 1 */
-	__u32 layout_version;
-};
 
 /* Places of a bucket: as many words as fill a cache line beside their stamps. */
 #define BUCKET_PLACES 7
@@ -170,11 +118,4 @@ _Static_assert(sizeof(struct real_server_v6) == 32, "a power of two: the array i
 _Static_assert(sizeof(struct control) == 64, "one cache line");
 _Static_assert(sizeof(struct ip_address_v4) == 4, "no hidden padding");
 _Static_assert(sizeof(struct ip_address_v6) == 16, "no hidden padding");
-_Static_assert(sizeof(struct former_flow_key_v4) == 8, "no hidden padding");
-_Static_assert(sizeof(struct former_flow_key_v6) == 20, "no hidden padding");
-_Static_assert(sizeof(union former_association) == 8, "one word");
-_Static_assert(sizeof(struct former_real_server_v4) == 16,
-	       "a power of two: the array index is a shift");
-_Static_assert(sizeof(struct former_real_server_v6) == 32,
-	       "a power of two: the array index is a shift");
 _Static_assert(sizeof(struct event_record) == 84, "no hidden padding");

@@ -22,11 +22,6 @@ struct LoadedProgram {
     if let version = LibraryVersion.loaded, version < .oldestSupported {
       throw .libraryTooOld(version)
     }
-    guard configuration.maxRealServers <= Tables.mostRealServers else {
-      throw .outOfMemory(
-        table: "real_servers",
-        advice: "\(configuration.maxRealServers) real servers; lower --max_realservers (-mrs)")
-    }
     var times = DataPlane.Times()
     var stopwatch = Stopwatch()
     let source = try Renderer.source(
@@ -42,7 +37,7 @@ struct LoadedProgram {
       if let kept {
         for (name, table) in kept.all { try module.replaceTable(name.rawValue, with: table) }
       }
-      if let kept { tables = kept } else { tables = try Tables(of: module) }
+      if let kept { tables = kept } else { tables = try Tables(of: module, configuration.family) }
       if configuration.distinctPorts.count > Renderer.mostComparedPorts {
         try LoadedProgram.fillPorts(try module.table("ports"), configuration.distinctPorts)
       }
@@ -67,14 +62,15 @@ struct LoadedProgram {
     guard case .tableCreation(let table, let number) = error, outOfMemory.contains(number) else {
       return .wording(error)
     }
-    guard table == "associations" else {
+    let associations = TableName.associations.rawValue
+    guard [associations, TableName.clients.rawValue].contains(table) else {
       return .outOfMemory(
         table: table,
         advice: "\(configuration.maxRealServers) real servers; lower --max_realservers (-mrs)")
     }
     let needed = TableMemory.associations(configuration)
     return .outOfMemory(
-      table: table,
+      table: associations,
       advice: """
         \(configuration.maxAssociations) associations need about \(needed); free memory, or lower \
         --max_associations (-ma)

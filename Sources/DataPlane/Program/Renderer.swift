@@ -8,12 +8,6 @@ public enum Renderer {
   /// The most ports that are compared one by one; more are looked up in a bitmap.
   static let mostComparedPorts = 16
 
-  /// Slots for real servers: as many for those that left as for those that are listed, so that a
-  /// list can be replaced as a whole without taking a slot from a server of the list before it.
-  ///
-  /// - Parameter maxRealServers: at most 2^28, for the index of two banks to fit 32 bits.
-  public static func slotCount(maxRealServers: UInt32) -> Int { 2 * Int(maxRealServers) }
-
   /// The complete source, with `#line` directives that name the template's files.
   ///
   /// - Parameter createdAssociations: the size to create the association table with: 1 where
@@ -46,8 +40,9 @@ public enum Renderer {
       "ports_in_bitmap": ports.count > mostComparedPorts ? 1 : 0,
       "ports": ports.count > mostComparedPorts ? [] : ports,
       "max_realservers": configuration.maxRealServers,
-      "real_server_slots": slotCount(maxRealServers: configuration.maxRealServers),
-      "max_associations": createdAssociations,
+      "real_server_slots": ServerPlan.capacity(maxRealServers: configuration.maxRealServers),
+      "max_associations": configuration.maxAssociations,
+      "created_associations": createdAssociations,
       "event_pages": eventPages(configuration.logLevel),
       "log_level": configuration.logLevel.rawValue,
       "log_level_name": configuration.logLevel.name,

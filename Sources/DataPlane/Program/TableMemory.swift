@@ -2,9 +2,10 @@
 import LoadBalancing
 
 enum TableMemory {
-  /// About what the association table takes: 80 bytes an entry for IPv4, 104 for IPv6.
+  /// About what the association table takes: of each four associations a bucket, which is 64 bytes
+  /// for IPv4; for IPv6, 128 more for who the clients are.
   static func associations(_ configuration: Configuration) -> String {
-    let bytes = UInt64(configuration.maxAssociations) * (configuration.family == .ipv4 ? 80 : 104)
+    let bytes = UInt64(configuration.maxAssociations) * (configuration.family == .ipv4 ? 16 : 48)
     let mebibytes = max(1, (bytes + 1 << 19) >> 20)
     return mebibytes < 10_240 ? "\(mebibytes) MiB" : "\(mebibytes >> 10) GiB"
   }

@@ -2,162 +2,167 @@
 import BCC
 import LoadBalancing
 
-/// One copy of associations, in two steps: before this process's tables serve, when nothing may be
-/// taken from the former ones, and after that.
+/// One copy of associations, in two steps: before this process's table serves, and after that. From
+/// the former ones nothing is taken away.
 protocol AssociationCopying {
-  /// Copies what fits, and takes nothing from the former table, which is in service.
+  /// Copies what fits, those that were used last first. The table is not in service yet.
   mutating func copyWhatFits() throws(BCCError)
 
-  /// Copies what clients did with the former program while the new tables were filled, and where
-  /// not all fit, those that spoke last. To be called once the former tables are out of service.
+  /// Copies what clients did with the former program since. To be called once the former tables are
+  /// out of service.
   ///
-  /// - Returns: how many associations of the former table the new one has.
+  /// - Returns: how many associations have been copied in all.
   mutating func copyRest() throws(BCCError) -> Int
 }
 
-/// A copy between tables of the former ones' family.
+/// A copy from tables of the same family.
 ///
 /// - Parameters:
-///   - plan: the slots that the associations of `tables` point into.
+///   - plan: the slots that the associations of `table` lead to.
 ///   - progress: is told again and again how far it is, as a copy may take long.
 func makeAssociationCopy(
-  from former: KeptTables, to tables: Tables, plan: ServerPlan,
+  from former: KeptTables, to table: AssociationTable, plan: ServerPlan,
   progress: @escaping (String) -> Void
 ) throws(BCCError) -> any AssociationCopying {
-  func make<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError)
-    -> any AssociationCopying
-  {
-    try AssociationCopy<Layout>(from: former, to: tables, plan: plan, progress: progress)
+  func copy<Former: FormerAssociations>(_ former: Former) -> any AssociationCopying {
+    AssociationCopy(from: former, to: table, progress: progress)
   }
-  return try make(former.family.layout)
+  // Each knows its types: a million are copied.
+  switch (former, former.family) {
+  case (.present(let tables), .ipv4):
+    return copy(try SharedFormerAssociations<IPv4ClientKey>(tables, to: plan))
+  case (.present(let tables), .ipv6):
+    return copy(try SharedFormerAssociations<IPv6ClientKey>(tables, to: plan))
+  case (.former(let tables), .ipv4):
+    return copy(
+      try HashedFormerAssociations<IPv4ClientKey, _>(tables, FormerIPv4Layout.self, to: plan))
+  case (.former(let tables), .ipv6):
+    return copy(
+      try HashedFormerAssociations<IPv6ClientKey, _>(tables, FormerIPv6Layout.self, to: plan))
+  }
 }
 
-private struct AssociationCopy<Layout: FamilyLayout>: AssociationCopying {
-  private let former: TypedTable<Layout.FlowKey, UInt64>
-  private let slots: [ServerPlan.Slot?]
-  private let table: TypedTable<Layout.FlowKey, UInt64>
-  private let plan: ServerPlan
-  private let progress: (String) -> Void
-  /// Whether all that the former table had was copied before the swap.
-  private var isWhole = true
-  private var count = 0
+/// A copy whose types are known.
+struct AssociationCopy<Former: FormerAssociations>: AssociationCopying {
+  private typealias Key = Former.Key
 
-  /// How many are read at once.
+  private let former: Former
+  private let table: AssociationTable
+  private let progress: (String) -> Void
+  private var count = 0
+  /// When the first step began, by the former table's epoch.
+  private var beginning: UInt64
+  /// The clients that the first step has put into a single bucket.
+  private var clientsBefore: [Key] = []
+
+  /// How many are inserted with one wait for packets.
   private static var batch: Int { 1 << 15 }
 
-  init(
-    from former: KeptTables, to tables: Tables, plan: ServerPlan,
-    progress: @escaping (String) -> Void
-  ) throws(BCCError) {
-    self.former = try TypedTable(former.tables[.associations])
-    slots = former.servers.slots
-    table = try TypedTable(tables[.associations])
-    self.plan = plan
-    self.progress = progress
+  init(from former: Former, to table: AssociationTable, progress: @escaping (String) -> Void) {
+    (self.former, self.table, self.progress) = (former, table, progress)
+    beginning = former.epoch
   }
 
   mutating func copyWhatFits() throws(BCCError) {
-    let room = table.table.undisputedCapacity
-    try forEachBatch { copy, keys, leaves throws(BCCError) in
-      let fitting = Swift.min(keys.count, room - copy.count)
-      if fitting < keys.count { copy.isWhole = false }
-      try copy.table.update(
-        keys: Array(keys.prefix(fitting)), leaves: Array(leaves.prefix(fitting)))
-      copy.count += fitting
-      copy.progress("\(copy.count) associations copied, the program of before serves")
-      return copy.isWhole
+    beginning = former.epoch
+    if table.isSingleBucket {
+      let newest = try newest()
+      count = insert(newest)
+      clientsBefore = newest.map(\.client)
+      return report()
     }
+    for ages in former.ageGroups(fitting: table.maxAssociations) {
+      try former.forEachBatch(ages: ages) { entries throws(BCCError) in
+        count += insert(entries)
+        report()
+      }
+    }
+  }
+
+  private func report() { progress("\(count) associations copied, the program of before serves") }
+
+  private func insert(_ entries: [Entry<Key>]) -> Int {
+    // Where ages are not known, those that come later are newer than all of these.
+    let entries =
+      former.tellsAges ? entries : entries.map { Entry(client: $0.client, slot: $0.slot, age: 1) }
+    return entries.withUnsafeBufferPointer { table.insert($0) }
   }
 
   mutating func copyRest() throws(BCCError) -> Int {
-    if !isWhole {
-      try evictOldest(leaving: table.table.undisputedCapacity)
-      count = 0
-    }
-    try forEachBatch { copy, keys, leaves throws(BCCError) in
-      for (key, leaf) in zip(keys, leaves) { try copy.add(key, leaf) }
-      copy.progress("\(copy.count) associations copied")
-      return true
-    }
-    return count
-  }
-
-  /// Adds a client that the table does not know. Where not all fit, one that it knows is set once
-  /// more, so that those that go for the others are not among those that spoke last.
-  private mutating func add(_ key: Layout.FlowKey, _ leaf: UInt64) throws(BCCError) {
-    if try table.insert(key, leaf) {
-      count += 1
-    } else if !isWhole {
-      // A client that was given another server meanwhile stays there.
-      if table.lookup(key) == leaf { try table.update(key, leaf) }
-      count += 1
-    }
-  }
-
-  /// Hands over the former table's associations with the leaves that they have in the new one, as
-  /// long as `body` says to go on. Those whose real server is no longer listed are left out.
-  private mutating func forEachBatch(
-    _ body: (inout AssociationCopy, [Layout.FlowKey], [UInt64]) throws(BCCError) -> Bool
-  ) throws(BCCError) {
-    let generations = AssociationLeaf.generations(slots)
-    let newLeaves = slots.map { slot in
-      slot.flatMap { AssociationLeaf.leaf(for: $0.address, in: plan) }
-    }
-    var reader = BatchReader(former, limit: AssociationCopy.batch)
-    while let (keys, leaves) = try reader.next() {
-      var known: [Layout.FlowKey] = []
-      var leavesOfKnown: [UInt64] = []
-      for (key, leaf) in zip(keys, leaves) {
-        guard let slot = AssociationLeaf.slot(of: leaf, generations: generations),
-          let newLeaf = newLeaves[slot]
-        else { continue }
-        known.append(key)
-        leavesOfKnown.append(newLeaf)
-      }
-      guard try body(&self, known, leavesOfKnown) else { return }
-    }
-  }
-
-  /// Makes room in the former table until what is left fits a smaller one.
-  ///
-  /// The kernel does not tell in which order the entries were used, but it knows: for fillers that
-  /// are put in, it evicts the least recently used, in batches and for each CPU apart. Fillers are
-  /// taken out again, as they would soon be all that it looks at: it lets entries that were used
-  /// more than once grow old only while they are the greater part.
-  private mutating func evictOldest(leaving capacity: Int) throws(BCCError) {
-    var left = try countFormer()
-    for _ in 0..<32 where left > capacity {
-      var copy = self
-      try onEachCPU { () throws(BCCError) in
-        guard left > capacity else { return }
-        try copy.fillFormer(UInt32(former.table.capacity - capacity))
-        left = try copy.countFormer()
-      }
-    }
-  }
-
-  private func fillFormer(_ count: UInt32) throws(BCCError) {
-    for start in stride(from: 0, to: count, by: AssociationCopy.batch) {
-      let keys = (start..<min(count, start + UInt32(AssociationCopy.batch)))
-        .map { Layout.fillerKey($0) }
-      try former.update(keys: keys, leaves: [UInt64](repeating: 0, count: keys.count))
-      progress("looking for the clients that spoke last")
-    }
-    for number in 0..<count {
-      try former.remove(Layout.fillerKey(number))
-      if number.isMultiple(of: UInt32(AssociationCopy.batch)) {
-        progress("looking for the clients that spoke last")
-      }
-    }
-  }
-
-  private mutating func countFormer() throws(BCCError) -> Int {
-    var count = 0
-    try forEachBatch { copy, keys, _ throws(BCCError) in
-      count += keys.count
-      copy.progress("looking for the clients that spoke last")
-      return true
+    // The former program is out of service, not out of work.
+    GracePeriod.wait()
+    var insertion = LateInsertion<Key>(table)
+    if table.isSingleBucket { return try copyOrder(&insertion) }
+    do {
+      try insertLate(&insertion)
+    } catch {
+      // What was reserved is not left so.
+      _ = insertion.settle()
+      throw error
     }
     return count
+  }
+
+  private mutating func insertLate(_ insertion: inout LateInsertion<Key>) throws(BCCError) {
+    let age = former.age(since: beginning)
+    // Those that were copied first are as much older now. No more than this: the oldest would look
+    // new before packets that go round holding them have come to all.
+    table.control.advanceEpoch(by: UInt64(min(age, 32)))
+    try former.forEachBatch(ages: 0...age) { entries throws(BCCError) in
+      for entry in entries {
+        if case .present(let place) = insertion.reserve(entry), former.tellsAges {
+          table.refresh(place, age: entry.age)
+        }
+        if insertion.count == AssociationCopy.batch { count += insertion.settle() }
+      }
+      progress("\(count) associations copied")
+    }
+    count += insertion.settle()
+    progress("\(count) associations copied")
+  }
+
+  // MARK: Into a single bucket
+
+  /// As many as there is room for, in the order of use.
+  private func newest() throws(BCCError) -> [Entry<Key>] {
+    var newest: [Entry<Key>] = []
+    for ages in former.ageGroups(fitting: table.maxAssociations)
+    where newest.count < table.maxAssociations {
+      var entries: [Entry<Key>] = []
+      try former.forEachBatch(ages: ages) { batch throws(BCCError) in
+        entries += batch
+        // No more of them than are of use.
+        entries = Array(entries.sorted { $0.age < $1.age }.prefix(table.maxAssociations))
+      }
+      newest += entries
+    }
+    return Array(newest.prefix(table.maxAssociations))
+  }
+
+  /// Makes the single bucket's clients and their order those of the former table, but for those whom
+  /// packets have brought meanwhile: they are newer.
+  private func copyOrder(_ insertion: inout LateInsertion<Key>) throws(BCCError) -> Int {
+    var newest = try newest()
+    var newcomers: [Entry<Key>] = []
+    table.forEach(Key.self, inBuckets: 0..<1) { entry in
+      let isCopied = clientsBefore.contains(entry.client)
+      if !isCopied && !newest.contains(where: { $0.client == entry.client }) {
+        newcomers.append(entry)
+      }
+    }
+    newcomers.sort { $0.age < $1.age }
+    newest = Array(newest.prefix(table.maxAssociations - newcomers.count))
+    var leaving = clientsBefore.filter { client in !newest.contains { $0.client == client } }
+    for entry in newest where insertion.reserve(entry) == .noRoom {
+      // The last of those in the order of use.
+      guard let last = leaving.popLast() else { break }
+      table.forget(last)
+      _ = insertion.reserve(entry)
+    }
+    _ = insertion.settle()
+    for entry in (newcomers + newest).reversed() {
+      if let place = table.find(table.hash(entry.client)) { table.putFirst(place) }
+    }
+    return newest.count { table.find($0.client) != nil }
   }
 }

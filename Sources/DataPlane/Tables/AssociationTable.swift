@@ -24,6 +24,7 @@ struct AssociationTable: Sendable {
   private let names: MappedTable<bucket_clients_v6>?
   let control: Control
   private let secret: HashSecret
+  let maxAssociations: Int
   /// How many places of each bucket are used.
   private let places: Int
 
@@ -39,7 +40,8 @@ struct AssociationTable: Sendable {
     if let clients { names = try MappedTable(clients) } else { names = nil }
     self.control = try Control(control)
     secret = self.control.secret
-    places = min(Int(self.control.maxAssociations), SharedBucket.places)
+    maxAssociations = Int(self.control.maxAssociations)
+    places = min(maxAssociations, SharedBucket.places)
   }
 
   /// Makes tables that have just been created, and are in nobody's service, an association table for
@@ -59,6 +61,14 @@ struct AssociationTable: Sendable {
   }
 
   var bucketCount: Int { buckets.count }
+
+  /// All buckets, so many at a time that their associations are read within a millisecond.
+  var pieces: some Sequence<Range<Int>> {
+    let size = 1 << 13
+    return stride(from: 0, to: buckets.count, by: size).lazy.map { [count = buckets.count] in
+      $0..<min($0 + size, count)
+    }
+  }
 
   /// Whether there is but one bucket. Its stamps are ranks: which of its places was used last, 0,
   /// and which after that.
@@ -207,11 +217,12 @@ struct AssociationTable: Sendable {
 
   // MARK: Writing before the table is in service
 
-  /// Inserts associations, those that were used last first. One of a client that has one, or for
-  /// which there is room only where one is that is as new or newer, is left out. No program may use
-  /// the table yet.
+  /// Inserts associations, those that were used last first. One of a client that has one already is
+  /// left out, as is one for which there is room only where one is that is as new or newer. No
+  /// program may use the table yet.
   ///
-  /// - Returns: how many of the clients have an association now.
+  /// - Returns: of how many clients the table has one now that it had none of; those count too that
+  ///   were left out for their own sake.
   func insert<Key: ClientKey>(_ entries: UnsafeBufferPointer<Entry<Key>>) -> Int {
     // Where they go is nowhere near each other: memory is asked for some of them at once.
     let atOnce = 32
@@ -224,7 +235,7 @@ struct AssociationTable: Sendable {
           hashes[index - start] = hash
           fetch(hash)
         }
-        for index in start..<end where insert(entries[index], hashes[index - start]) { count += 1 }
+        for index in start..<end { count += insert(entries[index], hashes[index - start]) }
       }
     }
     return count
@@ -238,21 +249,21 @@ struct AssociationTable: Sendable {
   }
 
   @inline(__always)
-  private func insert<Key: ClientKey>(_ entry: Entry<Key>, _ hash: ClientHash) -> Bool {
+  private func insert<Key: ClientKey>(_ entry: Entry<Key>, _ hash: ClientHash) -> Int {
     if let place = find(hash) {
       if !isSingleBucket && entry.age < age(place) { write(entry, hash, place) }
-      return true
+      return 1
     }
     if let place = findFree(hash) {
       write(entry, hash, place)
-      return true
+      return 1
     }
     // What is in a single bucket came before, and is newer.
-    guard !isSingleBucket else { return false }
+    guard !isSingleBucket else { return 0 }
     let (place, age) = findOldest(hash)
-    guard age > entry.age else { return false }
-    write(entry, hash, place)
-    return true
+    // One comes, one goes.
+    if age > entry.age { write(entry, hash, place) }
+    return 0
   }
 
   @inline(__always)
@@ -282,6 +293,14 @@ struct AssociationTable: Sendable {
 
   /// Has an association of a single bucket count as the one that was used last.
   func putFirst(_ place: Place) { bucket(place).setRank(place.index, 0) }
+
+  /// Forgets a client's association.
+  func forget<Key: ClientKey>(_ client: Key) {
+    guard let place = find(client.hash(secret)) else { return }
+    let bucket = bucket(place)
+    // Where a packet is first, its word is newer.
+    _ = bucket.swapWord(place.index, bucket.word(place.index), for: 0)
+  }
 
   /// Forgets all associations with the real servers of some slots, in one pass.
   ///

@@ -1,106 +1,91 @@
 // The association table as the domain's associations: read out, and put back into another table.
-import BCC
 import LoadBalancing
 
-/// Reads all associations of a table.
+/// Reads all associations of a table, a piece at a time.
 public struct AssociationReader {
   /// What the associations' indices point into: the real servers of all slots.
   public let realServers: [IPAddress]
-  private var nextBatch: () throws(BCCError) -> [Association]?
+  private let nextPiece: () -> [Association]?
 
-  /// How many are read at once.
-  static let batch = 1 << 15
-
-  init(_ tables: Tables, slots: [ServerPlan.Slot?], family: AddressFamily) throws(BCCError) {
-    func make<Layout: FamilyLayout>(_ layout: Layout.Type) throws(BCCError) -> AssociationReader {
-      AssociationReader(try TypedTable(tables[.associations]), slots: slots, layout: layout)
-    }
-    self = try make(family.layout)
+  /// - Parameters:
+  ///   - slots: that the table's associations lead to.
+  ///   - family: the table's.
+  init(_ table: AssociationTable, slots: [ServerPlan.Slot?], family: AddressFamily) {
+    realServers = slots.prefix { $0 != nil }.compactMap { $0?.address }
+    let slotCount = realServers.count
+    var pieces = table.pieces.makeIterator()
+    // Each call knows its types: a million are read.
+    nextPiece =
+      switch family {
+      case .ipv4: { pieces.next().map { table.associations(IPv4ClientKey.self, $0, slotCount) } }
+      case .ipv6: { pieces.next().map { table.associations(IPv6ClientKey.self, $0, slotCount) } }
+      }
   }
 
-  private init<Layout: FamilyLayout>(
-    _ table: TypedTable<Layout.FlowKey, UInt64>, slots: [ServerPlan.Slot?], layout: Layout.Type
-  ) {
-    let used = slots.prefix { $0 != nil }.compactMap(\.self)
-    realServers = used.map(\.address)
-    let generations = AssociationLeaf.generations(used)
-    var reader = BatchReader(table, limit: AssociationReader.batch)
-    nextBatch = { () throws(BCCError) in
-      guard let (keys, leaves) = try reader.next() else { return nil }
-      return AssociationReader.associations(Layout.clients(keys), leaves, generations)
-    }
-  }
+  /// The next associations, possibly none of them, in no order; `nil` at the end. Takes a
+  /// millisecond.
+  public func next() -> [Association]? { nextPiece() }
+}
 
-  /// The next associations, possibly none of them; `nil` at the end.
+extension AssociationTable {
+  /// The associations of some buckets.
   ///
-  /// One whose real server's slot was given to another is left out.
-  public func next() throws(DataPlaneError) -> [Association]? {
-    do {
-      return try nextBatch()
-    } catch {
-      throw .wording(error)
-    }
-  }
-
-  private static func associations(
-    _ clients: [Client], _ leaves: [UInt64], _ generations: [UInt32]
+  /// - Parameter slotCount: how many slots there are; what leads elsewhere is left out.
+  fileprivate func associations<Key: ClientKey>(
+    _ type: Key.Type, _ buckets: Range<Int>, _ slotCount: Int
   ) -> [Association] {
     var associations: [Association] = []
-    associations.reserveCapacity(clients.count)
-    for (client, leaf) in zip(clients, leaves) {
-      guard let slot = AssociationLeaf.slot(of: leaf, generations: generations) else { continue }
-      associations.append(Association(client: client, realServer: UInt32(slot)))
+    associations.reserveCapacity(buckets.count * 4)
+    forEach(type, inBuckets: buckets) { entry in
+      guard entry.slot < slotCount else { return }
+      associations.append(
+        Association(
+          client: entry.client.client, realServer: UInt32(entry.slot), age: entry.age))
     }
     return associations
   }
+
+  /// Puts saved associations into a table that is not in service yet, those that were used last
+  /// first.
+  ///
+  /// - Parameters:
+  ///   - associations: of the table's family.
+  ///   - slots: those of the real servers that their indices point into; `nil` for one that is not
+  ///     listed.
+  func restore<Key: ClientKey>(
+    _ type: Key.Type, _ associations: [Association], slots: [UInt16?]
+  ) -> Restored {
+    var entries: [Entry<Key>] = []
+    entries.reserveCapacity(associations.count)
+    for association in associations {
+      let index = Int(association.realServer)
+      guard index < slots.count, let slot = slots[index] else { continue }
+      entries.append(Entry(client: Key(association.client), slot: slot, age: association.age))
+    }
+    let count = entries.withUnsafeBufferPointer { insert($0) }
+    return Restored(
+      count: count, unlisted: associations.count - entries.count, unplaced: entries.count - count)
+  }
 }
 
-/// Puts associations into a table.
-struct AssociationWriter<Layout: FamilyLayout> {
-  private let table: TypedTable<Layout.FlowKey, UInt64>
-  /// The leaf for each index of a real server; 0 where there is none to be had.
-  private let leaves: [UInt64]
+/// What became of saved associations.
+public struct Restored: Equatable, Sendable {
+  /// How many are in the table.
+  public var count = 0
+  /// How many are not, as their real server is not listed.
+  public var unlisted = 0
+  /// How many are not, as there was room for those alone that were used later.
+  public var unplaced = 0
 
-  /// - Parameters:
-  ///   - realServers: what the associations' indices point into.
-  ///   - plan: the slots that the table's leaves point into.
-  init(
-    _ table: TypedTable<Layout.FlowKey, UInt64>, realServers: [IPAddress], plan: ServerPlan,
-    layout: Layout.Type
-  ) {
-    self.table = table
-    leaves = realServers.map { AssociationLeaf.leaf(for: $0, in: plan) ?? 0 }
+  public init() {}
+
+  init(count: Int, unlisted: Int, unplaced: Int) {
+    (self.count, self.unlisted, self.unplaced) = (count, unlisted, unplaced)
   }
 
-  /// Writes associations of the layout's family.
-  ///
-  /// - Returns: how many were restored, and how many were not as their server is not listed.
-  func write(_ associations: [Association]) throws(BCCError) -> (
-    restored: Int, unlisted: Int
-  ) {
-    var restored = 0
-    var unlisted = 0
-    var start = 0
-    while start < associations.count {
-      let batch = associations[start...].prefix(AssociationReader.batch)
-      start = batch.endIndex
-      var clients: [Client] = []
-      var values: [UInt64] = []
-      clients.reserveCapacity(batch.count)
-      values.reserveCapacity(batch.count)
-      for association in batch {
-        let server = Int(association.realServer)
-        guard server < leaves.count, leaves[server] != 0 else {
-          unlisted += 1
-          continue
-        }
-        clients.append(association.client)
-        values.append(leaves[server])
-      }
-      let keys = Layout.keys(clients)
-      try table.update(keys: keys, leaves: values)
-      restored += keys.count
-    }
-    return (restored, unlisted)
+  public static func += (sum: inout Restored, other: Restored) {
+    sum.count += other.count
+    sum.unlisted += other.unlisted
+    sum.unplaced += other.unplaced
   }
 }

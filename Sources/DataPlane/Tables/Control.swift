@@ -42,6 +42,17 @@ struct Control: Sendable {
   /// Puts a bank in force. The rest of the entry is left alone: packets count there.
   func putInForce(bank: UInt32) { store_32(table[0].pointer(to: \.bank)!, bank) }
 
-  /// The epoch: what a stamp that is made now holds.
-  var epoch: UInt8 { UInt8(truncatingIfNeeded: load_64(table[0].pointer(to: \.epoch)!)) }
+  /// How many epochs there were.
+  var fullEpoch: UInt64 { load_64(table[0].pointer(to: \.epoch)!) }
+
+  /// Has all associations count as used so many epochs longer ago, but for those of a single bucket.
+  func advanceEpoch(by epochs: UInt64) {
+    while true {
+      let seen = fullEpoch
+      if swap_64(table[0].pointer(to: \.epoch)!, seen, seen &+ epochs) { return }
+    }
+  }
+
+  /// What a stamp that is made now holds.
+  var epoch: UInt8 { UInt8(truncatingIfNeeded: fullEpoch) }
 }

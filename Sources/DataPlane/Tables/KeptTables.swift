@@ -5,58 +5,176 @@ import LoadBalancing
 
 /// A whole set of tables of a process that was here before. What they say can be relied on: types
 /// and sizes are the layout's, and the plan that is in force is one that ulb can have written.
-public struct KeptTables: Sendable {
-  let tables: Tables
-  let family: AddressFamily
-  /// By whose layouts the tables were made; where it is not ``Tables/layoutVersion``, no program of
-  /// this ulb can use them.
-  let layoutVersion: UInt32
-  /// The plan in force; its capacity is the count of slots.
-  let servers: ServerPlan
-  /// What the packet path adds to a checksum for each slot that was ever used.
-  private let checksumDeltas: [UInt16]
+public enum KeptTables: Sendable {
+  /// Those that a program of this ulb can use.
+  case present(PresentTables)
+  /// Those of which the associations can be read.
+  case former(FormerTables)
 
   /// Why a set of tables is not used.
   struct Refusal: Error {
     let reason: String
     init(_ reason: String) { self.reason = reason }
+    init(_ name: TableName, is found: TableShape, not expected: TableShape) {
+      self.init("\(name.rawValue) is \(found), not \(expected)")
+    }
   }
 
   /// Looks through tables that another process has made.
   ///
-  /// - Parameter kept: by the names that the template declares them by.
+  /// - Parameter kept: by the names that the template declares them by, or those of former versions.
   init(_ kept: [TableName: Table]) throws(Refusal) {
-    guard let tables = Tables(kept: kept) else {
-      let missing = TableName.allCases.filter { kept[$0] == nil }.map(\.rawValue)
-      throw Refusal("they are not whole without \(missing.joined(separator: ", "))")
-    }
-    try self.init(tables)
-  }
-
-  init(_ tables: Tables) throws(Refusal) {
-    let clientSize = tables[.associations].keySize
-    guard let family = AddressFamily.allCases.first(where: { $0.layout.clientSize == clientSize })
-    else { throw Refusal("clients of \(clientSize) bytes are of neither family") }
+    guard let control = kept[.control] else { throw Refusal("they are not whole without control") }
     do {
-      try KeptTables.checkShape(tables, family.layout)
-      let control = try KeptTables.readControl(tables)
-      layoutVersion = control.layout_version
-      (servers, checksumDeltas) = try KeptTables.readPlan(tables, control.bank, family.layout)
+      if let version = FormerTables.version(of: control) {
+        self = .former(try FormerTables(kept, version: version))
+      } else {
+        self = .present(try PresentTables(kept, control: control))
+      }
     } catch let refusal as Refusal {
       throw refusal
     } catch {
       throw Refusal("\(error)")
     }
-    self.tables = tables
-    self.family = family
   }
 
-  /// Whether a program for this configuration can use them as they are.
+  var family: AddressFamily {
+    switch self {
+    case .present(let tables): tables.family
+    case .former(let tables): tables.family
+    }
+  }
+
+  var roundPosition: RoundPosition {
+    switch self {
+    case .present(let tables): tables.roundPosition
+    case .former(let tables): tables.roundPosition
+    }
+  }
+
+  // MARK: What is checked of any version
+
+  /// Those of a set of tables that a version has.
+  static func whole(_ kept: [TableName: Table], _ names: [TableName]) throws(Refusal) -> Tables {
+    guard let tables = Tables(kept: kept, names: names) else {
+      let missing = names.filter { kept[$0] == nil }.map(\.rawValue)
+      throw Refusal("they are not whole without \(missing.joined(separator: ", "))")
+    }
+    return tables
+  }
+
+  /// The family with keys of so many bytes in some table.
+  ///
+  /// - Parameter keys: what the keys are, for a refusal.
+  static func family(
+    ofKeys keys: String, bytes: Int, _ size: (any FamilyLayout.Type) -> Int
+  ) throws(Refusal) -> AddressFamily {
+    guard let family = AddressFamily.allCases.first(where: { size($0.layout) == bytes }) else {
+      throw Refusal("\(keys) of \(bytes) bytes are of neither family")
+    }
+    return family
+  }
+
+  /// Types, sizes and flags. No entry may be read before: the kernel writes as many bytes as the
+  /// table's own type and size say.
+  static func check(
+    _ tables: Tables, _ shape: (TableName) -> TableShape
+  ) throws(Refusal) {
+    for (name, table) in tables.all {
+      let (found, expected) = (TableShape(table), shape(name))
+      guard found == expected else {
+        throw Refusal(name, is: found, not: expected)
+      }
+    }
+  }
+
+  /// Checks how many entries the tables of real servers have.
+  ///
+  /// - Parameters:
+  ///   - slotCount: that of the longest list that rounds has room for.
+  ///   - single: tables of one entry.
+  static func checkSizes(
+    _ tables: Tables, mostRealServers: Int, slotCount: (UInt32) -> Int, single: [TableName]
+  ) throws(Refusal) {
+    let slots = tables[.slotOfAddress].capacity
+    guard (1...mostRealServers).contains(tables.maxRealServers),
+      tables[.rounds].capacity == 2 * (1 + tables.maxRealServers),
+      slots == slotCount(UInt32(tables.maxRealServers)),
+      tables[.realServers].capacity == 2 * slots,
+      single.allSatisfy({ tables[$0].capacity == 1 })
+    else {
+      let sizes = tables.all.map { "\($0.name.rawValue) \($0.table.capacity)" }
+      throw Refusal("their sizes do not fit together: \(sizes.joined(separator: ", "))")
+    }
+  }
+
+  static func check(bank: UInt32) throws(Refusal) {
+    guard bank <= 1 else { throw Refusal("control tells of a bank \(bank)") }
+  }
+
+  /// The round of a bank: numbers of slots.
+  ///
+  /// - Parameter slots: those that were ever used.
+  static func readRound<Slot>(
+    _ tables: Tables, bank: UInt32, slots: [Slot], isListed: (Slot) -> Bool
+  ) throws -> [UInt32] {
+    let rounds = try TypedTable<UInt32, UInt32>(tables[.rounds])
+    let start = bank * UInt32(1 + tables.maxRealServers)
+    let length = rounds.lookup(start) ?? 0
+    guard length <= tables.maxRealServers else {
+      throw Refusal("a round of \(length) turns is longer than rounds has room for")
+    }
+    var round: [UInt32] = []
+    for turn in 0..<length {
+      let slot = rounds.lookup(start + 1 + turn) ?? .max
+      guard slot < slots.count, isListed(slots[Int(slot)]) else {
+        throw Refusal("turn \(turn) of the round is of a slot without a real server: \(slot)")
+      }
+      round.append(slot)
+    }
+    guard Set(round).count == slots.count(where: isListed) else {
+      throw Refusal("a listed real server has no turn in the round")
+    }
+    return round
+  }
+}
+
+/// Tables of the layouts of today.
+public struct PresentTables: Sendable {
+  let tables: Tables
+  let family: AddressFamily
+  /// How many associations the table was made for.
+  let maxAssociations: UInt32
+  let roundPosition: RoundPosition
+  /// The plan in force; its capacity is the count of slots.
+  let servers: ServerPlan
+  /// What the packet path adds to a checksum for each slot that was ever used.
+  private let checksumDeltas: [UInt16]
+
+  init(_ kept: [TableName: Table], control: Table) throws {
+    let control = try PresentTables.read(control)
+    let addressSize = kept[.slotOfAddress]?.keySize ?? IPv4Layout.addressSize
+    family = try KeptTables.family(ofKeys: "addresses", bytes: addressSize) { $0.addressSize }
+    tables = try KeptTables.whole(kept, TableName.all(of: family))
+    let layout = family.layout
+    try KeptTables.check(tables) { layout.shape(of: $0) }
+    try KeptTables.checkSizes(
+      tables, mostRealServers: ServerPlan.mostSlots, slotCount: ServerPlan.capacity,
+      single: [.roundPosition, .control, .insertions])
+    try PresentTables.checkBuckets(tables, control)
+    maxAssociations = control.max_associations
+    roundPosition = try RoundPosition(tables)
+    (servers, checksumDeltas) = try PresentTables.readPlan(tables, control.bank, layout)
+  }
+
+  /// Whether a program for this configuration can use them as they are, and go from the list in
+  /// force to the configuration's.
   func fit(_ configuration: Configuration) -> Bool {
-    layoutVersion == Tables.layoutVersion && family == configuration.family
-      && tables[.associations].capacity == Int(configuration.maxAssociations)
+    var plan = servers
+    return family == configuration.family && maxAssociations == configuration.maxAssociations
       && tables.maxRealServers == Int(configuration.maxRealServers)
       && isOf(virtualServer: configuration.virtualServer)
+      && (try? plan.apply(configuration.realServers)) != nil
   }
 
   /// Whether the packet path translates between this virtual server and the real servers.
@@ -66,49 +184,31 @@ public struct KeptTables: Sendable {
     }
   }
 
-  /// Types, sizes and flags. No entry may be read before: the kernel writes as many bytes as the
-  /// table's own type and size say.
-  private static func checkShape<Layout: FamilyLayout>(
-    _ tables: Tables, _ layout: Layout.Type
-  ) throws {
-    for (name, table) in tables.all {
-      let found = TableShape(table)
-      if name == .control, found == shapeOfControlInVersion1 { continue }
-      let expected = TypedTables<Layout>.shape(of: name)
-      guard found == expected else {
-        throw Refusal("\(name.rawValue) is \(found), not \(expected)")
-      }
+  /// Reads control first of all: by its version it is known what the other tables have to be.
+  private static func read(_ table: Table) throws -> control {
+    let (found, expected) = (TableShape(table), IPv4Layout.shape(of: .control))
+    guard found == expected else { throw KeptTables.Refusal(.control, is: found, not: expected) }
+    let read = try TypedTable<UInt32, control>(table).lookup(0) ?? control()
+    guard read.layout_version == Tables.layoutVersion else {
+      throw KeptTables.Refusal(
+        "they have layout version \(read.layout_version), this ulb knows \(Tables.layoutVersion)")
     }
-    let slots = tables[.slotOfAddress].capacity
-    guard (1...Tables.mostRealServers).contains(tables.maxRealServers),
-      tables[.rounds].capacity == 2 * (1 + tables.maxRealServers),
-      slots == Renderer.slotCount(maxRealServers: UInt32(tables.maxRealServers)),
-      tables[.realServers].capacity == 2 * slots,
-      tables[.roundPosition].capacity == 1, tables[.control].capacity == 1
-    else {
-      let sizes = tables.all.map { "\($0.name.rawValue) \($0.table.capacity)" }
-      throw Refusal("their sizes do not fit together: \(sizes.joined(separator: ", "))")
-    }
+    try KeptTables.check(bank: read.bank)
+    guard Control.isSecret(read.secret) else { throw KeptTables.Refusal("control has no secret") }
+    return read
   }
 
-  /// In version 1 a bank is all that it has. Everything else is as in version 2.
-  private static let shapeOfControlInVersion1 = TableShape(.array, keySize: 4, leafSize: 4)
-
-  private static func readControl(_ tables: Tables) throws -> former_control {
-    let table = tables[.control]
-    let read: former_control
-    if TableShape(table) == shapeOfControlInVersion1 {
-      let bank = try TypedTable<UInt32, UInt32>(table).lookup(0)
-      read = former_control(bank: bank ?? 0, layout_version: 1)
-    } else {
-      read = try TypedTable<UInt32, former_control>(table).lookup(0) ?? former_control()
-      guard read.layout_version == Tables.layoutVersion else {
-        throw Refusal(
-          "they have layout version \(read.layout_version), this ulb knows \(Tables.layoutVersion)")
+  private static func checkBuckets(_ tables: Tables, _ control: control) throws {
+    let associations = control.max_associations
+    guard associations > 0 else { throw KeptTables.Refusal("control tells of 0 associations") }
+    let buckets = AssociationTable.bucketCount(maxAssociations: associations)
+    for (name, table) in tables.all where [.associations, .clients].contains(name) {
+      guard table.capacity == buckets else {
+        throw KeptTables.Refusal(
+          "\(name.rawValue) has \(table.capacity) buckets, and control tells of \(associations) "
+            + "associations")
       }
     }
-    guard read.bank <= 1 else { throw Refusal("control tells of a bank \(read.bank)") }
-    return read
   }
 
   /// The plan in force, as far as the first slot that was never used.
@@ -117,39 +217,25 @@ public struct KeptTables: Sendable {
   ) throws -> (ServerPlan, [UInt16]) {
     let slotCount = tables[.slotOfAddress].capacity
     let realServers = try TypedTable<UInt32, Layout.RealServer>(tables[.realServers])
-    let rounds = try TypedTable<UInt32, UInt32>(tables[.rounds])
     var slots: [ServerPlan.Slot] = []
     var checksumDeltas: [UInt16] = []
     var addresses: Set<IPAddress> = []
     for index in 0..<slotCount {
-      let key = bank * UInt32(slotCount) + UInt32(index)
-      guard let entry = realServers.lookup(key), let slot = Layout.slot(entry)
-      else { break }
-      guard Layout.isWhole(entry) else {
-        throw Refusal("slot \(index) of real_servers has two generations")
+      let key = Tables.index(slot: UInt32(index), bank: bank)
+      guard let entry = realServers.lookup(key) else { break }
+      let state = Layout.state(entry)
+      guard state != REAL_SERVER_UNUSED else { break }
+      guard [REAL_SERVER_UNLISTED, REAL_SERVER_LISTED].contains(state) else {
+        throw KeptTables.Refusal("slot \(index) of real_servers is in no state that there is: \(state)")
       }
-      guard addresses.insert(slot.address).inserted else {
-        throw Refusal("real_servers has \(slot.address) in two slots")
+      let address = Layout.address(entry)
+      guard addresses.insert(address).inserted else {
+        throw KeptTables.Refusal("real_servers has \(address) in two slots")
       }
-      slots.append(slot)
+      slots.append(ServerPlan.Slot(address: address, isListed: state == REAL_SERVER_LISTED))
       checksumDeltas.append(Layout.checksumDelta(entry))
     }
-    let start = bank * UInt32(1 + tables.maxRealServers)
-    let length = rounds.lookup(start) ?? 0
-    guard length <= tables.maxRealServers else {
-      throw Refusal("a round of \(length) turns is longer than rounds has room for")
-    }
-    var round: [UInt32] = []
-    for turn in 0..<length {
-      let slot = rounds.lookup(start + 1 + turn) ?? .max
-      guard slot < slots.count, slots[Int(slot)].isListed else {
-        throw Refusal("turn \(turn) of the round is of a slot without a real server: \(slot)")
-      }
-      round.append(slot)
-    }
-    guard Set(round).count == slots.count(where: \.isListed) else {
-      throw Refusal("a listed real server has no turn in the round")
-    }
+    let round = try KeptTables.readRound(tables, bank: bank, slots: slots, isListed: \.isListed)
     return (ServerPlan(capacity: slotCount, slots: slots, round: round), checksumDeltas)
   }
 }

@@ -48,19 +48,15 @@ struct LateInsertion<Key: ClientKey> {
 
   /// The first step.
   ///
-  /// - Parameter choose: the place of another's word that may go, where none is free; its association
-  ///   is forgotten. The one that was used least recently, if that is longer ago, where this says
-  ///   nothing else.
+  /// Where no place is free, the association goes that was used least recently, if that is longer
+  /// ago. Of a single bucket none goes.
   @inline(__always)
-  mutating func reserve(
-    _ entry: Entry<Key>, choose: ((ClientHash) -> AssociationTable.Place?)? = nil
-  ) -> Outcome {
+  mutating func reserve(_ entry: Entry<Key>) -> Outcome {
     let hash = table.hash(entry.client)
     for _ in 0..<LateInsertion.attempts {
       if let place = table.find(hash) { return .present(place) }
       let free = table.findFree(hash)
-      let chosen = free ?? choose.map { $0(hash) } ?? olderPlace(than: entry.age, hash)
-      guard let place = chosen else { return .noRoom }
+      guard let place = free ?? olderPlace(than: entry.age, hash) else { return .noRoom }
       let reservation = Reservation(entry: entry, hash: hash, place: place)
       if reserve(reservation, isFree: free != nil) {
         reservations.append(reservation)
@@ -71,17 +67,21 @@ struct LateInsertion<Key: ClientKey> {
   }
 
   private func olderPlace(than age: UInt8, _ hash: ClientHash) -> AssociationTable.Place? {
+    guard !table.isSingleBucket else { return nil }
     let oldest = table.findOldest(hash)
     return oldest.age > age ? oldest.place : nil
   }
 
   /// The stamp comes before the word, as by that of the place's former user it would soon be taken;
   /// then the word; then the client's name, which counts by its word alone.
+  ///
+  /// - Parameter isFree: what the place was when it was chosen. Where a packet has put a word there
+  ///   since, whose stamp comes first too, it is chosen anew.
   @inline(__always)
   private func reserve(_ reservation: Reservation, isFree: Bool) -> Bool {
     let (bucket, index) = (table.bucket(reservation.place), reservation.place.index)
     let seen = bucket.word(index)
-    guard isFree == (seen == 0), SharedBucket.tag(of: seen) != reservation.hash.tag else {
+    guard isFree ? seen == 0 : table.age(reservation.place) > reservation.entry.age else {
       return false
     }
     if !table.isSingleBucket {

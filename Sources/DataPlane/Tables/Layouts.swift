@@ -25,31 +25,24 @@ extension IPAddress {
 protocol FamilyLayout {
   associatedtype RealServer: BitwiseCopyable
   associatedtype AddressKey: BitwiseCopyable
-  associatedtype FlowKey: BitwiseCopyable
+  /// Those of former versions of the layouts.
+  associatedtype Former: FormerLayout
 
   /// A slot that was never used.
   static var unusedRealServer: RealServer { get }
   static func realServer(_ slot: ServerPlan.Slot, virtualServer: IPAddress) -> RealServer
-  /// `nil` for a slot that was never used.
-  static func slot(_ realServer: RealServer) -> ServerPlan.Slot?
-  /// Whether the generation that counts is that of the slot, or none.
-  static func isWhole(_ realServer: RealServer) -> Bool
+  /// One of REAL_SERVER_….
+  static func state(_ realServer: RealServer) -> Int32
+  static func address(_ realServer: RealServer) -> IPAddress
   static func checksumDelta(_ realServer: RealServer) -> UInt16
   static func key(_ address: IPAddress) -> AddressKey
   static func address(_ key: AddressKey) -> IPAddress
-  static func key(_ client: Client) -> FlowKey
-  static func client(_ key: FlowKey) -> Client
-  /// Many at once: each layout knows its own types, where a generic caller would ask for them at
-  /// each of a million keys.
-  static func keys(_ clients: [Client]) -> [FlowKey]
-  static func clients(_ keys: [FlowKey]) -> [Client]
-  /// A key that is no client's, as a client's padding is 0.
-  static func fillerKey(_ number: UInt32) -> FlowKey
 }
 
 extension FamilyLayout {
-  /// Bytes of a client in the association table.
-  static var clientSize: Int { MemoryLayout<FlowKey>.size }
+  /// Bytes of an address as a table's key.
+  static var addressSize: Int { MemoryLayout<AddressKey>.size }
+  static var former: any FormerLayout.Type { Former.self }
 }
 
 extension AddressFamily {
@@ -62,95 +55,60 @@ extension AddressFamily {
   }
 }
 
+extension ServerPlan.Slot {
+  /// What the table says of it.
+  fileprivate var state: UInt16 {
+    UInt16(isListed ? REAL_SERVER_LISTED : REAL_SERVER_UNLISTED)
+  }
+}
+
 enum IPv4Layout: FamilyLayout {
-  typealias RealServer = former_real_server_v4
+  typealias RealServer = real_server_v4
   typealias AddressKey = ip_address_v4
-  typealias FlowKey = former_flow_key_v4
+  typealias Former = FormerIPv4Layout
 
-  static var unusedRealServer: former_real_server_v4 { former_real_server_v4() }
+  static var unusedRealServer: real_server_v4 { real_server_v4() }
 
-  static func realServer(_ slot: ServerPlan.Slot, virtualServer: IPAddress) -> former_real_server_v4
-  {
-    former_real_server_v4(
-      address: slot.address.words.0, generation: slot.isListed ? slot.generation : 0,
-      last_generation: slot.generation,
-      checksum_delta: Checksum.delta(from: virtualServer, to: slot.address), padding: 0)
+  static func realServer(_ slot: ServerPlan.Slot, virtualServer: IPAddress) -> real_server_v4 {
+    real_server_v4(
+      address: slot.address.words.0,
+      checksum_delta: Checksum.delta(from: virtualServer, to: slot.address), state: slot.state)
   }
 
-  static func slot(_ server: former_real_server_v4) -> ServerPlan.Slot? {
-    guard server.last_generation != 0 else { return nil }
-    return ServerPlan.Slot(
-      address: IPAddress(words: (server.address, 0, 0, 0), family: .ipv4),
-      generation: server.last_generation, isListed: server.generation != 0)
+  static func state(_ server: real_server_v4) -> Int32 { Int32(server.state) }
+  static func address(_ server: real_server_v4) -> IPAddress {
+    IPAddress(words: (server.address, 0, 0, 0), family: .ipv4)
   }
-
-  static func isWhole(_ server: former_real_server_v4) -> Bool {
-    server.generation == 0 || server.generation == server.last_generation
-  }
-
-  static func checksumDelta(_ server: former_real_server_v4) -> UInt16 { server.checksum_delta }
+  static func checksumDelta(_ server: real_server_v4) -> UInt16 { server.checksum_delta }
   static func address(_ key: ip_address_v4) -> IPAddress {
     IPAddress(words: (key.word, 0, 0, 0), family: .ipv4)
   }
   static func key(_ address: IPAddress) -> ip_address_v4 { ip_address_v4(word: address.words.0) }
-  static func key(_ client: Client) -> former_flow_key_v4 {
-    former_flow_key_v4(address: client.address.words.0, port: client.port.bigEndian, padding: 0)
-  }
-  static func client(_ key: former_flow_key_v4) -> Client {
-    Client(
-      address: IPAddress(words: (key.address, 0, 0, 0), family: .ipv4),
-      port: UInt16(bigEndian: key.port))
-  }
-  static func keys(_ clients: [Client]) -> [former_flow_key_v4] { clients.map { key($0) } }
-  static func clients(_ keys: [former_flow_key_v4]) -> [Client] { keys.map { client($0) } }
-  static func fillerKey(_ number: UInt32) -> former_flow_key_v4 {
-    former_flow_key_v4(address: number, port: 0, padding: .max)
-  }
 }
 
 enum IPv6Layout: FamilyLayout {
-  typealias RealServer = former_real_server_v6
+  typealias RealServer = real_server_v6
   typealias AddressKey = ip_address_v6
-  typealias FlowKey = former_flow_key_v6
+  typealias Former = FormerIPv6Layout
 
-  static var unusedRealServer: former_real_server_v6 { former_real_server_v6() }
+  static var unusedRealServer: real_server_v6 { real_server_v6() }
 
-  static func realServer(_ slot: ServerPlan.Slot, virtualServer: IPAddress) -> former_real_server_v6
-  {
-    former_real_server_v6(
-      address: slot.address.words, generation: slot.isListed ? slot.generation : 0,
-      last_generation: slot.generation,
-      checksum_delta: Checksum.delta(from: virtualServer, to: slot.address), padding: (0, 0, 0))
+  static func realServer(_ slot: ServerPlan.Slot, virtualServer: IPAddress) -> real_server_v6 {
+    real_server_v6(
+      address: slot.address.words,
+      checksum_delta: Checksum.delta(from: virtualServer, to: slot.address), state: slot.state,
+      padding: (0, 0, 0))
   }
 
-  static func slot(_ server: former_real_server_v6) -> ServerPlan.Slot? {
-    guard server.last_generation != 0 else { return nil }
-    return ServerPlan.Slot(
-      address: IPAddress(words: server.address, family: .ipv6),
-      generation: server.last_generation, isListed: server.generation != 0)
+  static func state(_ server: real_server_v6) -> Int32 { Int32(server.state) }
+  static func address(_ server: real_server_v6) -> IPAddress {
+    IPAddress(words: server.address, family: .ipv6)
   }
-
-  static func isWhole(_ server: former_real_server_v6) -> Bool {
-    server.generation == 0 || server.generation == server.last_generation
-  }
-
-  static func checksumDelta(_ server: former_real_server_v6) -> UInt16 { server.checksum_delta }
+  static func checksumDelta(_ server: real_server_v6) -> UInt16 { server.checksum_delta }
   static func address(_ key: ip_address_v6) -> IPAddress {
     IPAddress(words: key.word, family: .ipv6)
   }
   static func key(_ address: IPAddress) -> ip_address_v6 { ip_address_v6(word: address.words) }
-  static func key(_ client: Client) -> former_flow_key_v6 {
-    former_flow_key_v6(address: client.address.words, port: client.port.bigEndian, padding: 0)
-  }
-  static func client(_ key: former_flow_key_v6) -> Client {
-    Client(
-      address: IPAddress(words: key.address, family: .ipv6), port: UInt16(bigEndian: key.port))
-  }
-  static func keys(_ clients: [Client]) -> [former_flow_key_v6] { clients.map { key($0) } }
-  static func clients(_ keys: [former_flow_key_v6]) -> [Client] { keys.map { client($0) } }
-  static func fillerKey(_ number: UInt32) -> former_flow_key_v6 {
-    former_flow_key_v6(address: (number, 0, 0, 0), port: 0, padding: .max)
-  }
 }
 
 extension EventRecord {

@@ -12,10 +12,12 @@ struct PreparedPlan {
 protocol RealServerWriter {
   /// Writes a plan into the bank that is not in force. No packet sees any of it, and where it fails
   /// nothing has changed for them.
+  ///
+  /// No association may lead to a slot that has another address than in the plan in force.
   mutating func prepare(_ plan: ServerPlan) throws(BCCError) -> PreparedPlan
 
-  /// Puts a prepared plan in force in one step.
-  func commit(_ prepared: PreparedPlan) throws(BCCError)
+  /// Puts a prepared plan in force in one step, which cannot fail.
+  func commit(_ prepared: PreparedPlan)
 }
 
 /// The writer of the virtual server's family.
@@ -30,43 +32,41 @@ func makeRealServerWriter(
   return try make(virtualServer.family.layout)
 }
 
-/// The tables of real servers: two banks of slots and turns, of which one is in force.
+/// The tables of real servers: slots and turns in two banks, of which one is in force.
 private struct RealServerTables<Layout: FamilyLayout>: RealServerWriter {
-  private let tables: TypedTables<Layout>
+  private let realServers: TypedTable<UInt32, Layout.RealServer>
+  private let slotsOfAddresses: TypedTable<Layout.AddressKey, UInt32>
+  private let rounds: TypedTable<UInt32, UInt32>
+  private let control: Control
   private let virtualServer: IPAddress
   private let maxRealServers: Int
-  private let slotCount: Int
   /// What the table of slots by address holds, which both banks share.
   private var slotOfAddress: [IPAddress: UInt32] = [:]
 
   init(_ tables: Tables, virtualServer: IPAddress, isUsed: Bool) throws(BCCError) {
-    self.tables = try TypedTables(tables)
+    realServers = try TypedTable(tables[.realServers])
+    slotsOfAddresses = try TypedTable(tables[.slotOfAddress])
+    rounds = try TypedTable(tables[.rounds])
+    control = try Control(tables[.control])
     self.virtualServer = virtualServer
     maxRealServers = tables.maxRealServers
-    slotCount = Renderer.slotCount(maxRealServers: UInt32(maxRealServers))
     if isUsed { try readSlotsOfAddresses() }
   }
 
-  func commit(_ prepared: PreparedPlan) throws(BCCError) {
-    // Only one byte of this differs from what is there, so that it is one store.
-    try tables.control.update(
-      0, former_control(bank: prepared.bank, layout_version: Tables.layoutVersion))
-  }
+  func commit(_ prepared: PreparedPlan) { control.putInForce(bank: prepared.bank) }
 
   mutating func prepare(_ plan: ServerPlan) throws(BCCError) -> PreparedPlan {
     try writeSlotsOfAddresses(plan)
-    let bank = 1 - (tables.control.lookup(0)?.bank ?? 0)
-    let slots = plan.slots.map {
-      $0.map { Layout.realServer($0, virtualServer: virtualServer) } ?? Layout.unusedRealServer
-    }
-    // Slots are used from the first on: what was never used is zero already.
-    let used = (plan.slots.lastIndex { $0 != nil } ?? -1) + 1
-    let first = bank * UInt32(slotCount)
-    try tables.realServers.update(
-      keys: (0..<UInt32(used)).map { first + $0 }, leaves: Array(slots.prefix(used)))
+    let bank = 1 - control.bank
+    // All slots, those too that were never used: a plan that was not put in force may be there.
+    try realServers.update(
+      keys: plan.slots.indices.map { Tables.index(slot: UInt32($0), bank: bank) },
+      leaves: plan.slots.map { slot in
+        slot.map { Layout.realServer($0, virtualServer: virtualServer) } ?? Layout.unusedRealServer
+      })
     let start = bank * UInt32(1 + maxRealServers)
     let round = [UInt32(plan.round.count)] + plan.round
-    try tables.rounds.update(keys: round.indices.map { start + UInt32($0) }, leaves: round)
+    try rounds.update(keys: round.indices.map { start + UInt32($0) }, leaves: round)
     return PreparedPlan(bank: bank)
   }
 
@@ -79,17 +79,17 @@ private struct RealServerTables<Layout: FamilyLayout>: RealServerWriter {
       if let slot, plan.slot(of: slot.address) == number { wanted[slot.address] = number }
     }
     for address in slotOfAddress.keys where wanted[address] == nil {
-      try tables.slotOfAddress.remove(Layout.key(address))
+      try slotsOfAddresses.remove(Layout.key(address))
       slotOfAddress[address] = nil
     }
     for (address, slot) in wanted where slotOfAddress[address] != slot {
-      try tables.slotOfAddress.update(Layout.key(address), slot)
+      try slotsOfAddresses.update(Layout.key(address), slot)
       slotOfAddress[address] = slot
     }
   }
 
   private mutating func readSlotsOfAddresses() throws(BCCError) {
-    var reader = BatchReader(tables.slotOfAddress, limit: slotCount)
+    var reader = BatchReader(slotsOfAddresses, limit: slotsOfAddresses.table.capacity)
     while let (keys, leaves) = try reader.next() {
       for (key, slot) in zip(keys, leaves) { slotOfAddress[Layout.address(key)] = slot }
     }

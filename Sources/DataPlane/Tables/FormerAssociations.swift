@@ -1,0 +1,149 @@
+// The associations of tables that a process before this one has made, as they are to be in this one's.
+import BCC
+import CLayout
+import LoadBalancing
+
+/// Associations that are copied: their slots are the new table's, and those whose real server is not
+/// listed there are left out.
+protocol FormerAssociations {
+  associatedtype Key: ClientKey
+
+  /// Whether it is known which of them were used last.
+  var tellsAges: Bool { get }
+
+  /// Ages in which all of them are, the newest first. In one of them there is no order.
+  ///
+  /// - Parameter capacity: one is enough where there are no more than so many.
+  func ageGroups(fitting capacity: Int) -> [ClosedRange<UInt8>]
+
+  /// How far ages have come, in epochs.
+  var epoch: UInt64 { get }
+
+  /// How old those are at most that were made or used since.
+  ///
+  /// - Parameter epoch: what ``epoch`` was then.
+  func age(since epoch: UInt64) -> UInt8
+
+  /// Hands them over, some at a time.
+  func forEachBatch(
+    ages: ClosedRange<UInt8>, _ body: ([Entry<Key>]) throws(BCCError) -> Void
+  ) throws(BCCError)
+}
+
+/// The slots of the new table, by the numbers of the former one's.
+private func translation(_ addresses: [IPAddress?], _ plan: ServerPlan) -> [UInt16?] {
+  addresses.map { address in address.flatMap { plan.listedSlot(of: $0) } }
+}
+
+extension ServerPlan {
+  /// The slot of a real server that is listed; `nil` where it is not.
+  func listedSlot(of address: IPAddress) -> UInt16? {
+    guard let number = slot(of: address), slots[Int(number)]?.isListed == true else { return nil }
+    return UInt16(number)
+  }
+}
+
+/// Those of a table of this layout, which other sizes or another virtual server make unfit.
+struct SharedFormerAssociations<Key: ClientKey>: FormerAssociations {
+  private let table: AssociationTable
+  private let slots: [UInt16?]
+
+  init(_ former: PresentTables, to plan: ServerPlan) throws(BCCError) {
+    self.init(
+      try AssociationTable(former.tables), former.servers.slots.map { $0?.address }, to: plan)
+  }
+
+  /// - Parameter addresses: those of the slots that the table's associations lead to.
+  init(_ table: AssociationTable, _ addresses: [IPAddress?], to plan: ServerPlan) {
+    self.table = table
+    slots = translation(addresses, plan)
+  }
+
+  var tellsAges: Bool { true }
+  var epoch: UInt64 { table.control.fullEpoch }
+
+  func ageGroups(fitting capacity: Int) -> [ClosedRange<UInt8>] {
+    let counts = table.countAges()
+    let total = counts.reduce(0, +)
+    guard total > capacity && !table.isSingleBucket else {
+      return [0...AssociationTable.oldestAge]
+    }
+    // Each costs a look at all buckets: a few, with about as many associations in each.
+    let most = 16
+    var groups: [ClosedRange<UInt8>] = []
+    var (first, count) = (0, 0)
+    for age in counts.indices {
+      count += counts[age]
+      if count * most >= total || age == counts.count - 1 {
+        groups.append(UInt8(first)...UInt8(age))
+        (first, count) = (age + 1, 0)
+      }
+    }
+    return groups
+  }
+
+  func age(since epoch: UInt64) -> UInt8 {
+    // Ranks tell nothing of time: any of them may have changed.
+    if table.isSingleBucket { return UInt8(SharedBucket.places) }
+    return UInt8(min(self.epoch &- epoch, UInt64(AssociationTable.oldestAge)))
+  }
+
+  func forEachBatch(
+    ages: ClosedRange<UInt8>, _ body: ([Entry<Key>]) throws(BCCError) -> Void
+  ) throws(BCCError) {
+    for piece in table.pieces {
+      var entries: [Entry<Key>] = []
+      table.forEach(Key.self, inBuckets: piece, ages: ages) { entry in
+        guard entry.slot < slots.count, let slot = slots[Int(entry.slot)] else { return }
+        entries.append(Entry(client: entry.client, slot: slot, age: entry.age))
+      }
+      try body(entries)
+    }
+  }
+}
+
+/// Those of a former layout, an LRU hash: in which order they were used, the kernel keeps to itself.
+struct HashedFormerAssociations<Key: ClientKey, Layout: FormerLayout>: FormerAssociations {
+  private let table: TypedTable<Layout.FlowKey, UInt64>
+  private let generations: [UInt32]
+  private let slots: [UInt16?]
+
+  /// How many are read at once.
+  private static var batch: Int { 1 << 15 }
+
+  init(_ former: FormerTables, _ layout: Layout.Type, to plan: ServerPlan) throws(BCCError) {
+    table = try TypedTable(former.associations)
+    generations = former.slots.map(\.generation)
+    slots = translation(former.slots.map(\.address), plan)
+  }
+
+  var tellsAges: Bool { false }
+  var epoch: UInt64 { 0 }
+
+  func ageGroups(fitting capacity: Int) -> [ClosedRange<UInt8>] { [0...0] }
+  func age(since epoch: UInt64) -> UInt8 { 0 }
+
+  func forEachBatch(
+    ages: ClosedRange<UInt8>, _ body: ([Entry<Key>]) throws(BCCError) -> Void
+  ) throws(BCCError) {
+    var reader = BatchReader(table, limit: HashedFormerAssociations.batch)
+    while let (keys, leaves) = try reader.next() {
+      var entries: [Entry<Key>] = []
+      for (client, leaf) in zip(Layout.clients(keys), leaves) {
+        guard let slot = slot(of: leaf) else { continue }
+        entries.append(Entry(client: Key(client), slot: slot, age: 0))
+      }
+      try body(entries)
+    }
+  }
+
+  /// `nil` too where the slot was given to another real server since, as the generation tells.
+  private func slot(of leaf: UInt64) -> UInt16? {
+    let leaf = former_association(word: leaf)
+    let slot = Int(leaf.server)
+    guard leaf.generation != 0, slot < slots.count, generations[slot] == leaf.generation else {
+      return nil
+    }
+    return slots[slot]
+  }
+}

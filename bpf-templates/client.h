@@ -1,0 +1,113 @@
+/*
+ * A client as the association table knows it: by a tag, in two buckets. Knows no bucket's content.
+ * The hash is keyed, so that nobody who does not know the table's secret can choose clients that
+ * meet in few buckets.
+ */
+#pragma once
+
+#include "ip.h"
+#include "tables.h"
+
+struct client {
+	__u64 tag;		    /* as in a word of its bucket, 0 below */
+	__u32 first;		    /* the bucket that it is most often in */
+	__u32 other;		    /* how far behind it the second is, less 1 */
+	struct ip_address *address; /* in the frame */
+	__be16 port;
+};
+
+/* A number of 32 bits, spread over so many. */
+static __always_inline __u32 spread(__u32 number, __u32 over)
+{
+	return (__u64)number * over >> 32;
+}
+
+#if IPV6
+#define ROTATED(x, bits) ((x) << (bits) | (x) >> (64 - (bits)))
+
+struct siphash {
+	__u64 v0, v1, v2, v3;
+};
+
+static __always_inline void siphash_round(struct siphash *state)
+{
+	state->v0 += state->v1;
+	state->v1 = ROTATED(state->v1, 13) ^ state->v0;
+	state->v0 = ROTATED(state->v0, 32);
+	state->v2 += state->v3;
+	state->v3 = ROTATED(state->v3, 16) ^ state->v2;
+	state->v0 += state->v3;
+	state->v3 = ROTATED(state->v3, 21) ^ state->v0;
+	state->v2 += state->v1;
+	state->v1 = ROTATED(state->v1, 17) ^ state->v2;
+	state->v2 = ROTATED(state->v2, 32);
+}
+
+static __always_inline void siphash_word(struct siphash *state, __u64 word)
+{
+	state->v3 ^= word;
+	siphash_round(state);
+	state->v0 ^= word;
+}
+
+/*
+ * SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012) of the address's 16 octets and the port's 2. The
+ * tag is of what SipHash returns; where the buckets are, another sum of its state says.
+ */
+static __always_inline __u64 hash_of(const struct control *control, struct client *client)
+{
+	const __u64 *address = (const __u64 *)client->address;
+	struct siphash state = {
+		.v0 = control->secret[0] ^ 0x736f6d6570736575ULL,
+		.v1 = control->secret[1] ^ 0x646f72616e646f6dULL,
+		.v2 = control->secret[0] ^ 0x6c7967656e657261ULL,
+		.v3 = control->secret[1] ^ 0x7465646279746573ULL,
+	};
+
+	siphash_word(&state, address[0]);
+	siphash_word(&state, address[1]);
+	siphash_word(&state, client->port | 18ULL << 56); /* the length's octet is the highest */
+	state.v2 ^= 0xff;
+#pragma unroll
+	for (int round = 0; round < 3; round++)
+		siphash_round(&state);
+	client->tag = (state.v0 ^ state.v1 ^ state.v2 ^ state.v3) & ~0xffffULL;
+	if (!client->tag)
+		client->tag = 0x10000;
+	return state.v1 + state.v3;
+}
+#else
+/*
+ * The tag is the client itself. Multiplications by secret odd numbers mix it: two would leave a
+ * pattern of sequential addresses visible.
+ */
+static __always_inline __u64 hash_of(const struct control *control, struct client *client)
+{
+	__u64 hash;
+
+	client->tag = (__u64)client->address->word[0] << 32 | (__u64)client->port << 16;
+	hash = (client->tag ^ control->secret[0]) * control->secret[1];
+	hash = (hash ^ hash >> 28) * control->secret[2];
+	hash = (hash ^ hash >> 32) * control->secret[3];
+	return hash ^ hash >> 29;
+}
+#endif
+
+static __always_inline struct client client_of(const struct control *control,
+					       struct ip_address *address, __be16 port)
+{
+	struct client client = {.address = address, .port = port};
+	__u64 hash = hash_of(control, &client);
+
+	client.first = spread(hash >> 32, BUCKETS);
+	client.other = spread(hash, BUCKETS - 1);
+	return client;
+}
+
+/* Never the first, where there is more than one bucket. */
+static __always_inline __u32 second_bucket(const struct client *client)
+{
+	__u32 second = client->first + 1 + client->other;
+
+	return second < BUCKETS ? second : second - BUCKETS;
+}

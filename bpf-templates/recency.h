@@ -1,0 +1,109 @@
+/*
+ * Which associations were used last. There is no clock: an epoch is so many insertions, and a place
+ * is stamped with the epoch of its last use, so that a client in full swing writes nothing. Where
+ * the table is a single bucket the order is exact: its stamps are ranks.
+ */
+#pragma once
+
+#include "tables.h"
+
+/* The octet beside the stamps is a lock: what changes several stamps at once leaves it as it is. */
+#define STAMP_BITS 8
+
+/* Insertions for each epoch; those that a CPU makes before it tells; epochs that are told apart. */
+#define EPOCH	     (MAX_ASSOCIATIONS / 64 > 1 ? MAX_ASSOCIATIONS / 64 : 1)
+#define BATCH	     (EPOCH < 32 ? EPOCH : 32)
+#define OLDEST_EPOCH 128
+
+#if SINGLE_BUCKET
+/* How often the new order is tried to be written while others write theirs. */
+#define RANK_ATTEMPTS 8
+
+/* The place was used last: its rank is 0, and those that were before it move up. */
+static __always_inline void touch(const struct control *control, struct bucket *bucket, __u32 place)
+{
+	__u32 shift = place * STAMP_BITS;
+
+	for (int attempt = 0; attempt < RANK_ATTEMPTS; attempt++) {
+		__u64 seen = *(volatile __u64 *)&bucket->stamps, next = seen;
+		__u64 rank = seen >> shift & 0xff;
+
+		if (!rank)
+			return;
+#pragma unroll
+		for (int other = 0; other < BUCKET_PLACES; other++) {
+			__u64 before = (seen >> other * STAMP_BITS & 0xff) - rank;
+
+			next += before >> 63 << other * STAMP_BITS;
+		}
+		next -= rank << shift;
+		if (__sync_val_compare_and_swap(&bucket->stamps, seen, next) == seen)
+			return;
+	}
+}
+
+/* How many others were used since. */
+static __always_inline __u64 age_of(const struct control *control, const struct bucket *bucket,
+				    __u32 place)
+{
+	return *(volatile const __u8 *)&bucket->stamp[place];
+}
+
+static __always_inline void count_insertion(struct control *control)
+{
+}
+#else
+static __always_inline void touch(const struct control *control, struct bucket *bucket, __u32 place)
+{
+	volatile __u8 *stamp = &bucket->stamp[place];
+	__u8 epoch = control->epoch;
+
+	if (*stamp != epoch)
+		*stamp = epoch;
+}
+
+/* In epochs, 0 to 255. */
+static __always_inline __u64 age_of(const struct control *control, const struct bucket *bucket,
+				    __u32 place)
+{
+	return (__u8)(control->epoch - *(volatile const __u8 *)&bucket->stamp[place]);
+}
+
+/* A stamp would look fresh again 256 epochs after it: before that, it is set after the present. */
+static __always_inline void hold_oldest(const struct control *control, __u64 batch)
+{
+	const __u32 held =
+		BATCH > 4 ? BATCH / 4 : 1; /* buckets, so that all are seen in 64 epochs */
+
+	for (__u32 i = 0; i < held; i++) {
+		__u32 index = (batch * held + i) % BUCKETS;
+		struct bucket *bucket = associations.lookup(&index);
+
+		if (!bucket)
+			return;
+#pragma unroll
+		for (int place = 0; place < PLACES; place++)
+			if (age_of(control, bucket, place) > OLDEST_EPOCH)
+				bucket->stamp[place] = control->epoch - OLDEST_EPOCH;
+	}
+}
+
+/* Each CPU counts for itself, so that they seldom meet: this is told once for each batch. */
+static __always_inline void count_insertion(struct control *control)
+{
+	const __u32 epoch_batches = (EPOCH + BATCH / 2) / BATCH;
+	__u32 zero = 0;
+	__u64 *made = insertions_of_cpu.lookup(&zero), *batches, batch;
+
+	if (!made || ++*made < BATCH)
+		return;
+	*made = 0;
+	batches = insertions.lookup(&zero);
+	if (!batches)
+		return;
+	batch = __sync_fetch_and_add(batches, 1);
+	if ((batch + 1) % epoch_batches == 0)
+		__sync_fetch_and_add(&control->epoch, 1);
+	hold_oldest(control, batch);
+}
+#endif
