@@ -222,13 +222,15 @@ enum placing { PLACE_TAKEN, PLACE_LOST, CLIENT_IS_PLACED };
 /*
  * Writes the client's word into the best place. The client's lock is held: nobody else inserts it,
  * but another's word may go into that place, or the daemon's, until the swap. *server is the one
- * that the packet was given; it is another where the client has one.
+ * that the packet was given; it is another where the client has one. What list is in force is asked
+ * anew: who had the lock before may have gone by a newer one than the packet.
  */
-static __always_inline enum placing place_client(const struct control *control, __u32 bank,
+static __always_inline enum placing place_client(const struct control *control,
 						 const struct client *client, struct bucket *first,
 						 struct bucket *second, __u32 slot,
 						 struct real_server **server)
 {
+	__u32 bank = read_bank(control);
 	__u64 best = choose_place(control, client, first, second), seen;
 	__u64 place = best & 7, is_second = best >> PLACE_IN_SECOND & 1;
 	struct bucket *bucket = is_second ? second : first;
@@ -236,8 +238,7 @@ static __always_inline enum placing place_client(const struct control *control, 
 	if (place >= PLACES)
 		return PLACE_LOST;
 	seen = read_word(&bucket->word[place]);
-	/* Another's word may have come: what is fresh shall not be taken for what was the oldest.
-	 */
+	/* Another's word may have come: what is fresh is not what was the oldest. */
 	best &= ~(1ULL << PLACE_PREFERRED | 1ULL << PLACE_IN_SECOND);
 	if (score_of(control, bucket, place, seen, client->tag) != best)
 		return PLACE_LOST;
@@ -248,6 +249,9 @@ static __always_inline enum placing place_client(const struct control *control, 
 			*server = present;
 			return CLIENT_IS_PLACED;
 		}
+		/* It may be listed since: who knows that goes by the word, which is read anew. */
+		if (read_bank(control) != bank)
+			return PLACE_LOST;
 	}
 	/* Before the word: what has just come shall not look like the oldest to anybody. */
 	touch(control, bucket, place);
@@ -271,7 +275,6 @@ static __always_inline struct real_server *settle_association(struct control *co
 	__u32 index = client->first;
 	struct bucket *first = associations.lookup(&index), *second = first;
 	enum placing placing = PLACE_LOST;
-	__u32 bank;
 
 	*is_new = false;
 #if !SINGLE_BUCKET
@@ -284,10 +287,8 @@ static __always_inline struct real_server *settle_association(struct control *co
 #endif
 	if (!first || !second || !lock(first))
 		return 0;
-	/* Whoever had the lock before may have gone by a list that has come into force since. */
-	bank = read_bank(control);
 	for (int attempt = 0; attempt < PLACE_ATTEMPTS && placing == PLACE_LOST; attempt++)
-		placing = place_client(control, bank, client, first, second, slot, &server);
+		placing = place_client(control, client, first, second, slot, &server);
 	unlock(first);
 	if (placing == PLACE_LOST)
 		return 0;
