@@ -20,17 +20,17 @@ struct InstructionTests {
   func bounded(family: AddressFamily) throws {
     let few = try info(.sample(family))
     #expect(few.name == "ulb")
-    #expect(few.instructionCount < 1250)
-    #expect(few.verifiedInstructionCount < 3000)
+    #expect(few.instructionCount < (family == .ipv4 ? 3700 : 4700))
+    #expect(few.verifiedInstructionCount < 84_000)
     let many = try info(.sample(family, ports: Configuration.manyPorts))
-    #expect(many.instructionCount < 1310)
-    #expect(many.verifiedInstructionCount < 3000)
+    #expect(many.instructionCount < (family == .ipv4 ? 3760 : 4760))
+    #expect(many.verifiedInstructionCount < 84_000)
   }
 
   @Test("the verifier's limit is far away at any level", arguments: AddressFamily.allCases, [0, 1])
   func verifier(family: AddressFamily, debug: Int) throws {
     let info = try info(.sample(family, level: .trace, debug: debug))
-    #expect(info.verifiedInstructionCount < Self.verifierLimit / 100)
+    #expect(info.verifiedInstructionCount < Self.verifierLimit / 10)
   }
 
   /// Between the ends, the compiler may find a shorter form for more.
