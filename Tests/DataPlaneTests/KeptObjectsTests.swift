@@ -145,7 +145,8 @@ struct KeptObjectsTests {
     layout: UInt32 = 3, _ name: String, entry: Int = 0, at offset: Int = 0, _ octets: [UInt8]
   ) throws -> String? {
     let refusals = try refusals(layout: layout) {
-      $0.maps[name]!.entries[entry].leaf.replaceSubrange(offset..<offset + octets.count, with: octets)
+      $0.maps[name]!.entries[entry].leaf
+        .replaceSubrange(offset..<offset + octets.count, with: octets)
     }
     #expect(refusals.count == 1 && refusals[0].hasPrefix(Self.prefix), "\(refusals)")
     return refusals.first.map { String($0.dropFirst(Self.prefix.count)) }
@@ -230,8 +231,8 @@ struct KeptObjectsTests {
     #expect(sizes.first?.hasPrefix(Self.prefix + "their sizes do not fit together: ") == true)
     let noPreallocation: UInt32 = 1
     for change: (inout KeptSet) -> Void in [
-      { $0.maps["associations"] = KeptSet.Map(kind: .hash, keySize: 8, leafSize: 8, capacity: 64) },
-      { $0.maps["associations"] = KeptSet.Map(kind: .hash, keySize: 12, leafSize: 8, capacity: 64) },
+      { $0.maps["associations"] = .init(kind: .hash, keySize: 8, leafSize: 8, capacity: 64) },
+      { $0.maps["associations"] = .init(kind: .hash, keySize: 12, leafSize: 8, capacity: 64) },
       { $0.maps["associations"]!.leafSize = 16 }, { $0.maps["real_servers"]!.capacity = 7 },
       { $0.maps["slot_of_address"]!.capacity = 400_000 },
       { $0.maps["round_position"]!.capacity = 2 },

@@ -226,7 +226,8 @@ public struct PresentTables: Sendable {
       let state = Layout.state(entry)
       guard state != REAL_SERVER_UNUSED else { break }
       guard [REAL_SERVER_UNLISTED, REAL_SERVER_LISTED].contains(state) else {
-        throw KeptTables.Refusal("slot \(index) of real_servers is in no state that there is: \(state)")
+        throw KeptTables.Refusal(
+          "slot \(index) of real_servers is in no state that there is: \(state)")
       }
       let address = Layout.address(entry)
       guard addresses.insert(address).inserted else {
