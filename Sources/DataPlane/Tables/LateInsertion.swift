@@ -76,14 +76,15 @@ struct LateInsertion<Key: ClientKey> {
   /// then the word; then the client's name, which counts by its word alone.
   ///
   /// - Parameter isFree: what the place was when it was chosen. Where a packet has put a word there
-  ///   since, whose stamp comes first too, it is chosen anew.
+  ///   since, whose stamp comes first too, it is chosen anew; that of this client looks older than
+  ///   the newcomer where an epoch has begun since.
   @inline(__always)
   private func reserve(_ reservation: Reservation, isFree: Bool) -> Bool {
     let (bucket, index) = (table.bucket(reservation.place), reservation.place.index)
     let seen = bucket.word(index)
-    guard isFree ? seen == 0 : table.age(reservation.place) > reservation.entry.age else {
-      return false
-    }
+    guard isFree ? seen == 0 : table.age(reservation.place) > reservation.entry.age,
+      SharedBucket.tag(of: seen) != reservation.hash.tag
+    else { return false }
     if !table.isSingleBucket {
       bucket.swapStamp(
         index, bucket.stamp(index), for: table.stamp(age: reservation.entry.age))
