@@ -39,14 +39,14 @@ struct ClientTests {
   func known(family: AddressFamily) throws {
     let director = try Director(family, level: .trace)
     let addresses = director.addresses
-    #expect(try director.server(of: 0) == addresses.server(1))
-    _ = director.events()
-    let word = try #require(try director.association(of: 0))
     for address in ClientAddress.unanswerable(addresses) {
       let request = Case.changed(addresses.request(client: 0)) { $0.source = address }
       let reply = Case.changed(addresses.reply(server: 1, client: 0)) { $0.destination = address }
       try director.dataPlane.apply(addresses.servers(1..<4))
-      try director.setAssociation(ofSourceOf: request, word)
+      let client = Client(address: request.source, port: request.sourcePort)
+      let restored = director.dataPlane.restore(
+        [Association(client: client, realServer: 0)], of: [addresses.server(1)])
+      try #require(restored.count == 1)
       try director.expect(.sent("\(address)", .ingressReusedNAT, request, to: addresses.server(1)))
       try director.expect(
         .sent("\(address)", .egressReusedNAT, reply, from: addresses.virtualServer))

@@ -33,23 +33,36 @@ struct Addresses {
     }
   }
 
-  /// A client's datagram to the virtual server. Beyond 60,000 clients, ports tell them apart.
+  /// The number of a client's address, and its port. Beyond 60,000 clients, ports tell them apart.
+  func hostAndPort(of client: Int) -> (host: Int, port: UInt16) {
+    (client % 60000, 40000 + UInt16(client / 60000))
+  }
+
+  /// Who a client is.
+  func identity(of client: Int) -> Client {
+    let (host, port) = hostAndPort(of: client)
+    return Client(address: self.client(host), port: port)
+  }
+
+  /// A client's datagram to the virtual server, from its own port or another.
   func request(
-    client: Int, port: UInt16 = ports[0], clientPort: UInt16 = 40000, lifetime: UInt8 = 64
+    client: Int, port: UInt16 = ports[0], clientPort: UInt16? = nil, lifetime: UInt8 = 64
   ) -> Datagram {
-    Datagram(
-      source: self.client(client % 60000), sourcePort: clientPort + UInt16(client / 60000),
+    let client = identity(of: client)
+    return Datagram(
+      source: client.address, sourcePort: clientPort ?? client.port,
       destination: virtualServer, destinationPort: port, lifetime: lifetime)
   }
 
   /// A real server's datagram to a client.
   func reply(
-    server: Int, client: Int, port: UInt16 = ports[0], clientPort: UInt16 = 40000,
+    server: Int, client: Int, port: UInt16 = ports[0], clientPort: UInt16? = nil,
     lifetime: UInt8 = 64
   ) -> Datagram {
-    Datagram(
-      source: self.server(server), sourcePort: port, destination: self.client(client % 60000),
-      destinationPort: clientPort + UInt16(client / 60000), lifetime: lifetime)
+    let client = identity(of: client)
+    return Datagram(
+      source: self.server(server), sourcePort: port, destination: client.address,
+      destinationPort: clientPort ?? client.port, lifetime: lifetime)
   }
 }
 
@@ -58,6 +71,8 @@ final class Director {
   let addresses: Addresses
   let dataPlane: DataPlane
   let level: LogLevel
+  /// What the program knows of clients.
+  let buckets: Buckets
 
   /// - Parameter virtualServer: the network's own where none is given.
   init(
@@ -78,13 +93,30 @@ final class Director {
     }
     try configuration.validate()
     dataPlane = try compiling { try DataPlane(configuration) }
+    buckets = try Buckets(dataPlane.tables, family)
   }
 
   /// The director that a data plane makes of it.
-  init(_ addresses: Addresses, _ dataPlane: DataPlane) {
+  init(_ addresses: Addresses, _ dataPlane: DataPlane) throws {
     self.addresses = addresses
     self.dataPlane = dataPlane
     level = dataPlane.configuration.logLevel
+    buckets = try Buckets(dataPlane.tables, addresses.family)
+  }
+
+  /// A program that differs from the director's in one thing, over the same tables.
+  func program(replacing text: String, with other: String) throws -> Program {
+    let source = try Renderer.source(for: dataPlane.configuration, createdAssociations: 1)
+    try #require(source.ranges(of: text).count == 1, "the template does not have one \(text)")
+    return try compiling {
+      let headers = try KernelHeaderTree(.own)
+      let module = try Module(
+        source: source.replacing(text, with: other), compilerFlags: headers.compilerFlags)
+      for (name, table) in dataPlane.tables.all {
+        try module.replaceTable(name.rawValue, with: table)
+      }
+      return try module.loadXDPProgram("ulb")
+    }
   }
 
   /// What became of a frame.
@@ -127,6 +159,14 @@ final class Director {
     try clients.map { try server(of: $0) }
   }
 
+  /// Runs a request of each of many clients.
+  func admit(_ clients: some Sequence<Int>) throws {
+    var frames = ClientFrames.requests(addresses)
+    for client in clients {
+      _ = try dataPlane.program.testRun(frame: frames.next(client: client))
+    }
+  }
+
   /// The events since the last call.
   func events() -> [EventRecord] {
     var events: [EventRecord] = []
@@ -135,27 +175,14 @@ final class Director {
   }
 
   /// Which of these clients have an association, told without using any.
-  func associated(_ clients: some Sequence<Int>) throws -> Set<Int> {
-    try Set(clients.filter { try association(of: $0) != nil })
+  func associated(_ clients: some Sequence<Int>) -> Set<Int> {
+    let present = Set(buckets.entries.map(\.client))
+    return Set(clients.filter { present.contains(addresses.identity(of: $0)) })
   }
 
-  /// The association of a client as the table holds it.
-  func association(of client: Int) throws -> UInt64? {
-    let request = addresses.request(client: client)
-    let table = dataPlane.tables[.associations]
-    switch addresses.family {
-    case .ipv4: return try TypedTable(table).lookup(KeyV4(sourceOf: request))
-    case .ipv6: return try TypedTable(table).lookup(KeyV6(sourceOf: request))
-    }
-  }
-
-  /// Puts an association into the table, for whoever sends a datagram.
-  func setAssociation(ofSourceOf datagram: Datagram, _ word: UInt64) throws {
-    let table = dataPlane.tables[.associations]
-    switch addresses.family {
-    case .ipv4: try TypedTable(table).update(KeyV4(sourceOf: datagram), word)
-    case .ipv6: try TypedTable(table).update(KeyV6(sourceOf: datagram), word)
-    }
+  /// Where a client's association stands, and what as.
+  func entry(of client: Int) -> Buckets.Entry? {
+    buckets.entry(of: addresses.identity(of: client))
   }
 
   /// Lets an address lead to a slot, as the table of addresses has it.
@@ -165,28 +192,6 @@ final class Director {
     case .ipv4: try TypedTable(table).update(address.words(UInt32.self), slot)
     case .ipv6:
       try TypedTable(table).update(address.words((UInt32, UInt32, UInt32, UInt32).self), slot)
-    }
-  }
-
-  private struct KeyV4: BitwiseCopyable {
-    var address: UInt32
-    var port: UInt16
-    var padding: UInt16 = 0
-
-    init(sourceOf datagram: Datagram) {
-      address = datagram.source.words(UInt32.self)
-      port = datagram.sourcePort.bigEndian
-    }
-  }
-
-  private struct KeyV6: BitwiseCopyable {
-    var address: (UInt32, UInt32, UInt32, UInt32)
-    var port: UInt16
-    var padding: UInt16 = 0
-
-    init(sourceOf datagram: Datagram) {
-      address = datagram.source.words((UInt32, UInt32, UInt32, UInt32).self)
-      port = datagram.sourcePort.bigEndian
     }
   }
 }

@@ -141,3 +141,49 @@ struct Datagram {
     return result
   }
 }
+
+/// Frames that differ in their client alone, for many clients in little time. None is summed up anew:
+/// they have no UDP checksum, and an IPv4 header's is that of another client.
+struct ClientFrames {
+  enum Side {
+    case source, destination
+  }
+
+  private let addresses: Addresses
+  private var frame: [UInt8]
+  /// Where in the frame the client's address ends, and where its port stands.
+  private let addressEnd: Int
+  private let port: Int
+
+  /// - Parameter side: which end of the datagram the client is.
+  init(_ addresses: Addresses, _ datagram: Datagram, clientIs side: Side) {
+    var datagram = datagram
+    datagram.checksum = .none
+    self.addresses = addresses
+    frame = datagram.bytes
+    let ipEnd = Datagram.ethernetSize + datagram.ipSize
+    let size = addresses.family.octetCount
+    addressEnd = side == .source ? ipEnd - size : ipEnd
+    port = side == .source ? ipEnd : ipEnd + 2
+  }
+
+  /// What clients send.
+  static func requests(_ addresses: Addresses) -> ClientFrames {
+    ClientFrames(addresses, addresses.request(client: 0), clientIs: .source)
+  }
+
+  /// What a real server sends them.
+  static func replies(_ addresses: Addresses, server: Int) -> ClientFrames {
+    ClientFrames(addresses, addresses.reply(server: server, client: 0), clientIs: .destination)
+  }
+
+  /// The frame of the client that ``Addresses/identity(of:)`` tells.
+  mutating func next(client: Int) -> [UInt8] {
+    let (host, number) = addresses.hostAndPort(of: client)
+    frame[addressEnd - 2] = UInt8(truncatingIfNeeded: host >> 8)
+    frame[addressEnd - 1] = UInt8(truncatingIfNeeded: host)
+    frame[port] = UInt8(truncatingIfNeeded: number >> 8)
+    frame[port + 1] = UInt8(truncatingIfNeeded: number)
+    return frame
+  }
+}

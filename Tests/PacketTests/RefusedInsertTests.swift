@@ -1,73 +1,85 @@
-// An association that the table does not take. The kernel's LRU hash refuses one rarely; a plain
-// hash that is full does each time.
-import BCC
+// An association that cannot be made: its bucket is locked, by a CPU that a hypervisor has stopped.
 import LoadBalancing
-import TestSupport
 import Testing
-
-@testable import DataPlane
 
 @Suite("Refused associations", .serialized)
 struct RefusedInsertTests {
-  /// The program over the tables of a director, but for the associations: there is room for one.
-  private struct FullDirector {
-    let program: Program
-    let events: RingBuffer
-    let addresses: Addresses
-
-    init(over director: Director) throws {
-      addresses = director.addresses
-      let source = try Renderer.source(
-        for: director.dataPlane.configuration, createdAssociations: 1
-      ).replacing("\"lru_hash\"", with: "\"hash\"")
-      (program, events) = try compiling {
-        let headers = try KernelHeaderTree(.own)
-        let module = try Module(source: source, compilerFlags: headers.compilerFlags)
-        for (name, table) in director.dataPlane.tables.all where name != .associations {
-          try module.replaceTable(name.rawValue, with: table)
-        }
-        return (try module.loadXDPProgram("ulb"), try RingBuffer(module.table("events")))
-      }
-    }
-
-    /// Runs a case's frame, and compares all there is.
-    func expect(_ row: Case) throws {
-      #expect(
-        Director.Outcome(try program.testRun(frame: row.frame)) == row.outcome, "\(row.name)")
-      var records: [EventRecord] = []
-      events.consume(limit: .max) { bytes in
-        records += [EventRecord(bytes, family: addresses.family)].compactMap(\.self)
-      }
-      #expect(records == [row.record], "\(row.name)")
-    }
-  }
-
-  /// Where the slot that the word 0 would lead to is a listed server's, and where it has left it.
-  @Test("are nobody's", arguments: AddressFamily.allCases, [[1, 2], [2]])
-  func refused(family: AddressFamily, listed: [Int]) throws {
-    let director = try Director(
-      family, servers: [1, 2].map(Addresses(family: family).server), level: .trace)
+  /// A lock is any octet that is not 0.
+  @Test("are nobody's", arguments: AddressFamily.allCases, [1, 0x80, 0xff] as [UInt8])
+  func refused(family: AddressFamily, lock: UInt8) throws {
+    let director = try Director(family, level: .trace, maxAssociations: 7)
     let addresses = director.addresses
-    try director.dataPlane.apply(listed.map(addresses.server))
-    let full = try FullDirector(over: director)
-    for row in Self.cases(addresses, listed: listed) { try full.expect(row) }
+    let known = addresses.request(client: 1)
+    try director.expect(.sent("new", .ingressNewNAT, known, to: addresses.server(1)))
+    director.buckets[lockOf: 0] = lock
+    let before = director.buckets.entries
+    for row in Self.cases(addresses) { try director.expect(row) }
+    // Who is known is served.
+    try director.expect(.sent("known", .ingressReusedNAT, known, to: addresses.server(1)))
+    let reply = addresses.reply(server: 1, client: 1)
+    try director.expect(.sent("known", .egressReusedNAT, reply, from: addresses.virtualServer))
+    // Nobody else has let go of it.
+    #expect(director.buckets[lockOf: 0] == lock)
+    #expect(director.buckets.entries == before)
+
+    director.buckets[lockOf: 0] = 0
+    for client in 2..<5 { #expect(try director.server(of: client) != nil) }
+    #expect(director.buckets[lockOf: 0] == 0)
   }
 
-  /// In this order, for a table with room for one.
-  static func cases(_ addresses: Addresses, listed: [Int]) -> [Case] {
-    let first = addresses.server(listed[0])
-    let refused = (2..<5).flatMap { client in
+  /// While their bucket is locked.
+  static func cases(_ addresses: Addresses) -> [Case] {
+    (2..<5).flatMap { client in
       [
         Case(
-          name: "a client too many", event: .ingressCannotCreateAssociation, verdict: .drop,
+          name: "locked", event: .ingressCannotCreateAssociation, verdict: .drop,
           datagram: addresses.request(client: client)),
         Case(
-          name: "server-initiated, one too many", event: .egressCannotCreateAssociation,
-          verdict: .drop, datagram: addresses.reply(server: listed[0], client: client)),
+          name: "server-initiated, locked", event: .egressCannotCreateAssociation, verdict: .drop,
+          datagram: addresses.reply(server: 1, client: client)),
       ]
     }
-    return [.sent("room for one", .ingressNewNAT, addresses.request(client: 1), to: first)]
-      + refused
-      + [.sent("known", .ingressReusedNAT, addresses.request(client: 1), to: first)]
+  }
+
+  /// Of two buckets, one is a client's first and the other its second.
+  @Test("the lock of a client's second bucket is not asked for", arguments: AddressFamily.allCases)
+  func second(family: AddressFamily) throws {
+    let director = try Director(family, level: .trace, maxAssociations: 8)
+    let addresses = director.addresses
+    let buckets = director.buckets
+    try #require(buckets.count == 2)
+    var seen: Set<Int> = []
+    for client in 0..<20 {
+      buckets.clear()
+      try director.admit([client])
+      let first = try #require(director.entry(of: client)).place.bucket
+      seen.insert(first)
+      // In an empty table, and where the client has to go into the locked one.
+      for others in [0, Buckets.places] {
+        buckets.clear()
+        for index in 0..<others {
+          buckets[.init(bucket: first, index: index)] = 0xabcd_0001_0000 << 16 | UInt64(index) << 16
+        }
+        buckets[lockOf: 1 - first] = 1
+        _ = director.events()
+        let reply = addresses.reply(server: 2, client: client)
+        try director.expect(
+          .sent("new", .egressNewNAT, reply, from: addresses.virtualServer))
+        let bucket = try #require(director.entry(of: client)).place.bucket
+        #expect(bucket == (others == 0 ? first : 1 - first))
+        #expect(buckets[lockOf: 1 - first] == 1 && buckets[lockOf: first] == 0)
+        buckets[lockOf: 1 - first] = 0
+      }
+      // And its first is asked for even so.
+      buckets.clear()
+      buckets[lockOf: first] = 1
+      let request = addresses.request(client: client)
+      try director.expect(
+        Case(
+          name: "locked", event: .ingressCannotCreateAssociation, verdict: .drop,
+          datagram: request))
+      buckets[lockOf: first] = 0
+    }
+    #expect(seen == [0, 1])
   }
 }

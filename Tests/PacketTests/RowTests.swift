@@ -404,7 +404,7 @@ struct RowTests {
     let families = AddressFamily.allCases.map { Addresses(family: $0) }
     let cases = families.flatMap {
       Case.all($0) + Case.withoutServers($0) + Case.withoutVirtualServer($0)
-        + EthernetSizeTests.cases($0) + RefusedInsertTests.cases($0, listed: [1])
+        + EthernetSizeTests.cases($0) + RefusedInsertTests.cases($0)
     }
     #expect(Set(cases.map(\.event)) == Set(Event.allCases))
   }

@@ -44,12 +44,12 @@ struct ServerChangeTests {
     let director = try Director(family)
     let addresses = director.addresses
     let before = try director.servers(of: 0..<9)
-    let table = try (0..<9).map { try director.association(of: $0) }
+    let table = director.buckets.entries
     try director.dataPlane.apply([1, 3].map(addresses.server))
     try director.dataPlane.apply([1, 4, 5, 3].map(addresses.server))
     try director.dataPlane.apply([2, 1, 3].map(addresses.server))
     #expect(try director.servers(of: 0..<9) == before)
-    #expect(try (0..<9).map { try director.association(of: $0) } == table)
+    #expect(director.buckets.entries == table)
   }
 
   @Test("moves in the list: its clients stay", arguments: AddressFamily.allCases)
@@ -94,6 +94,35 @@ struct ServerChangeTests {
       }
       _ = try director.server(of: 0)
     }
+  }
+
+  /// One that has read which bank is in force, and then the list has changed.
+  @Test("a packet of the former list does not undo the next", arguments: AddressFamily.allCases)
+  func formerList(family: AddressFamily) throws {
+    let director = try Director(family)
+    let addresses = director.addresses
+    let direction = "\tserver = find_association(control, bank, &client);"
+    let late = try director.program(replacing: direction, with: "\tbank = 1 - bank;\n" + direction)
+    func run(_ client: Int) throws -> Director.Outcome {
+      .init(try late.testRun(frame: addresses.request(client: client).bytes))
+    }
+    func sent(_ client: Int, to server: Int) -> Director.Outcome {
+      .send(addresses.request(client: client).sent(to: addresses.server(server)))
+    }
+    #expect(try director.servers(of: 0..<3) == [1, 2, 3].map(addresses.server))
+    try director.dataPlane.apply([3, 4, 5].map(addresses.server))
+    #expect(try director.servers(of: 0..<2) == [3, 4].map(addresses.server))
+    #expect(try run(1) == sent(1, to: 4))
+    #expect(try run(2) == sent(2, to: 3))
+    #expect(try director.servers(of: 0..<3) == [3, 4, 3].map(addresses.server))
+    // A new client is given what the former list has.
+    let given = try #require(try run(3).destination(family))
+    #expect([1, 2, 3].map(addresses.server).contains(given))
+    // So is who is with a server of neither list.
+    try director.dataPlane.apply([6, 7].map(addresses.server))
+    try director.dataPlane.apply([8, 9].map(addresses.server))
+    let next = try #require(try run(1).destination(family))
+    #expect([6, 7].map(addresses.server).contains(next))
   }
 
   @Test("4,096 servers are replaced at once", arguments: AddressFamily.allCases)

@@ -1,4 +1,4 @@
-// Work on chosen CPUs: what the kernel keeps for each CPU is only exact on one.
+// Work on chosen CPUs at the same instants.
 import Foundation
 import Synchronization
 
@@ -40,13 +40,6 @@ func onCPUs<Value>(_ cpus: [Int], _ bodies: [() throws -> Value]) throws -> [Val
   return try works.map { try $0.result!.get() }
 }
 
-/// Does work on one CPU, on the calling thread: what it expects is this test's.
-func onOneCPU<Value>(_ body: () throws -> Value) throws -> Value {
-  try pin(to: [usableCPUs[0]])
-  defer { try? pin(to: usableCPUs) }
-  return try body()
-}
-
 private func pin(to cpus: [Int]) throws {
   guard let address = dlsym(nil, "sched_setaffinity") else { throw POSIXError(.ENOSYS) }
   var mask = [UInt64](repeating: 0, count: 16)
@@ -64,12 +57,17 @@ final class Meeting: Sendable {
   init(of count: Int) { self.count = count }
 
   /// Waits until all threads have come to this step, counted from 0.
+  ///
+  /// The last that comes is ahead of the others, who have yet to notice: so it goes on a little
+  /// later, at each step by another time.
   func wait(step: Int) {
-    arrived.add(1, ordering: .acquiringAndReleasing)
+    let order = arrived.add(1, ordering: .acquiringAndReleasing).newValue - count * step
     var tries = 0
     while arrived.load(ordering: .acquiring) < count * (step + 1) {
       tries += 1
       if tries % 1000 == 0 { sched_yield() }
     }
+    guard order == count else { return }
+    for _ in 0..<step % 64 { _ = arrived.load(ordering: .relaxed) }
   }
 }

@@ -1,0 +1,163 @@
+// The association table as it stands in memory, for what no packet can tell. Written from layout.h's
+// words and from nothing of ulb's: 64 octets a bucket, seven words, seven stamps and a lock.
+import BCC
+import Foundation
+import LoadBalancing
+import TestSupport
+
+@testable import DataPlane
+
+/// The buckets of a director, and the epoch that their stamps count from.
+final class Buckets {
+  static let places = 7
+  /// The slot of a word that is no association yet.
+  static let pending: UInt16 = 0xffff
+
+  /// Where a word stands.
+  struct Place: Hashable {
+    var bucket: Int
+    var index: Int
+  }
+
+  /// A word that is not free, and what stands beside it.
+  struct Entry: Equatable {
+    let place: Place
+    let word: UInt64
+    let stamp: UInt8
+    /// Whom it belongs to: by the word itself, or with IPv6 by what is noted beside it.
+    let client: Client
+
+    var tag: UInt64 { word & ~0xffff }
+    var slot: UInt16 { UInt16(truncatingIfNeeded: word) }
+  }
+
+  let family: AddressFamily
+  let count: Int
+  private let associations: Memory
+  private let clients: Memory?
+  private let control: Memory
+
+  init(_ tables: Tables, _ family: AddressFamily) throws {
+    self.family = family
+    associations = try Memory(of: tables[.associations])
+    clients = family == .ipv6 ? try Memory(of: tables[.clients]) : nil
+    control = try Memory(of: tables[.control])
+    count = tables[.associations].capacity
+  }
+
+  subscript(place: Place) -> UInt64 {
+    get { associations[Self.offset(place), UInt64.self] }
+    set { associations[Self.offset(place), UInt64.self] = newValue }
+  }
+
+  /// The octet beside a word.
+  subscript(stampAt place: Place) -> UInt8 {
+    get { associations[Self.stampOffset(place), UInt8.self] }
+    set { associations[Self.stampOffset(place), UInt8.self] = newValue }
+  }
+
+  /// The octet beside the stamps of a bucket.
+  subscript(lockOf bucket: Int) -> UInt8 {
+    get { self[stampAt: Place(bucket: bucket, index: Self.places)] }
+    set { self[stampAt: Place(bucket: bucket, index: Self.places)] = newValue }
+  }
+
+  var epoch: UInt64 {
+    get { control[16, UInt64.self] }
+    set { control[16, UInt64.self] = newValue }
+  }
+
+  /// Whoever knows it can tell where clients are. To be set before there are any.
+  var secret: [UInt64] {
+    get { (0..<4).map { control[24 + 8 * $0, UInt64.self] } }
+    set {
+      for (index, word) in newValue.enumerated() { control[24 + 8 * index, UInt64.self] = word }
+    }
+  }
+
+  /// A secret that is the same in each run.
+  func setSecret(seed: UInt64) {
+    var numbers = SeededNumbers(seed: seed)
+    secret = (0..<4).map { _ in numbers.next() | 1 }
+  }
+
+  /// All that is not free, in the order of the places.
+  var entries: [Entry] {
+    (0..<count).flatMap { entries(of: $0) }
+  }
+
+  func entries(of bucket: Int) -> [Entry] {
+    (0..<Self.places).compactMap { entry(at: Place(bucket: bucket, index: $0)) }
+  }
+
+  func entry(at place: Place) -> Entry? {
+    let word = self[place]
+    guard word != 0 else { return nil }
+    return Entry(
+      place: place, word: word, stamp: self[stampAt: place], client: client(of: word, at: place))
+  }
+
+  func entry(of client: Client) -> Entry? { entries.first { $0.client == client } }
+
+  /// How many epochs ago, or of a single bucket how many others ago, a place was used, as far as
+  /// an octet tells.
+  func age(_ entry: Entry) -> UInt8 {
+    count == 1 ? entry.stamp : UInt8(truncatingIfNeeded: epoch) &- entry.stamp
+  }
+
+  /// Forgets all, and whose it was.
+  func clear() {
+    for bucket in 0..<count {
+      for index in 0..<Self.places { self[Place(bucket: bucket, index: index)] = 0 }
+    }
+    clients?.clear()
+  }
+
+  /// Each octet of the table.
+  var octets: [UInt8] { associations.octets + (clients?.octets ?? []) + control.octets }
+
+  private static func offset(_ place: Place) -> Int { 64 * place.bucket + 8 * place.index }
+  private static func stampOffset(_ place: Place) -> Int { 64 * place.bucket + 56 + place.index }
+
+  private func client(of word: UInt64, at place: Place) -> Client {
+    guard let clients else {
+      let address = withUnsafeBytes(of: UInt32(word >> 32)) { IPAddress(octets: Array($0)) }
+      return Client(address: address, port: UInt16(truncatingIfNeeded: word >> 16).byteSwapped)
+    }
+    let start = 128 * place.bucket
+    let port = clients[start + 7 * 16 + 2 * place.index, UInt16.self]
+    return Client(
+      address: IPAddress(octets: clients.octets(start + 16 * place.index, count: 16)),
+      port: port.byteSwapped)
+  }
+}
+
+/// A table's entries as the kernel maps them.
+private final class Memory {
+  private let base: UnsafeMutableRawPointer
+  private let size: Int
+
+  init(of table: Table) throws {
+    let size = table.capacity * ((table.leafSize + 7) / 8 * 8)
+    let address = table.withDescriptor {
+      mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, $0.rawValue, 0)
+    }
+    guard let address, address != MAP_FAILED else { throw SystemError("map \(table.name)") }
+    (base, self.size) = (address, size)
+  }
+
+  deinit { munmap(base, size) }
+
+  subscript<Value: BitwiseCopyable>(offset: Int, type: Value.Type) -> Value {
+    get { base.load(fromByteOffset: offset, as: type) }
+    set { base.storeBytes(of: newValue, toByteOffset: offset, as: type) }
+  }
+
+  var octets: [UInt8] { octets(0, count: size) }
+
+  func clear() { memset(base, 0, size) }
+
+  func octets(_ offset: Int, count: Int) -> [UInt8] {
+    Array(UnsafeRawBufferPointer(start: base + offset, count: count))
+  }
+}
