@@ -7,13 +7,12 @@ struct Model {
   let addresses: Addresses
   /// The list in service; an address that stands there twice has two turns.
   var servers: [IPAddress]
+  /// How many clients it remembers; all where nil.
+  let maxAssociations: Int?
   private var nextTurn = 0
   private var associations: [Client: IPAddress] = [:]
-
-  struct Client: Hashable {
-    let address: IPAddress
-    let port: UInt16
-  }
+  /// Who was used last is the first; kept where not all are remembered.
+  private(set) var orderOfUse: [Client] = []
 
   /// What became of one frame.
   struct Decision: Equatable {
@@ -21,8 +20,36 @@ struct Model {
     let record: EventRecord
   }
 
-  init(_ addresses: Addresses, servers: [IPAddress]) {
+  init(_ addresses: Addresses, servers: [IPAddress], maxAssociations: Int? = nil) {
     (self.addresses, self.servers) = (addresses, servers)
+    self.maxAssociations = maxAssociations
+  }
+
+  /// The clients of a server are forgotten, as its slot is given to another.
+  mutating func forget(_ server: IPAddress) {
+    associations = associations.filter { $0.value != server }
+    orderOfUse.removeAll { associations[$0] == nil }
+  }
+
+  /// The server that a client is with, whether it is listed or not. To ask is to use.
+  private mutating func lookUp(_ client: Client) -> IPAddress? {
+    guard let server = associations[client] else { return nil }
+    putFirst(client)
+    return server
+  }
+
+  private mutating func associate(_ client: Client, _ server: IPAddress) {
+    associations[client] = server
+    putFirst(client)
+    if let maxAssociations, associations.count > maxAssociations {
+      associations[orderOfUse.removeLast()] = nil
+    }
+  }
+
+  private mutating func putFirst(_ client: Client) {
+    guard maxAssociations != nil else { return }
+    orderOfUse.removeAll { $0 == client }
+    orderOfUse.insert(client, at: 0)
   }
 
   mutating func decide(_ bytes: [UInt8]) -> Decision {
@@ -73,7 +100,7 @@ struct Model {
     if !Addresses.ports.contains(frame.destinationPort) { return (.ingressNotHandledPort, nil) }
     if frame.hasContradictingLengths { return (.invalidUDPSize, nil) }
     let client = Client(address: frame.source, port: frame.sourcePort)
-    let known = associations[client].flatMap { servers.contains($0) ? $0 : nil }
+    let known = lookUp(client).flatMap { servers.contains($0) ? $0 : nil }
     if known == nil {
       if !isAnswerable(client) { return (.invalidClient, nil) }
       if servers.isEmpty { return (.ingressCannotCreateAssociation, nil) }
@@ -82,7 +109,7 @@ struct Model {
     if let known { return (.ingressReusedNAT, .destination(known)) }
     let turn = nextTurn < servers.count ? nextTurn : 0
     nextTurn = turn + 1
-    associations[client] = servers[turn]
+    associate(client, servers[turn])
     return (.ingressNewNAT, .destination(servers[turn]))
   }
 
@@ -91,11 +118,11 @@ struct Model {
     if !Addresses.ports.contains(frame.sourcePort) { return (.egressNotHandledPort, nil) }
     if frame.hasContradictingLengths { return (.invalidUDPSize, nil) }
     let client = Client(address: frame.destination, port: frame.destinationPort)
-    let known = associations[client].flatMap { servers.contains($0) ? $0 : nil }
+    let known = lookUp(client).flatMap { servers.contains($0) ? $0 : nil }
     if let known, known != frame.source { return (.egressNotAuthorized, nil) }
     if known == nil, !isAnswerable(client) { return (.unhandledTraffic, nil) }
     if let event = whyNotSent(frame) { return (event, nil) }
-    associations[client] = frame.source
+    if known == nil { associate(client, frame.source) }
     return (
       known == nil ? .egressNewNAT : .egressReusedNAT, .source(addresses.virtualServer)
     )
