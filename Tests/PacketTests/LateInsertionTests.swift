@@ -1,4 +1,5 @@
-// Associations come into a table that packets use: no client is sent to two real servers.
+// The daemon inserts associations while packets of the same clients come in: whoever is first, no
+// client is served by two real servers.
 import BCC
 import LoadBalancing
 import Synchronization
@@ -7,86 +8,158 @@ import Testing
 
 @testable import DataPlane
 
-@Suite("Late insertion under traffic", .serialized)
-struct LateInsertionTrafficTests {
-  /// Clients send and send again while associations of theirs are put into the table.
-  private func keepsServers<Key: ClientKey>(
-    _ family: AddressFamily, maxAssociations: UInt32, _ type: Key.Type
-  ) throws {
-    try #require(usableCPUs.count >= 2, "this test needs two CPUs")
-    let director = try Director(family, maxAssociations: maxAssociations)
-    let addresses = director.addresses
-    let table = director.dataPlane.associations
-    let servers = addresses.servers(1..<4)
-    let (rounds, clients) = (6, 1_000)
-    let frames = (0..<rounds * clients).map { addresses.request(client: $0).bytes }
-    let keys = (0..<rounds * clients).map {
-      Key(Client(address: addresses.client($0 % 60000), port: 40000 + UInt16($0 / 60000)))
-    }
-    let meeting = Meeting(of: 2)
-    let settledRounds = Atomic(0)
-    let program = director.dataPlane.program
-    // In another order than that of the turns.
-    func slot(of client: Int) -> UInt16 { UInt16(client / 5 % 3) }
-
-    /// All that each client is sent to. Every second one sends at the instant at which it is
-    /// inserted, and again until that is settled, and all do after.
-    func packets() throws -> [Set<IPAddress>] {
-      var served = [Set<IPAddress>](repeating: [], count: keys.count)
-      func send(_ client: Int) throws {
-        let outcome = Director.Outcome(try program.testRun(frame: frames[client]))
-        if let server = outcome.destination(family) { served[client].insert(server) }
-      }
-      for round in 0..<rounds {
-        let clients = round * clients..<(round + 1) * clients
-        for client in clients {
-          meeting.wait(step: client)
-          if client.isMultiple(of: 2) { try send(client) }
-        }
-        while settledRounds.load(ordering: .acquiring) <= round {
-          for client in clients where client.isMultiple(of: 2) { try send(client) }
-        }
-        for client in clients { try send(client) }
-      }
-      return served
-    }
-
-    func daemon() throws -> [Set<IPAddress>] {
-      var insertion = LateInsertion<Key>(table)
-      for round in 0..<rounds {
-        for client in round * clients..<(round + 1) * clients {
-          meeting.wait(step: client)
-          _ = insertion.reserve(Entry(client: keys[client], slot: slot(of: client), age: 0))
-        }
-        _ = insertion.settle()
-        settledRounds.store(round + 1, ordering: .releasing)
-      }
-      return []
-    }
-
-    let served = try onCPUs(Array(usableCPUs.prefix(2)), [packets, daemon])[0]
-    for (client, sentTo) in served.enumerated() {
-      #expect(sentTo.count == 1, "client \(client)")
-      if !client.isMultiple(of: 2) { #expect(sentTo == [servers[Int(slot(of: client))]]) }
-    }
-    // Nobody has two, and nothing is left half done.
-    var found: [Client: UInt16] = [:]
-    table.forEach(Key.self, inBuckets: 0..<table.bucketCount) { entry in
-      #expect(found.updateValue(entry.slot, forKey: entry.client.client) == nil)
-    }
-    #expect(found.count == served.count)
-    for (client, key) in keys.enumerated() {
-      let slot = try #require(found[key.client])
-      #expect(served[client] == [servers[Int(slot)]])
+@Suite("Late insertions", .serialized)
+struct LateInsertionTests {
+  /// Where the daemon has given a client nothing yet, a packet gives it what it would without.
+  @Test(
+    "a packet that comes before the second step decides", arguments: AddressFamily.allCases,
+    [7, 8, 1000] as [UInt32])
+  func packetsFirst(family: AddressFamily, capacity: UInt32) throws {
+    switch family {
+    case .ipv4: try packetsFirst(IPv4ClientKey.self, family, capacity)
+    case .ipv6: try packetsFirst(IPv6ClientKey.self, family, capacity)
     }
   }
 
-  @Test(
-    "who sends while it is inserted is sent to one real server", arguments: AddressFamily.allCases)
-  func keepsServers(family: AddressFamily) throws {
-    switch family {
-    case .ipv4: try keepsServers(family, maxAssociations: 65536, IPv4ClientKey.self)
-    case .ipv6: try keepsServers(family, maxAssociations: 65536, IPv6ClientKey.self)
+  private func packetsFirst<Key: ClientKey>(
+    _: Key.Type, _ family: AddressFamily, _ capacity: UInt32
+  ) throws {
+    let director = try Director(family, maxAssociations: capacity)
+    let addresses = director.addresses
+    let clients = 0..<6
+    var given: [IPAddress?] = []
+    var insertion = LateInsertion<Key>(director.dataPlane.associations) {
+      // One of three is asked by its client meanwhile, one is written to.
+      given = clients.map { client in
+        switch client % 3 {
+        case 0: return try? director.server(of: client)
+        case 1:
+          let reply = addresses.reply(server: 2, client: client)
+          let isSent = (try? director.run(reply).verdict) == .send
+          return isSent ? addresses.server(2) : nil
+        default: return addresses.server(3)
+        }
+      }
     }
+    for client in clients {
+      let entry = Entry(client: Key(addresses.identity(of: client)), slot: 2, age: 0)
+      #expect(insertion.reserve(entry) == .reserved)
+    }
+    #expect(Set(director.buckets.entries.map(\.slot)) == [Buckets.pending])
+    let places = director.buckets.entries.map(\.place)
+    #expect(insertion.settle() == clients.count)
+    #expect(given == [1, 2, 3, 2, 2, 3].map(addresses.server))
+    #expect(director.buckets.entries.map(\.place) == places)
+    director.expectSound(clients)
+    #expect(try director.servers(of: clients) == given)
+  }
+
+  /// As many clients as `clients`, the packets of which one CPU runs while the other inserts them.
+  private struct Stage<Key: ClientKey> {
+    let director: Director
+    let clients: Range<Int>
+
+    func entry(_ client: Int) -> Entry<Key> {
+      // Always the first server's.
+      Entry(client: Key(director.addresses.identity(of: client)), slot: 0, age: 0)
+    }
+  }
+
+  /// In step: each client's first packet comes while its place is being reserved.
+  @Test(
+    "no client is served by two, in step", arguments: AddressFamily.allCases,
+    [64, 1 << 17] as [UInt32])
+  func inStep(family: AddressFamily, capacity: UInt32) throws {
+    switch family {
+    case .ipv4: try inStep(IPv4ClientKey.self, family, capacity)
+    case .ipv6: try inStep(IPv6ClientKey.self, family, capacity)
+    }
+  }
+
+  private func inStep<Key: ClientKey>(_: Key.Type, _ family: AddressFamily, _ capacity: UInt32)
+    throws
+  {
+    try #require(usableCPUs.count >= 2, "this test needs two CPUs")
+    let stage = Stage<Key>(
+      director: try Director(family, maxAssociations: capacity), clients: 0..<30_000)
+    let run = stage.director.runner(.request)
+    let meeting = Meeting(of: 2)
+    let packets = {
+      // The first packet and the next, which may find another word.
+      try stage.clients.map { client in
+        meeting.wait(step: client)
+        return [try run(client), try run(client), try run(client)]
+      }
+    }
+    let daemon = { () -> [[Int]] in
+      var insertion = LateInsertion<Key>(stage.director.dataPlane.associations)
+      var reserved = 0
+      for client in stage.clients {
+        meeting.wait(step: client)
+        if insertion.reserve(stage.entry(client)) == .reserved { reserved += 1 }
+        if client % 5_000 == 4_999 { _ = insertion.settle() }
+      }
+      return [[reserved]]
+    }
+    let results = try onCPUs(Array(usableCPUs.prefix(2)), [packets, daemon])
+    #expect(results[0].allSatisfy { $0[0] != 0 && Set($0).count == 1 })
+    // Each was faster now and then.
+    let reserved = results[1][0][0]
+    #expect(reserved > 100 && reserved < stage.clients.count)
+    stage.director.expectSound(stage.clients)
+    let remembered = stage.director.expectServers(results[0].map { $0[0] }, of: stage.clients)
+    #expect(remembered == stage.director.buckets.entries.count)
+  }
+
+  /// Out of step: packets come at any time before, between and after the two.
+  @Test("no client is served by two, out of step", arguments: AddressFamily.allCases)
+  func outOfStep(family: AddressFamily) throws {
+    switch family {
+    case .ipv4: try outOfStep(IPv4ClientKey.self, family)
+    case .ipv6: try outOfStep(IPv6ClientKey.self, family)
+    }
+  }
+
+  private func outOfStep<Key: ClientKey>(_: Key.Type, _ family: AddressFamily) throws {
+    try #require(usableCPUs.count >= 2, "this test needs two CPUs")
+    let stage = Stage<Key>(
+      director: try Director(family, maxAssociations: 1 << 17), clients: 0..<40_000)
+    let run = stage.director.runner(.request)
+    // The client that is to be inserted next.
+    let next = Atomic<Int>(0)
+    let isOver = Atomic<Bool>(false)
+    let packets = { () throws -> [Int] in
+      var numbers = SeededNumbers(seed: 7)
+      var served = [Int](repeating: 0, count: stage.clients.count)
+      var moved = 0
+      repeat {
+        let near = next.load(ordering: .acquiring) + .random(in: -800..<800, using: &numbers)
+        let client = min(max(near, 0), stage.clients.count - 1)
+        let server = try run(client)
+        if server == 0 || served[client] != 0 && served[client] != server { moved += 1 }
+        served[client] = server
+      } while !isOver.load(ordering: .acquiring)
+      return served + [moved]
+    }
+    let daemon = { () -> [Int] in
+      defer { isOver.store(true, ordering: .releasing) }
+      var insertion = LateInsertion<Key>(stage.director.dataPlane.associations)
+      var settled = 0
+      for client in stage.clients {
+        _ = insertion.reserve(stage.entry(client))
+        next.store(client + 1, ordering: .releasing)
+        if insertion.count == 500 { settled += insertion.settle() }
+      }
+      return [settled + insertion.settle()]
+    }
+    let results = try onCPUs(Array(usableCPUs.prefix(2)), [packets, daemon])
+    #expect(results[0].last == 0)
+    #expect(results[1][0] > stage.clients.count / 10)
+    stage.director.expectSound(stage.clients)
+    // The daemon's are all with its server; what packets were first with is as they have it.
+    let served = results[0].dropLast().map { $0 == 0 ? 1 : $0 }
+    #expect(Set(served) == [1, 2, 3])
+    let remembered = stage.director.expectServers(served, of: stage.clients)
+    #expect(remembered == stage.clients.count)
   }
 }
