@@ -231,18 +231,21 @@ static __always_inline enum placing place_client(const struct control *control,
 						 struct real_server **server)
 {
 	__u32 bank = read_bank(control);
-	__u64 best = choose_place(control, client, first, second), seen;
+	__u64 best = choose_place(control, client, first, second), seen, score;
 	__u64 place = best & 7, is_second = best >> PLACE_IN_SECOND & 1;
 	struct bucket *bucket = is_second ? second : first;
 
 	if (place >= PLACES)
 		return PLACE_LOST;
 	seen = read_word(&bucket->word[place]);
-	/* Another's word may have come: what is fresh is not what was the oldest. */
-	best &= ~(1ULL << PLACE_PREFERRED | 1ULL << PLACE_IN_SECOND);
-	if (score_of(control, bucket, place, seen, client->tag) != best)
+	/*
+	 * Another's word may have come: what is fresh is not what was the oldest. That an epoch has
+	 * begun makes nothing worse.
+	 */
+	score = score_of(control, bucket, place, seen, client->tag);
+	if (score < (best & ~(1ULL << PLACE_PREFERRED | 1ULL << PLACE_IN_SECOND)))
 		return PLACE_LOST;
-	if (best >> PLACE_IS_CLIENTS & 1) {
+	if (score >> PLACE_IS_CLIENTS & 1) {
 		struct real_server *present = real_server_of_slot(bank, slot_of(seen));
 
 		if (present) {
