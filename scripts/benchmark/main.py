@@ -79,7 +79,8 @@ def run(lab, arguments, executables):
                               lambda costs: limits.of_two_cpus(family, costs) if costs else [])
         for scenario, row in (costs or {}).items():
             say(f"  {scenario:18}" + ", ".join(
-                f"{name} {cell['speedup']:4.2f}" for name, cell in row.items()) + " × one CPU")
+                f"{name} {cell['speedup']:4.2f}" for name, cell in row.items())
+                + f" × one CPU; a cache line takes {row['ulb']['line']:.0f} ns between them")
         result["two_cpus"][family] = costs
         checks += found
         result["meeting"][family] = measurements.meeting(family)

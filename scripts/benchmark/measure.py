@@ -4,12 +4,15 @@ import os
 import re
 import signal
 import statistics
+import time
 
 from network import PORT, SERVERS, VIRTUAL, command, inside
 
 KNOWN = ["hot", "flows:1000", "egress:1", "egress:1000"]
 SCENARIOS = [*KNOWN, "tcp", "other", "random:1000000", "new"]
 AT_ONCE = ["flows:1000", "new"]
+NEAR = 150  # ns, more than a cache line takes between two CPUs of one cache and back
+PATIENCE, TRIES = 15, 2  # seconds to wait for CPUs to be near; they may part again
 CLIENT = {4: "11.0.0.1", 6: "fd11::1"}
 DEFAULT_SIZE = 1 << 20  # of the association table
 # Memory is charged by pages, which is to be of no matter in the smallest of these.
@@ -57,7 +60,7 @@ class Measurements:
             else:
                 result.setdefault(row["scenario"], {})[row["target"]] = {
                     "ns": round(statistics.median(row["ns"]), 1), "rounds": row["ns"],
-                    "action": row["action"]}
+                    "action": row["action"], "line": row.get("line")}
         return result, table
 
     def all_started(self, family, **options):
@@ -73,20 +76,38 @@ class Measurements:
             director.stop()
         return result
 
+    def wait_for_near_cpus(self):
+        """A hypervisor moves CPUs about, to one cache and apart again."""
+        deadline = time.monotonic() + PATIENCE
+        while self.lines("line-trip", 0, 1)[0]["line"] > NEAR and time.monotonic() < deadline:
+            time.sleep(0.5)
+
     def two_cpus(self, family):
         """ns a packet on one CPU and on two at once, in the same rounds:
-        {scenario: {target: {"one": ns, "two": ns, "speedup": times as many packets}}}."""
+        {scenario: {target: {"one": ns, "two": ns, "speedup": times as many packets,
+        "line": ns that a cache line takes between the CPUs and back}}}."""
         if os.cpu_count() < 2:
             return None
-        directors = self.all_started(family)
-        costs, _ = self.packet_cost(family, [f"{name}@2" for name in AT_ONCE], directors)
-        for director in directors.values():
-            director.stop()
-        return {name: {target: {
-            "one": row["ns"], "two": costs[f"{name}@2"][target]["ns"],
-            "speedup": statistics.median(2 * one / two for one, two in zip(
-                row["rounds"], costs[f"{name}@2"][target]["rounds"]))}
-            for target, row in costs[name].items()} for name in AT_ONCE}
+        best = None
+        for _ in range(TRIES):
+            self.wait_for_near_cpus()
+            directors = self.all_started(family)
+            costs, _ = self.packet_cost(
+                family, [f"{name}@2" for name in AT_ONCE], directors, rounds=min(7, self.rounds))
+            for director in directors.values():
+                director.stop()
+            result = {name: {target: {
+                "one": costs[name][target]["ns"], "two": row["ns"],
+                "speedup": statistics.median(2 * one / two for one, two in zip(
+                    costs[name][target]["rounds"], row["rounds"])),
+                "line": statistics.median(row["line"])}
+                for target, row in costs[f"{name}@2"].items()} for name in AT_ONCE}
+            line = max(row["ulb"]["line"] for row in result.values())
+            if not best or line < best[0]:
+                best = line, result
+            if line < NEAR:
+                break
+        return best[1]
 
     def meeting(self, family):
         """Two CPUs with the same new clients at the same instants, and each with its own:
@@ -220,8 +241,8 @@ class Measurements:
                 director.stop()
                 director, daemon = self.started(path, arguments=["-l", "DEBUG"])
                 for line in re.findall(r"^Start: (.*)\.$", daemon.log(), re.MULTILINE):
-                    for step, time in re.findall(r"(\w+) ([\d.]+) ms", line):
-                        steps.setdefault(step, []).append(float(time))
+                    for step, ms in re.findall(r"(\w+) ([\d.]+) ms", line):
+                        steps.setdefault(step, []).append(float(ms))
                 director.stop()
             result[name] = {
                 "ready_ms": statistics.median(ready),
@@ -244,10 +265,10 @@ class Measurements:
                 self.config_file(4, count, first)
                 daemon.process.send_signal(signal.SIGHUP)
                 seen += 1
-                time = float(daemon.wait_for(
+                ms = float(daemon.wait_for(
                     r"Real servers: in force after ([\d.]+) ms", count=seen))
                 if turn:
-                    result.setdefault(count, []).append(time)
+                    result.setdefault(count, []).append(ms)
         director.stop()
         return result
 

@@ -10,7 +10,8 @@
  *     full before new clients are measured
  *
  * Prints a line of JSON for each scenario and target: ns for a packet on one CPU in each round,
- * what the driver takes included, and the action; and one of what the floor's table takes.
+ * what the driver takes included, and the action; with @N also ns that a cache line takes from the
+ * first CPU to the last and back. And one of what the floor's table takes.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -177,16 +178,25 @@ static struct target find_target(const char *text, struct bpf_object *const *dri
 	return target;
 }
 
+static void print_numbers(const char *name, const double *numbers, int count)
+{
+	printf(", \"%s\": [", name);
+	for (int i = 0; i < count; i++)
+		printf("%s%.1f", i ? ", " : "", numbers[i]);
+	printf("]");
+}
+
 static void print(const char *scenario, const struct target *target, __u32 action,
-		  const double *nanoseconds, int rounds)
+		  const double *nanoseconds, const double *line, int rounds)
 {
 	static const char *actions[] = {"ABORTED", "DROP", "PASS", "TX", "REDIRECT"};
 
-	printf("{\"scenario\": \"%s\", \"target\": \"%s\", \"action\": \"%s\", \"ns\": [", scenario,
+	printf("{\"scenario\": \"%s\", \"target\": \"%s\", \"action\": \"%s\"", scenario,
 	       target->name, action < 5 ? actions[action] : "?");
-	for (int round = 0; round < rounds; round++)
-		printf("%s%.1f", round ? ", " : "", nanoseconds[round]);
-	printf("]}\n");
+	print_numbers("ns", nanoseconds, rounds);
+	if (line)
+		print_numbers("line", line, rounds);
+	printf("}\n");
 	fflush(stdout);
 }
 
@@ -231,7 +241,7 @@ int main(int argc, char **argv)
 		targets[count++] = find_target(argv[i], drivers, 2);
 
 	for (char *name = strtok(scenarios, ","); name; name = strtok(NULL, ",")) {
-		static double ns[2][MOST_TARGETS][MOST_ROUNDS];
+		static double ns[2][MOST_TARGETS][MOST_ROUNDS], line[MOST_TARGETS][MOST_ROUNDS];
 		struct parameters p = packets_of_all;
 		char *at = strchr(name, '@');
 		int cpus[2] = {1, at ? atoi(at + 1) : 1}, ways = at ? 2 : 1;
@@ -250,17 +260,19 @@ int main(int argc, char **argv)
 				int step = round % 2 ? ways * count - 1 - turn : turn;
 				int way = step % ways, t = step / ways;
 
+				if (way)
+					line[t][round] = line_round_trip(0, cpus[way] - 1);
 				ns[way][t][round] =
 					measure(&targets[t], &p, packets, cpus[way], &action[t]);
 			}
 		}
 		if (at) {
 			for (int t = 0; t < count; t++)
-				print(name, &targets[t], action[t], ns[1][t], rounds);
+				print(name, &targets[t], action[t], ns[1][t], line[t], rounds);
 			*at = 0;
 		}
 		for (int t = 0; t < count; t++)
-			print(name, &targets[t], action[t], ns[0][t], rounds);
+			print(name, &targets[t], action[t], ns[0][t], NULL, rounds);
 	}
 	printf("{\"target\": \"sticky\", \"bytes\": %llu}\n",
 	       memory_of(table_of(drivers[1], packets_of_all.ipv6 ? "sticky_v6" : "sticky_v4")));

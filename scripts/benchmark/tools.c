@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "tools.h"
 
@@ -34,6 +37,64 @@ void pin(int cpu)
 	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		fail("CPU %d: %s", cpu, strerror(errno));
+}
+
+/* A cache line that goes to and fro: odd when it is on its way there. */
+#define TRIPS	    4000
+#define TRIPS_TIMED 100
+
+struct line {
+	_Alignas(128) atomic_long trips;
+	int cpu;
+};
+
+static void *send_back(void *argument)
+{
+	struct line *line = argument;
+
+	pin(line->cpu);
+	for (long i = 0; i < TRIPS; i++) {
+		while (atomic_load(&line->trips) != 2 * i + 1)
+			;
+		atomic_store(&line->trips, 2 * i + 2);
+	}
+	return NULL;
+}
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1e9 + time.tv_nsec;
+}
+
+double line_round_trip(int first, int second)
+{
+	struct line line = {.cpu = second};
+	double least = 1e9, start;
+	cpu_set_t before;
+	pthread_t thread;
+
+	sched_getaffinity(0, sizeof(before), &before);
+	pthread_create(&thread, NULL, send_back, &line);
+	pin(first);
+	start = now();
+	for (long i = 0; i < TRIPS; i++) {
+		atomic_store(&line.trips, 2 * i + 1);
+		while (atomic_load(&line.trips) != 2 * i + 2)
+			;
+		if (i % TRIPS_TIMED == TRIPS_TIMED - 1) {
+			double end = now();
+
+			if (end - start < least)
+				least = end - start;
+			start = end;
+		}
+	}
+	pthread_join(thread, NULL);
+	sched_setaffinity(0, sizeof(before), &before);
+	return least / TRIPS_TIMED;
 }
 
 struct parameters default_packets(void)

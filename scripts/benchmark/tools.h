@@ -14,6 +14,11 @@ void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)
 /* Keeps the calling thread on one CPU. */
 void pin(int cpu);
 
+/* How long a cache line takes from the first of two CPUs to the second and back, in ns,
+ * undisturbed: it tells whether they share a cache, which on a virtual machine may change at any
+ * time. */
+double line_round_trip(int first, int second);
+
 /* Options that say which packets are sent: -v VIRTUAL-SERVER -r REAL-SERVER -c FIRST-CLIENT
  * -p PORT. The family is that of the addresses. */
 #define PACKET_OPTIONS "v:r:c:p:"
