@@ -27,17 +27,10 @@ public struct TypedTable<Key: BitwiseCopyable, Leaf: BitwiseCopyable>: Sendable 
 
   /// Sets the leaf of a key (`bpf_update_elem`).
   public func update(_ key: Key, _ leaf: Leaf) throws(BCCError) {
-    guard set(key, leaf, flags: BPF_ANY) else { throw failure("update") }
-  }
-
-  /// Sets the leaf of a key that the table does not have yet (`bpf_update_elem`, BPF_NOEXIST).
-  ///
-  /// - Returns: false where it has the key.
-  @discardableResult
-  public func insert(_ key: Key, _ leaf: Leaf) throws(BCCError) -> Bool {
-    if set(key, leaf, flags: BPF_NOEXIST) { return true }
-    if Errno.last == .fileExists { return false }
-    throw failure("update")
+    let isDone = withUnsafePointer(to: key) { key in
+      withUnsafePointer(to: leaf) { bpf_update_elem(number, key, $0, UInt64(BPF_ANY)) == 0 }
+    }
+    guard isDone else { throw failure("update") }
   }
 
   /// Removes a key; a key that is not there is no error (`bpf_delete_elem`).
@@ -58,12 +51,6 @@ public struct TypedTable<Key: BitwiseCopyable, Leaf: BitwiseCopyable>: Sendable 
       }
     }
     guard isDone else { throw failure("update") }
-  }
-
-  private func set(_ key: Key, _ leaf: Leaf, flags: Int) -> Bool {
-    withUnsafePointer(to: key) { key in
-      withUnsafePointer(to: leaf) { bpf_update_elem(number, key, $0, UInt64(flags)) == 0 }
-    }
   }
 
   private func failure(_ verb: String) -> BCCError {
