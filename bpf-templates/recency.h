@@ -72,8 +72,7 @@ static __always_inline __u64 age_of(const struct control *control, const struct 
 /* A stamp would look fresh again 256 epochs after it: before that, it is set after the present. */
 static __always_inline void hold_oldest(const struct control *control, __u64 batch)
 {
-	const __u32 held =
-		BATCH > 4 ? BATCH / 4 : 1; /* buckets, so that all are seen in 64 epochs */
+	const __u32 held = (BATCH + 3) / 4; /* buckets, so that all are seen in 96 epochs */
 
 	for (__u32 i = 0; i < held; i++) {
 		__u32 index = (batch * held + i) % BUCKETS;
