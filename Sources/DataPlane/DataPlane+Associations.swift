@@ -5,7 +5,8 @@ import LoadBalancing
 extension DataPlane {
   /// Starts reading all associations.
   public func readAssociations() -> AssociationReader {
-    AssociationReader(associations, slots: servers.slots, family: configuration.family)
+    AssociationReader(
+      associations, slots: self.servers.slots, family: configuration.family)
   }
 
   /// The index in the list that the next new client is given.

@@ -101,7 +101,7 @@ enum StateFiles {
     return bytes + Format.trailer(recordCount: UInt64(clients), checksum: checksum)
   }
 
-  /// How many records a whole file has, and a sum of them that knows no order.
+  /// How many records a whole file has, and a sum of their clients that knows no order.
   static func read(_ path: String) throws -> (count: Int, sum: UInt64) {
     let data = try Data(contentsOf: URL(fileURLWithPath: path))
     return try data.withUnsafeBytes { bytes in
@@ -109,15 +109,27 @@ enum StateFiles {
       let size = Record.size(preamble.family)
       var sum: UInt64 = 0
       for at in stride(from: records.lowerBound, to: records.upperBound, by: size) {
-        // The server's index may be another one in another file: it does not count.
+        // How long ago it was used, and the server's index, may be others in another file.
+        let port = at + size - 8
         var word: UInt64 = 14_695_981_039_346_656_037
-        for part in stride(from: at, to: at + size - 4, by: 4) {
-          word ^= UInt64(bytes.loadUnaligned(fromByteOffset: part, as: UInt32.self))
+        for part in stride(from: at, through: port, by: 4) {
+          let octets = bytes.loadUnaligned(fromByteOffset: part, as: UInt32.self)
+          word ^= UInt64(part < port ? octets : octets & UInt32(littleEndian: 0xffff))
           word = word &* 1_099_511_628_211
         }
         sum &+= word
       }
       return (records.count / size, sum)
+    }
+  }
+
+  /// What a whole file holds, those that were used last first.
+  static func associations(_ path: String) throws -> [Association] {
+    let data = try Data(contentsOf: URL(fileURLWithPath: path))
+    return try data.withUnsafeBytes { bytes in
+      let (preamble, records) = try Format.check(bytes)
+      let all = Record.decode(UnsafeRawBufferPointer(rebasing: bytes[records]), preamble.family)
+      return all.sorted { $0.age < $1.age }
     }
   }
 

@@ -27,6 +27,44 @@ import Testing
     #expect(try stage.contents() == ["associations", "servers.cfg"])
   }
 
+  /// A table of another size keeps the clients that were used last, in their order.
+  @Test(arguments: AddressFamily.allCases)
+  func anotherSizeKeepsTheOrderOfUse(_ family: AddressFamily) throws {
+    let stage = try Stage(family)
+    let network = stage.network
+    /// What a start with this size has restored, and what it leaves when these clients have spoken.
+    func run(_ size: Int, restored: Int, _ clients: [UDPSocket]) throws -> (
+      ports: [UInt16], servers: [String]
+    ) {
+      let daemon = try stage.startWithState(["-ma", String(size)])
+      let line = "Restored \(restored) association(s) from \(stage.state)"
+      #expect(daemon.count(line) == (restored == 0 ? 0 : 1), "\(daemon.process.transcript)")
+      let servers = network.servers(of: clients)
+      #expect(try daemon.stop() == 0)
+      return (try StateFiles.associations(stage.state).map(\.client.port), servers)
+    }
+    func ports(_ clients: [UDPSocket]) -> [UInt16] { clients.map(\.endpoint.port) }
+
+    let clients = try network.newClients(14)
+    let first = try run(14, restored: 0, clients)
+    #expect(first.ports == ports(clients.reversed()))
+    // The order is exact in a table of 7, over restarts too.
+    let smaller = try run(7, restored: 7, [clients[9], clients[7], clients[8]])
+    #expect(smaller.servers == [9, 7, 8].map { first.servers[$0] })
+    #expect(smaller.ports == ports([8, 7, 9, 13, 12, 11, 10].map { clients[$0] }))
+    let newcomer = try network.newClient()
+    #expect(
+      try run(7, restored: 7, [newcomer]).ports
+        == ports([newcomer] + [8, 7, 9, 13, 12, 11].map { clients[$0] }))
+    // A larger one keeps what it is given.
+    let larger = try run(100_000, restored: 7, [])
+    #expect(larger.ports == ports([newcomer] + [8, 7, 9, 13, 12, 11].map { clients[$0] }))
+    let least = try run(3, restored: 3, [])
+    #expect(least.ports == ports([newcomer, clients[8], clients[7]]))
+    #expect(
+      try run(3, restored: 3, [clients[7], clients[8]]).servers == [7, 8].map { first.servers[$0] })
+  }
+
   @Test func savedNowAndThenForACrash() throws {
     let stage = try Stage()
     let network = stage.network

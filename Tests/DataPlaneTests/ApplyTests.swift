@@ -117,17 +117,27 @@ struct ApplyTests {
       of: [address(2), address(3)])
     #expect(try dataPlane.apply(list([3, 4])).realServers?.reused == [])
     #expect(try dataPlane.apply(list([3, 5])).realServers?.reused == [])
+    let begun = dataPlane.readAssociations()
     // Four slots were used: this one takes the slot of 2, which left first.
     #expect(try dataPlane.apply(list([3, 6])).realServers?.reused == [0])
-    let reader = dataPlane.readAssociations()
-    var left: [Client: IPAddress] = [:]
-    while let associations = reader.next() {
-      for association in associations {
-        left[association.client] = reader.realServers[Int(association.realServer)]
+    func read(_ reader: AssociationReader) -> [Client: IPAddress] {
+      var all: [Client: IPAddress] = [:]
+      while let associations = reader.next() {
+        for association in associations {
+          all[association.client] = reader.realServers[Int(association.realServer)]
+        }
       }
+      return all
     }
+    let left = read(dataPlane.readAssociations())
     #expect(Set(left.keys) == Set(clients.indices.filter { $0 % 2 == 1 }.map { clients[$0] }))
     #expect(left.values.allSatisfy { $0 == address(3) })
+
+    // Who has begun to read before that does not take a client of 6 for one of 2.
+    let newcomer = Client(address: IPAddress(octets: [10, 51, 0, 1]), port: 40_000)
+    _ = dataPlane.restore([Association(client: newcomer, realServer: 0)], of: [address(6)])
+    #expect(read(dataPlane.readAssociations())[newcomer] == address(6))
+    #expect(read(begun) == left)
   }
 
   @Test("a program that cannot be swapped in leaves the list too")

@@ -8,36 +8,43 @@ public struct AssociationReader {
   private let nextPiece: () -> [Association]?
 
   /// - Parameters:
-  ///   - slots: that the table's associations lead to.
+  ///   - slots: that the table's associations lead to: asked for with each piece.
   ///   - family: the table's.
-  init(_ table: AssociationTable, slots: [ServerPlan.Slot?], family: AddressFamily) {
-    realServers = slots.prefix { $0 != nil }.compactMap { $0?.address }
-    let slotCount = realServers.count
+  init(
+    _ table: AssociationTable, slots: @autoclosure @escaping () -> [ServerPlan.Slot?],
+    family: AddressFamily
+  ) {
+    let addresses = slots().prefix { $0 != nil }.compactMap { $0?.address }
+    realServers = addresses
     var pieces = table.pieces.makeIterator()
-    // Each call knows its types: a million are read.
-    nextPiece =
-      switch family {
-      case .ipv4: { pieces.next().map { table.associations(IPv4ClientKey.self, $0, slotCount) } }
-      case .ipv6: { pieces.next().map { table.associations(IPv6ClientKey.self, $0, slotCount) } }
+    nextPiece = {
+      guard let piece = pieces.next() else { return nil }
+      // Between two pieces a slot may have been given to another real server.
+      let areSame = zip(addresses, slots()).map { $0 == $1?.address }
+      // Each call knows its types: a million are read.
+      return switch family {
+      case .ipv4: table.associations(IPv4ClientKey.self, piece, areSame)
+      case .ipv6: table.associations(IPv6ClientKey.self, piece, areSame)
       }
+    }
   }
 
   /// The next associations, possibly none of them, in no order; `nil` at the end. Takes a
-  /// millisecond.
+  /// millisecond. Those with a real server that has come since the reading began are left out.
   public func next() -> [Association]? { nextPiece() }
 }
 
 extension AssociationTable {
   /// The associations of some buckets.
   ///
-  /// - Parameter slotCount: how many slots there are; what leads elsewhere is left out.
+  /// - Parameter areWanted: of which slots; what leads elsewhere is left out.
   fileprivate func associations<Key: ClientKey>(
-    _ type: Key.Type, _ buckets: Range<Int>, _ slotCount: Int
+    _ type: Key.Type, _ buckets: Range<Int>, _ areWanted: [Bool]
   ) -> [Association] {
     var associations: [Association] = []
     associations.reserveCapacity(buckets.count * 4)
     forEach(type, inBuckets: buckets) { entry in
-      guard entry.slot < slotCount else { return }
+      guard entry.slot < areWanted.count, areWanted[Int(entry.slot)] else { return }
       associations.append(
         Association(
           client: entry.client.client, realServer: UInt32(entry.slot), age: entry.age))
