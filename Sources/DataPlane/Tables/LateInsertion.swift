@@ -10,6 +10,9 @@ import LoadBalancing
 /// them may have placed the client elsewhere. Where none has, the word becomes an association by one
 /// swap. Where a swap fails, a packet was first, and what it has done stays. So a packet never finds
 /// anything that it would have to wait for; a lock could be held while this process has no CPU.
+///
+/// The slot is that of the first step: no list of real servers may come into force before the second,
+/// as the slot could be another server's then.
 struct LateInsertion<Key: ClientKey> {
   /// What became of a client.
   enum Outcome: Equatable {
