@@ -136,6 +136,24 @@ struct SharedAssociationTests {
     #expect(tables.insert([Entry(client: ofFirst[14], slot: 1, age: 0)]) == 0)
   }
 
+  /// Some of so many find both their buckets full: others are moved for them.
+  @Test("there is room for a fifth more than the table is for")
+  func moves() throws {
+    func check<Key: ClientKey>(_ family: AddressFamily, _ type: Key.Type) throws {
+      let size = 20_000
+      let tables = try SharedAssociations(family, maxAssociations: UInt32(size))
+      tables.advanceEpoch(by: 1_000)
+      let entries = (0..<size * 6 / 5).map { number in
+        Entry<Key>(number, slot: UInt16(number % 5), age: UInt8(number / size * 9))
+      }
+      for start in stride(from: 0, to: entries.count, by: 500) {
+        #expect(tables.insert(Array(entries[start..<start + 500])) == 500)
+      }
+      for entry in entries { #expect(tables.table.find(entry.client) == entry) }
+    }
+    try forBothFamilies { try check($0, $1) }
+  }
+
   @Test("who was used less recently goes, and nobody goes for one that was used no later")
   func full() throws {
     typealias Key = IPv6ClientKey

@@ -217,6 +217,10 @@ struct AssociationTable: Sendable {
 
   // MARK: Writing before the table is in service
 
+  /// In how many cases one call looks for room by moving others. As many as the table is for need it
+  /// in a few cases in a million; where more are inserted, it would be in most, and for little.
+  private static let mostMoves = 64
+
   /// Inserts associations, those that were used last first. One of a client that has one already is
   /// left out, as is one for which there is room only where one is that is as new or newer. No
   /// program may use the table yet.
@@ -227,6 +231,7 @@ struct AssociationTable: Sendable {
     // Where they go is nowhere near each other: memory is asked for some of them at once.
     let atOnce = 32
     var count = 0
+    var moves = AssociationTable.mostMoves
     withUnsafeTemporaryAllocation(of: ClientHash.self, capacity: atOnce) { hashes in
       for start in stride(from: 0, to: entries.count, by: atOnce) {
         let end = min(start + atOnce, entries.count)
@@ -235,7 +240,9 @@ struct AssociationTable: Sendable {
           hashes[index - start] = hash
           fetch(hash)
         }
-        for index in start..<end { count += insert(entries[index], hashes[index - start]) }
+        for index in start..<end {
+          count += insert(entries[index], hashes[index - start], &moves)
+        }
       }
     }
     return count
@@ -249,7 +256,9 @@ struct AssociationTable: Sendable {
   }
 
   @inline(__always)
-  private func insert<Key: ClientKey>(_ entry: Entry<Key>, _ hash: ClientHash) -> Int {
+  private func insert<Key: ClientKey>(
+    _ entry: Entry<Key>, _ hash: ClientHash, _ moves: inout Int
+  ) -> Int {
     if let place = find(hash) {
       if !isSingleBucket && entry.age < age(place) { write(entry, hash, place) }
       return 1
@@ -260,10 +269,42 @@ struct AssociationTable: Sendable {
     }
     // What is in a single bucket came before, and is newer.
     guard !isSingleBucket else { return 0 }
+    if moves > 0 {
+      moves -= 1
+      if let place = makeRoom(Key.self, hash) {
+        write(entry, hash, place)
+        return 1
+      }
+    }
     let (place, age) = findOldest(hash)
     // One comes, one goes.
     if age > entry.age { write(entry, hash, place) }
     return 0
+  }
+
+  /// Frees a place for a client by moving an association to the other bucket that it may be in.
+  ///
+  /// - Returns: `nil` where all of those are full.
+  private func makeRoom<Key: ClientKey>(_ type: Key.Type, _ hash: ClientHash) -> Place? {
+    let (first, second) = hash.buckets(of: buckets.count)
+    for place in [first, second].flatMap({ index in
+      (0..<places).map { Place(bucket: index, index: $0) }
+    }) {
+      let bucket = bucket(place)
+      let word = bucket.word(place.index)
+      guard
+        let client = Key(word: word, place: place.index, names: names(place), secret: secret)
+      else { continue }
+      let own = client.hash(secret).buckets(of: buckets.count)
+      let other = own.first == place.bucket ? own.second : own.first
+      guard let free = findFree(inBucket: other).place else { continue }
+      self.bucket(free).setStamp(free.index, bucket.stamp(place.index))
+      self.bucket(free).setWord(free.index, word)
+      client.note(place: free.index, names: names(free))
+      bucket.setWord(place.index, 0)
+      return place
+    }
+    return nil
   }
 
   @inline(__always)
