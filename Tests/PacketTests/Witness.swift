@@ -50,7 +50,7 @@ extension Director {
       #expect(stamps.sorted() == Array(0..<7))
     } else {
       // None is of an epoch that is to come.
-      #expect(entries.allSatisfy { buckets.age($0) <= 192 })
+      #expect(entries.allSatisfy { buckets.age($0) <= 224 })
     }
   }
 
