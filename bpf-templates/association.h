@@ -93,9 +93,7 @@ static __always_inline bool lock(struct bucket *bucket)
 		if (seen < held &&
 		    __sync_val_compare_and_swap(&bucket->stamps, seen, seen | held) == seen)
 			return true;
-		/* What the time is does not matter: it is a pause that the verifier passes in one
-		 * step. */
-		bpf_ktime_get_ns();
+		bpf_ktime_get_ns(); /* a pause, which costs the verifier one step */
 	}
 	return false;
 }
@@ -138,8 +136,7 @@ static __always_inline __u64 larger_of(__u64 a, __u64 b)
  * The score of a place. Of the client's own words an association counts more than a pending word:
  * the daemon may have put that down beside one that was made when it had just looked.
  */
-static __always_inline __u64 score_of(const struct control *control, const struct bucket *bucket,
-				      __u64 place, __u64 word, __u64 tag)
+static __always_inline __u64 score_of(__u64 word, __u64 tag, __u64 ages, __u64 place)
 {
 	__u64 difference = word ^ tag;
 	__s64 is_clients = (difference >> 16) - 1;
@@ -147,20 +144,20 @@ static __always_inline __u64 score_of(const struct control *control, const struc
 	OPAQUE(is_clients);
 	return (is_clients >> 63 & (difference ^ 0x1ffff)) << PLACE_SLOT |
 	       is_below_zero(~word & (word - 1)) << PLACE_IS_FREE |
-	       age_of(control, bucket, place) << PLACE_AGE | place;
+	       age_in(ages, place) << PLACE_AGE | place;
 }
 
 /* The score of the best place of a bucket, and how many are free. */
 static __always_inline __u64 best_place(const struct control *control, const struct bucket *bucket,
 					__u64 tag, __u64 *free_places)
 {
-	__u64 best = 0;
+	__u64 best = 0, ages = ages_of(control, bucket);
 
 	*free_places = 0;
 #pragma unroll
 	for (int place = 0; place < PLACES; place++) {
 		__u64 word = read_word(&bucket->word[place]);
-		__u64 score = score_of(control, bucket, place, word, tag);
+		__u64 score = score_of(word, tag, ages, place);
 
 		*free_places += score >> PLACE_IS_FREE & 1;
 		best = larger_of(best, score);
@@ -242,7 +239,7 @@ static __always_inline enum placing place_client(const struct control *control,
 	 * Another's word may have come: what is fresh is not what was the oldest. That an epoch has
 	 * begun makes nothing worse.
 	 */
-	score = score_of(control, bucket, place, seen, client->tag);
+	score = score_of(seen, client->tag, ages_of(control, bucket), place);
 	if (score < (best & ~(1ULL << PLACE_PREFERRED | 1ULL << PLACE_IN_SECOND)))
 		return PLACE_LOST;
 	if (score >> PLACE_IS_CLIENTS & 1) {

@@ -15,6 +15,12 @@
 #define BATCH	     (EPOCH < 32 ? EPOCH : 32)
 #define OLDEST_EPOCH 128
 
+/* That of a place, of all ages of a bucket. */
+static __always_inline __u64 age_in(__u64 ages, __u32 place)
+{
+	return ages >> place * STAMP_BITS & 0xff;
+}
+
 #if SINGLE_BUCKET
 /* How often the new order is tried to be written while others write theirs. */
 #define RANK_ATTEMPTS 8
@@ -26,13 +32,13 @@ static __always_inline void touch(const struct control *control, struct bucket *
 
 	for (int attempt = 0; attempt < RANK_ATTEMPTS; attempt++) {
 		__u64 seen = *(volatile __u64 *)&bucket->stamps, next = seen;
-		__u64 rank = seen >> shift & 0xff;
+		__u64 rank = age_in(seen, place);
 
 		if (!rank)
 			return;
 #pragma unroll
 		for (int other = 0; other < BUCKET_PLACES; other++) {
-			__u64 before = (seen >> other * STAMP_BITS & 0xff) - rank;
+			__u64 before = age_in(seen, other) - rank;
 
 			next += before >> 63 << other * STAMP_BITS;
 		}
@@ -42,11 +48,10 @@ static __always_inline void touch(const struct control *control, struct bucket *
 	}
 }
 
-/* How many others were used since. */
-static __always_inline __u64 age_of(const struct control *control, const struct bucket *bucket,
-				    __u32 place)
+/* The ages of a bucket's places, an octet each: how many others were used since. */
+static __always_inline __u64 ages_of(const struct control *control, const struct bucket *bucket)
 {
-	return *(volatile const __u8 *)&bucket->stamp[place];
+	return *(volatile const __u64 *)&bucket->stamps;
 }
 
 static __always_inline void count_insertion(struct control *control)
@@ -62,11 +67,22 @@ static __always_inline void touch(const struct control *control, struct bucket *
 		*stamp = epoch;
 }
 
-/* In epochs, 0 to 255. */
-static __always_inline __u64 age_of(const struct control *control, const struct bucket *bucket,
-				    __u32 place)
+/* In each octet the highest bit; the others; and those of the octets that are stamps. */
+#define HIGHEST	  0x8080808080808080ULL
+#define LOWER	  0x7f7f7f7f7f7f7f7fULL
+#define OF_STAMPS 0x00ffffffffffffffULL
+
+/*
+ * The ages of a bucket's places, an octet each: in epochs, 0 to 255. The epoch is read after the
+ * stamps: one of an epoch that another CPU has begun since would look 255 epochs old. All octets
+ * are subtracted at once: the highest bits apart, so that none borrows of the next.
+ */
+static __always_inline __u64 ages_of(const struct control *control, const struct bucket *bucket)
 {
-	return (__u8)(control->epoch - *(volatile const __u8 *)&bucket->stamp[place]);
+	__u64 stamps = *(volatile const __u64 *)&bucket->stamps;
+	__u64 epoch = (*(volatile const __u64 *)&control->epoch & 0xff) * (HIGHEST >> 7);
+
+	return ((epoch | HIGHEST) - (stamps & LOWER)) ^ ((epoch ^ ~stamps) & HIGHEST);
 }
 
 /* A stamp would look fresh again 256 epochs after it: before that, it is set after the present. */
@@ -77,12 +93,17 @@ static __always_inline void hold_oldest(const struct control *control, __u64 bat
 	for (__u32 i = 0; i < held; i++) {
 		__u32 index = (batch * held + i) % BUCKETS;
 		struct bucket *bucket = associations.lookup(&index);
+		__u64 ages;
 
 		if (!bucket)
 			return;
+		ages = ages_of(control, bucket);
+		/* Whether any is more than 128: its highest bit is set, and another. */
+		if (!(ages & ((ages & LOWER) + LOWER) & HIGHEST & OF_STAMPS))
+			continue;
 #pragma unroll
 		for (int place = 0; place < PLACES; place++)
-			if (age_of(control, bucket, place) > OLDEST_EPOCH)
+			if (age_in(ages, place) > OLDEST_EPOCH)
 				bucket->stamp[place] = control->epoch - OLDEST_EPOCH;
 	}
 }
