@@ -61,10 +61,15 @@ struct LateInsertion<Key: ClientKey> {
       let free = table.findFree(hash)
       guard let place = free ?? olderPlace(than: entry.age, hash) else { return .noRoom }
       let reservation = Reservation(entry: entry, hash: hash, place: place)
-      if reserve(reservation, isFree: free != nil) {
-        reservations.append(reservation)
-        return .reserved
+      guard reserve(reservation, isFree: free != nil) else { continue }
+      // Most packets that were placing the client meanwhile are seen here. Their association could be
+      // pushed out before the second step, which would not know of it then.
+      if let other = table.find(hash, besides: place) {
+        withdraw(reservation)
+        return .present(other)
       }
+      reservations.append(reservation)
+      return .reserved
     }
     return .noRoom
   }
@@ -111,11 +116,16 @@ struct LateInsertion<Key: ClientKey> {
   private func settle(_ reservation: Reservation) -> Bool {
     let (bucket, index) = (table.bucket(reservation.place), reservation.place.index)
     if table.find(reservation.hash, besides: reservation.place) != nil {
-      _ = bucket.swapWord(index, reservation.pendingWord, for: 0)
+      withdraw(reservation)
       return true
     }
     // Where a packet of the client was first, this is the client's word too.
     return bucket.swapWord(index, reservation.pendingWord, for: reservation.word)
       || SharedBucket.tag(of: bucket.word(index)) == reservation.hash.tag
+  }
+
+  private func withdraw(_ reservation: Reservation) {
+    _ = table.bucket(reservation.place)
+      .swapWord(reservation.place.index, reservation.pendingWord, for: 0)
   }
 }
