@@ -105,6 +105,18 @@ final class Buckets {
     count == 1 ? entry.stamp : UInt8(truncatingIfNeeded: epoch) &- entry.stamp
   }
 
+  /// The most that an age can be: 128, to which a bucket's are held, and the epochs until its turn
+  /// comes again. With each batch of insertions a quarter of as many buckets have theirs.
+  var oldestAge: UInt8 {
+    let maxAssociations = Int(control[8, UInt32.self])
+    let epoch = max(1, maxAssociations / 64)
+    let batch = min(32, epoch)
+    let bucketsOfBatch = (batch + 3) / 4
+    let batchesOfEpoch = (epoch + batch / 2) / batch
+    let batches = (count + bucketsOfBatch - 1) / bucketsOfBatch
+    return UInt8(128 + (batches + batchesOfEpoch - 1) / batchesOfEpoch)
+  }
+
   /// Forgets all, and whose it was.
   func clear() {
     for bucket in 0..<count {
