@@ -23,6 +23,19 @@ import Testing
       StateFile(path), interval: .milliseconds(20), patience: patience, log: log)
   }
 
+  /// How many saves were begun.
+  private final class Begun { var count: UInt32 = 0 }
+
+  /// Has a keeper save again and again; the position of each save is its number.
+  private func start(_ keeper: StateKeeper) -> Begun {
+    let begun = Begun()
+    keeper.start(on: loop) {
+      begun.count += 1
+      return source(begun.count)
+    }
+    return begun
+  }
+
   /// - Parameter position: tells one save from another.
   private func source(_ position: UInt32) -> AssociationSource {
     var left = Self.pieces
@@ -71,12 +84,8 @@ import Testing
     let directory = try TemporaryDirectory()
     let path = directory.path(of: "associations")
     let keeper = try keeper(path)
-    var begun: UInt32 = 0
-    keeper.start(on: loop) {
-      begun += 1
-      return source(begun)
-    }
-    try run { begun == 4 }
+    let begun = start(keeper)
+    try run { begun.count == 4 }
     let position = try #require(try saved(path)).preamble.roundPosition
     #expect((3...4).contains(position))
     keeper.saveNow { source(100) }
@@ -89,21 +98,17 @@ import Testing
     try Disk.lend { disk in
       let path = disk.path(of: "associations")
       let keeper = try keeper(path)
-      var begun: UInt32 = 0
-      keeper.start(on: loop) {
-        begun += 1
-        return source(begun)
-      }
+      let begun = start(keeper)
       try disk.freeze()
       var rounds = 0
       try run {
         rounds += 1
-        return begun > 0 && rounds > 50
+        return begun.count > 0 && rounds > 50
       }
       // The next one waits until this one is through.
-      #expect(begun == 1)
+      #expect(begun.count == 1)
       try disk.thaw()
-      try run { begun == 3 }
+      try run { begun.count == 3 }
       #expect(try #require(try saved(path)).count == Self.pieces - 1)
       #expect(lines() == [])
     }
@@ -138,13 +143,9 @@ import Testing
     try Disk.lend { disk in
       let path = disk.path(of: "associations")
       let keeper = try keeper(path)
-      var begun: UInt32 = 0
-      keeper.start(on: loop) {
-        begun += 1
-        return source(begun)
-      }
+      let begun = start(keeper)
       try disk.freeze()
-      try run { begun == 1 }
+      try run { begun.count == 1 }
       let thaw = DispatchWorkItem {
         usleep(100_000)
         #expect(throws: Never.self) { try disk.thaw() }
@@ -162,14 +163,10 @@ import Testing
     let directory = try TemporaryDirectory()
     let path = directory.path(of: "associations")
     let keeper = try keeper(path)
-    var begun: UInt32 = 0
-    keeper.start(on: loop) {
-      begun += 1
-      return source(begun)
-    }
+    let begun = start(keeper)
     let obstacle = path + ".new"
     #expect(mkdir(obstacle, 0o700) == 0)
-    try run { begun == 4 }
+    try run { begun.count == 4 }
     #expect(rmdir(obstacle) == 0)
     var said: [String] = []
     try run {
