@@ -127,9 +127,9 @@ import Testing
 
   @Test func moreAssociationsThanMemory() throws {
     let topology = try Topology(realServers: 0)
-    // About 80 bytes each.
+    // 16 bytes each.
     try expectRefusal(
-      Self.arguments + ["-ma", "4294967295"], in: topology, naming: "4294967295", "GiB")
+      Self.arguments + ["-ma", "4294967295"], in: topology, naming: "4294967295", "64 GiB")
     #expect(try topology.directorInterface.xdpProgram() == nil)
   }
 
