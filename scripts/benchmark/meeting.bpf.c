@@ -4,20 +4,6 @@
  */
 #include "packet.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct parameters);
-} parameters SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} target SEC(".maps");
-
 /* The two that meet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -1,4 +1,7 @@
-/* Writes a packet of a client over a frame. For programs of BPF, which have its room checked. */
+/*
+ * What all drivers have: they write a packet of a client over a frame, have its room checked, and call
+ * the program under test with it.
+ */
 #pragma once
 
 #include <linux/bpf.h>
@@ -11,6 +14,21 @@
 #include <bpf/bpf_helpers.h>
 #include <stdbool.h>
 #include "parameters.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct parameters);
+} parameters SEC(".maps");
+
+/* The program under test. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} target SEC(".maps");
 
 /* Where the frame begins; null where it has no room for what write_packet writes. */
 static __always_inline void *frame_of(const struct xdp_md *ctx)

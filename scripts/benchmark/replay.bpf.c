@@ -5,20 +5,6 @@
  */
 #include "packet.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct parameters);
-} parameters SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} target SEC(".maps");
-
 /* Clients in the order in which their packets come: words, as elements are padded to them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
