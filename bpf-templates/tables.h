@@ -56,6 +56,9 @@ BPF_TABLE("array", __u32, __u32, rounds, 2 * (1 + MAX_REAL_SERVERS));
 /* The index in the round that the next new client is given. */
 BPF_TABLE("array", __u32, __u64, round_position, 1);
 
+/* Turns that this CPU has taken and not given yet. */
+BPF_TABLE("percpu_array", __u32, struct turns, turns_in_hand, 1);
+
 BPF_F_TABLE("array", __u32, struct control, control, 1, BPF_F_MMAPABLE);
 
 #if PORTS_IN_BITMAP

@@ -98,6 +98,14 @@ struct control {
 	__u64 padding_to_a_line;
 };
 
+/* Turns of the round robin that one CPU has taken and not given yet. */
+struct turns {
+	__u32 length; /* of the round that they are of */
+	__u32 next;   /* index in it */
+	__u32 count;
+	__u32 padding;
+};
+
 /* What happened to one frame. Of an IPv4 address only the first word is set. */
 struct event_record {
 	__u32 event; /* an EVENT_… code of the settings */
