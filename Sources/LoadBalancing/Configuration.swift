@@ -78,14 +78,10 @@ public struct LiveSettings: Sendable, Hashable {
 public struct Configuration: Sendable, Equatable {
   /// Name of the network interface (`eth0`).
   public var interface: String
-  /// The address that clients send to. Its family is that of everything else.
-  public var virtualServer: IPAddress
-  /// The list as the operator wrote it: an address that stands there twice gets two turns.
-  public var realServers: [IPAddress]
+  /// The command line's, then the config file's in their order; never empty.
+  public var virtualServers: [VirtualServer]
   /// Path of the config file as given, if the real servers come from one.
   public var configFile: String?
-  /// Balanced UDP ports in host order, as the operator wrote them. 0 is none.
-  public var ports: [UInt16]
   /// libbcc's debug flag word, 0…4.
   public var debug = 0
   public var logLevel = LogLevel.error
@@ -114,10 +110,31 @@ public struct Configuration: Sendable, Equatable {
     adjust: (inout Configuration) -> Void = { _ in }
   ) {
     self.interface = interface
-    self.virtualServer = virtualServer
-    self.realServers = realServers
-    self.ports = ports
+    virtualServers = [
+      VirtualServer(
+        address: virtualServer, ports: ports, realServers: realServers.map { RealServer($0) })
+    ]
     adjust(&self)
+  }
+
+  // MARK: The command line's virtual server
+
+  /// Its address.
+  public var virtualServer: IPAddress {
+    get { virtualServers[0].address }
+    set { virtualServers[0].address = newValue }
+  }
+
+  /// The addresses of its real servers. To set them forgets weights and states.
+  public var realServers: [IPAddress] {
+    get { virtualServers[0].realServers.map(\.address) }
+    set { virtualServers[0].realServers = newValue.map { RealServer($0) } }
+  }
+
+  /// Its balanced UDP ports in host order, as the operator wrote them. 0 is none.
+  public var ports: [UInt16] {
+    get { virtualServers[0].ports }
+    set { virtualServers[0].ports = newValue }
   }
 
   /// The family of the virtual server.
