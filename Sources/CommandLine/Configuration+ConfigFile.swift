@@ -16,7 +16,9 @@ extension Configuration {
       return (try next.served(on: director), file.warnings + next.warnings(on: director))
     } catch {
       var line: Int?
-      if case .realServer(let index) = error.element { line = file.line(ofRealServer: index) }
+      if case .realServer(virtualServer: 0, let index) = error.element {
+        line = file.line(ofRealServer: index)
+      }
       throw ConfigFileError(fileName: file.fileName, line: line, reason: error.message)
     }
   }

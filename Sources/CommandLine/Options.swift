@@ -66,7 +66,7 @@ struct Options {
       try configuration.validate()
     } catch {
       var error = error
-      if case .port(let index) = error.element {
+      if case .port(virtualServer: 0, let index) = error.element {
         error = .noPort(values.portTexts[index].shortened(), index: index)
       }
       throw .configuration(message: "Inconsistent configuration: \(error.message)")

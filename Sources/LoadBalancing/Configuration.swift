@@ -29,47 +29,25 @@ public enum KernelHeaders: Sendable, Hashable {
   case directory(String)
 }
 
-/// Values that do not fit together. `message` is one line with the value and the mend.
-public struct ConfigurationError: Error, Sendable, Hashable, CustomStringConvertible {
-  /// An element of one of the lists.
-  public enum Element: Sendable, Hashable {
-    case realServer(index: Int)
-    case port(index: Int)
-  }
-
-  public let message: String
-  /// What does not fit, where it is one element.
-  public let element: Element?
-  public var description: String { message }
-
-  init(message: String, element: Element? = nil) {
-    self.message = message
-    self.element = element
-  }
-
-  /// A number that is no port.
-  ///
-  /// - Parameter text: the number as the operator wrote it.
-  public static func noPort(_ text: String, index: Int) -> ConfigurationError {
-    ConfigurationError(
-      message: "port out of range, \(text) is not in 1 to 65535. See option -p.",
-      element: .port(index: index))
-  }
-}
-
 /// What a running daemon can change without a restart: settings of the config file that stand over
 /// the command line's. `nil`: not set there.
 public struct LiveSettings: Sendable, Hashable {
   public var logLevel: LogLevel?
   /// libbcc's debug flag word, 0…4.
   public var debug: Int?
-  /// UDP ports in host order, at least one if set.
+  /// UDP ports in host order, at least one if set: of the command line's virtual server.
   public var ports: [UInt16]?
+  /// Of the command line's virtual server.
+  public var scheduler: Scheduler?
 
-  public init(logLevel: LogLevel? = nil, debug: Int? = nil, ports: [UInt16]? = nil) {
+  public init(
+    logLevel: LogLevel? = nil, debug: Int? = nil, ports: [UInt16]? = nil,
+    scheduler: Scheduler? = nil
+  ) {
     self.logLevel = logLevel
     self.debug = debug
     self.ports = ports
+    self.scheduler = scheduler
   }
 }
 
@@ -137,8 +115,23 @@ public struct Configuration: Sendable, Equatable {
     set { virtualServers[0].ports = newValue }
   }
 
-  /// The family of the virtual server.
+  /// Its family.
   public var family: AddressFamily { virtualServer.family }
+
+  // MARK: All virtual servers
+
+  /// The families that have a virtual server, IPv4 first. The command line's counts even where it is
+  /// unspecified: frames of its family are told from others then too.
+  public var families: [AddressFamily] {
+    AddressFamily.allCases.filter { family in virtualServers.contains { $0.family == family } }
+  }
+
+  /// Those of one family, in their order.
+  public func virtualServers(of family: AddressFamily) -> [VirtualServer] {
+    virtualServers.filter { $0.family == family }
+  }
+
+  // MARK: What is in force
 
   /// The configuration with ``liveSettings`` put in: what the program is rendered from. It keeps
   /// ``liveSettings``, so that asking twice changes nothing.
@@ -147,53 +140,16 @@ public struct Configuration: Sendable, Equatable {
     if let ports = liveSettings.ports { result.ports = ports }
     if let debug = liveSettings.debug { result.debug = debug }
     if let logLevel = liveSettings.logLevel { result.logLevel = logLevel }
+    if let scheduler = liveSettings.scheduler { result.virtualServers[0].scheduler = scheduler }
     return result
   }
 
   /// Whether another program is to be compiled to go from `other` to this configuration while the
-  /// daemon runs.
+  /// daemon runs: where anything of the virtual servers differs but who their real servers are, with
+  /// what weight and in what state.
   public func isRendered(differentlyFrom other: Configuration) -> Bool {
-    ports != other.ports || debug != other.debug || logLevel != other.logLevel
-  }
-
-  /// Checks what no single value shows: the counts against the maxima, the families, the ports.
-  /// Does so with the command line's own values and with ``effective``.
-  public func validate() throws(ConfigurationError) {
-    try validate(ports: ports)
-    try validate(ports: effective.ports)
-  }
-
-  private func validate(ports: [UInt16]) throws(ConfigurationError) {
-    if ports.count > maxPorts {
-      throw ConfigurationError(
-        message: "too many ports, \(ports.count) ports configured, \(maxPorts) maximum allowed. "
-          + "See option -mp.")
-    }
-    if realServers.count > maxRealServers {
-      throw ConfigurationError(
-        message: "too many real servers, \(realServers.count) real servers configured, "
-          + "\(maxRealServers) maximum allowed. See option -mrs.",
-        element: .realServer(index: Int(maxRealServers)))
-    }
-    if let index = realServers.firstIndex(where: { $0.family != family }) {
-      let stranger = realServers[index]
-      throw ConfigurationError(
-        message: "Real server ip \(stranger) seems to be \(stranger.family) address. "
-          + "\(family) is expected, as the virtual server is \(virtualServer). "
-          + "See options -vs and \(configFile == nil ? "-rs" : "-cfg").",
-        element: .realServer(index: index))
-    }
-    if let index = ports.firstIndex(of: 0) { throw .noPort("0", index: index) }
-    let maxima = [("-mp", maxPorts), ("-mrs", maxRealServers), ("-ma", maxAssociations)]
-    if let (option, _) = maxima.first(where: { $0.1 == 0 }) {
-      throw ConfigurationError(
-        message: "a maximum must be at least 1, 0 given. See option \(option).")
-    }
-    if maxRealServers > ServerPlan.mostSlots {
-      throw ConfigurationError(
-        message: "a maximum of real servers must be at most \(ServerPlan.mostSlots), "
-          + "\(maxRealServers) given, as an association has 16 bits for its real server. "
-          + "See option -mrs.")
-    }
+    debug != other.debug || logLevel != other.logLevel
+      || virtualServers.count != other.virtualServers.count
+      || zip(virtualServers, other.virtualServers).contains { $0.isCompiled(differentlyFrom: $1) }
   }
 }

@@ -18,6 +18,7 @@ public struct DirectorAddresses: Sendable, Equatable {
 /// several machines, or to none.
 enum RealServerFault: Sendable, Hashable, CaseIterable {
   case virtualServer
+  case anotherVirtualServer
   case unspecified
   case loopback
   case multicast
@@ -25,9 +26,16 @@ enum RealServerFault: Sendable, Hashable, CaseIterable {
   case broadcast
 
   /// What is wrong with an address behind a virtual server; `nil` where nothing is.
-  init?(of address: IPAddress, behind virtualServer: IPAddress, on director: DirectorAddresses) {
+  ///
+  /// - Parameter all: the addresses of all virtual servers.
+  init?(
+    of address: IPAddress, behind virtualServer: IPAddress, among all: Set<IPAddress>,
+    on director: DirectorAddresses
+  ) {
     if address == virtualServer {
       self = .virtualServer
+    } else if all.contains(address) {
+      self = .anotherVirtualServer
     } else if address.isUnspecified {
       self = .unspecified
     } else if address.isLoopback {
@@ -47,6 +55,7 @@ enum RealServerFault: Sendable, Hashable, CaseIterable {
   var what: String {
     switch self {
     case .virtualServer: "the virtual server's own address"
+    case .anotherVirtualServer: "the address of another virtual server"
     case .unspecified: "the unspecified address"
     case .loopback: "a loopback address"
     case .multicast: "a multicast address"
@@ -57,35 +66,44 @@ enum RealServerFault: Sendable, Hashable, CaseIterable {
 }
 
 extension Configuration {
-  /// The most real servers that are named one by one.
+  /// The most real servers of a virtual server that are named one by one.
   private static let most = 8
 
   /// The configuration without the real servers that cannot be any: what is served.
   ///
-  /// - Throws: where no real server is left.
+  /// - Throws: where a virtual server has some, and none is left.
   public func served(on director: DirectorAddresses) throws(ConfigurationError) -> Configuration {
     var result = self
-    result.realServers.removeAll { fault($0, director) != nil }
-    guard result.realServers.isEmpty, !realServers.isEmpty else { return result }
-    let faults = faults(director)
-    let reasons = faults.prefix(Self.most).map { "\($0.address) is \($0.fault.what)" }
-      .joined(separator: ", ")
-    let more = faults.count > Self.most ? ", and so on" : ""
-    throw ConfigurationError(
-      message: "no real server can be given a client: \(reasons)\(more). "
-        + "See options -vs and \(configFile == nil ? "-rs" : "-cfg").",
-      element: .realServer(index: 0))
+    let all = addresses
+    for (number, server) in virtualServers.enumerated() {
+      result.virtualServers[number].realServers.removeAll {
+        RealServerFault(
+          of: $0.address, behind: server.address, among: all, on: director) != nil
+      }
+      if result.virtualServers[number].realServers.isEmpty, !server.realServers.isEmpty {
+        throw noRealServer(number, server.faults(among: all, on: director))
+      }
+    }
+    return result
   }
 
-  /// What is said of the real servers that cannot be any, each once, a line each; where none is
-  /// left also that ulb would not start.
+  /// What is said of the real servers that cannot be any, of each virtual server each once, a line
+  /// each; where none is left also that ulb would not start.
   public func warnings(on director: DirectorAddresses) -> [String] {
-    let faults = faults(director)
-    var result = faults.prefix(Self.most).map {
-      "real server \($0.address) is given no client: it is \($0.fault.what); take it off the list"
-    }
-    if faults.count > Self.most {
-      result.append("\(grouped(faults.count - Self.most)) more real servers are given no client")
+    var result = [String]()
+    let all = addresses
+    for server in virtualServers {
+      let faults = server.faults(among: all, on: director)
+      result += faults.prefix(Self.most).map {
+        server.prefixed(
+          "real server \($0.address) is given no client: it is \($0.fault.what); "
+            + "take it off the list")
+      }
+      if faults.count > Self.most {
+        result.append(
+          server.prefixed(
+            "\(grouped(faults.count - Self.most)) more real servers are given no client"))
+      }
     }
     do throws(ConfigurationError) {
       _ = try served(on: director)
@@ -95,18 +113,47 @@ extension Configuration {
     return result
   }
 
-  private func fault(_ address: IPAddress, _ director: DirectorAddresses) -> RealServerFault? {
-    RealServerFault(of: address, behind: virtualServer, on: director)
+  private var addresses: Set<IPAddress> {
+    Set(virtualServers.map(\.address).filter { !$0.isUnspecified })
   }
 
-  /// Each address once, in the order of the list.
-  private func faults(
-    _ director: DirectorAddresses
-  ) -> [(address: IPAddress, fault: RealServerFault)] {
+  private func noRealServer(
+    _ number: Int, _ faults: [VirtualServer.Fault]
+  ) -> ConfigurationError {
+    let reasons = faults.prefix(Self.most).map { "\($0.address) is \($0.fault.what)" }
+      .joined(separator: ", ")
+    let more = faults.count > Self.most ? ", and so on" : ""
+    let server = virtualServers[number]
+    let mend =
+      server.name == nil
+      ? "See options -vs and \(configFile == nil ? "-rs" : "-cfg")."
+      : "List one that can."
+    return ConfigurationError(
+      message: server.prefixed("no real server can be given a client: \(reasons)\(more). \(mend)"),
+      element: .realServer(virtualServer: number, index: 0))
+  }
+}
+
+extension VirtualServer {
+  fileprivate typealias Fault = (address: IPAddress, fault: RealServerFault)
+
+  /// Its real servers that cannot be any, each address once, in the order of the list.
+  fileprivate func faults(
+    among all: Set<IPAddress>, on director: DirectorAddresses
+  ) -> [Fault] {
     var seen = Set<IPAddress>()
-    return realServers.compactMap { address in
-      guard let fault = fault(address, director), seen.insert(address).inserted else { return nil }
-      return (address, fault)
+    return realServers.compactMap { server in
+      guard
+        let fault = RealServerFault(
+          of: server.address, behind: address, among: all, on: director),
+        seen.insert(server.address).inserted
+      else { return nil }
+      return (server.address, fault)
     }
+  }
+
+  /// A message that is about it: of the command line's as it is, else with its name in front.
+  func prefixed(_ message: String) -> String {
+    name.map { "virtual server \($0): \(message)" } ?? message
   }
 }

@@ -21,6 +21,20 @@ extension String {
   }
 }
 
+extension String {
+  /// The text with `\u{9}` for a tab: on one line, whatever is in it.
+  var withEscapedControls: String {
+    unicodeScalars.map { scalar in
+      scalar.isControl ? "\\u{\(String(scalar.value, radix: 16))}" : String(scalar)
+    }.joined()
+  }
+}
+
+extension Unicode.Scalar {
+  /// Whether it is a control character (Unicode's category Cc).
+  var isControl: Bool { properties.generalCategory == .control }
+}
+
 extension Collection where Element: CustomStringConvertible {
   /// The elements with commas between, or where there are more than `most` their number and what
   /// they are: `40,001 ports`.

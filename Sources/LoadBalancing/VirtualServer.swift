@@ -41,6 +41,13 @@ public struct VirtualServer: Sendable, Hashable {
 
   /// What an operator is told of it: its name, or of the command line's its address.
   public var label: String { name ?? address.description }
+
+  /// Whether it differs from `other` in what is compiled into the program: in all but its real
+  /// servers.
+  func isCompiled(differentlyFrom other: VirtualServer) -> Bool {
+    name != other.name || address != other.address || ports != other.ports
+      || scheduler != other.scheduler
+  }
 }
 
 /// A real server of one virtual server.
@@ -61,6 +68,7 @@ public struct RealServer: Sendable, Hashable {
   /// What the operator has asked for.
   public var state: State
 
+  /// The heaviest weight.
   public static let mostWeight = 256
 
   public init(_ address: IPAddress, weight: Int = 1, state: State = .up) {

@@ -39,7 +39,7 @@ import Testing
     #expect(
       throws: ConfigurationError(
         message: "no real server can be given a client: \(address) is \(fault.what). "
-          + "See options -vs and -rs.", element: .realServer(index: 0))
+          + "See options -vs and -rs.", element: .realServer(virtualServer: 0, index: 0))
     ) { try alone.served(on: Self.director) }
     #expect(
       alone.warnings(on: Self.director).last?
@@ -62,5 +62,46 @@ import Testing
     #expect(warnings.count == 10)
     #expect(warnings[8] == "2,992 more real servers are given no client")
     #expect(warnings[9].count < 500)
+  }
+
+  @Test func eachVirtualServersAreLookedAt() throws {
+    var configuration = Self.configuration("10.60.0.11", ["10.70.1.2"])
+    configuration.virtualServers += [
+      VirtualServerRuleTests.server("six", "fd60::10", [53], ["::1", "fd70::1", "fd60::10"]),
+      VirtualServerRuleTests.server("x", "10.60.0.12", [53], ["10.60.0.11", "10.70.1.3"]),
+    ]
+    #expect(
+      configuration.warnings(on: Self.director) == [
+        "virtual server six: real server ::1 is given no client: it is a loopback address; "
+          + "take it off the list",
+        "virtual server six: real server fd60::10 is given no client: it is the virtual server's "
+          + "own address; take it off the list",
+        "virtual server x: real server 10.60.0.11 is given no client: it is the address of another "
+          + "virtual server; take it off the list",
+      ])
+    let served = try configuration.served(on: Self.director)
+    #expect(
+      served.virtualServers.map { $0.realServers.map(\.address.description) }
+        == [["10.70.1.2"], ["fd70::1"], ["10.70.1.3"]])
+    configuration.virtualServers[2].realServers.removeLast()
+    #expect(
+      throws: ConfigurationError(
+        message:
+          "virtual server x: no real server can be given a client: 10.60.0.11 is the address "
+          + "of another virtual server. List one that can.",
+        element: .realServer(virtualServer: 2, index: 0))
+    ) { try configuration.served(on: Self.director) }
+    #expect(
+      configuration.warnings(on: Self.director).last?
+        .hasPrefix("a start would be refused: virtual server x: no real server can be") == true)
+  }
+
+  @Test func whoIsLeftKeepsWeightAndState() throws {
+    var configuration = Self.configuration("10.60.0.11", ["127.0.0.1", "10.70.1.2"])
+    configuration.virtualServers[0].realServers[1].weight = 3
+    configuration.virtualServers[0].realServers[1].state = .draining
+    #expect(
+      try configuration.served(on: Self.director).virtualServers[0].realServers
+        == [RealServer(IPAddress("10.70.1.2")!, weight: 3, state: .draining)])
   }
 }
