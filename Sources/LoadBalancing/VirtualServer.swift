@@ -52,14 +52,24 @@ public struct VirtualServer: Sendable, Hashable {
 
 /// A real server of one virtual server.
 public struct RealServer: Sendable, Hashable {
-  /// Whom it serves.
-  public enum State: String, Sendable, CaseIterable {
+  /// Whom it serves: the more, the greater.
+  public enum State: String, Sendable, CaseIterable, Comparable {
     /// All that it is given.
     case up
     /// Those that it has: no new client is given to it.
     case draining
     /// Nobody: its clients go to others as their next packets come in.
     case down
+
+    public static func < (left: State, right: State) -> Bool { left.rank < right.rank }
+
+    private var rank: Int {
+      switch self {
+      case .up: 2
+      case .draining: 1
+      case .down: 0
+      }
+    }
   }
 
   public var address: IPAddress
@@ -82,4 +92,7 @@ public struct RealServer: Sendable, Hashable {
 
   /// Whether its clients stay with it.
   public var keepsClients: Bool { state != .down }
+
+  /// Whom it serves in fact: with a weight of 0 nobody new.
+  public var service: State { min(state, weight > 0 ? .up : .draining) }
 }
