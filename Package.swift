@@ -60,7 +60,9 @@ let package = Package(
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
     .testTarget(
       name: "DaemonTests",
-      dependencies: ["AssociationFile", "LoadBalancing", "Systemd", "TestSupport", "ulb", system]),
+      dependencies: [
+        "AssociationFile", "DataPlane", "LoadBalancing", "Systemd", "TestSupport", "ulb", system,
+      ]),
     .testTarget(
       name: "DataPlaneTests",
       dependencies: ["DataPlane", "BCC", "CLayout", "LoadBalancing", "TestSupport", system]),

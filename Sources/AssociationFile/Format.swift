@@ -2,30 +2,39 @@
 // Reads and writes no file.
 import LoadBalancing
 
-/// The state file's format: a header, a table of real servers, a record an association, a trailer.
+/// The state file's format: a header, the virtual servers, their real servers, a record an
+/// association, a trailer.
 ///
-/// All numbers are little-endian. Header, 24 bytes: `magic` (8 bytes), version (u32), family (u8: 4
-/// or 6), three zero bytes, position of the round robin (u32), count of real servers (u32). Then
-/// the real servers' addresses, 4 or 16 octets each in network byte order. Then the records: see
-/// ``Record``. Then the trailer, 12 bytes: count of records (u64), CRC-32 of all that stands before
-/// the CRC.
+/// All numbers are little-endian, all addresses in network byte order. Header, 16 bytes: `magic`
+/// (8 bytes), version (u32), count of virtual servers (u32, 1 to 256). Then the virtual servers, 92
+/// bytes each: family (u8: 4 or 6), length of the name in octets (u8; 0 for the command line's, which
+/// has none), two zero bytes, position of the round robin (u32), count of real servers (u32), address
+/// (16 bytes), name (64 bytes, UTF-8), the last two filled up with zeros. Then the addresses of the
+/// real servers, 4 or 16 octets each, of one virtual server after the other. Then the records of IPv4
+/// clients, then those of IPv6 clients: see ``Record``. Then the trailer, 20 bytes: count of records of
+/// each family (u64, u64), CRC-32 of all that stands before the CRC.
 ///
-/// In version 1 a record's age is a zero octet: its order of use is not known, and all ages are 0.
+/// Versions 1 and 2 know one virtual server, the command line's, and not its address. Header, 24 bytes:
+/// `magic`, version, family (u8), three zero bytes, position of the round robin (u32), count of real
+/// servers (u32). Then the real servers' addresses, then the records. Trailer, 12 bytes: count of
+/// records (u64), CRC-32. In version 1 a record's age is a zero octet: its order of use is not known,
+/// and all ages are 0.
 package enum Format {
   static let magic = Array("ulbstate".utf8)
   /// The version this program writes; it reads the former ones too.
-  package static let version: UInt32 = 2
-  static let headerSize = 24
-  static let trailerSize = 12
+  package static let version: UInt32 = 3
 
   /// What stands behind the records.
   ///
   /// - Parameters:
-  ///   - recordCount: how many records there are.
+  ///   - recordCounts: how many records there are of each family.
   ///   - checksum: that of all bytes before the trailer.
-  package static func trailer(recordCount: UInt64, checksum: CRC32) -> [UInt8] {
+  package static func trailer(
+    recordCounts: (ipv4: UInt64, ipv6: UInt64), checksum: CRC32
+  ) -> [UInt8] {
     var bytes: [UInt8] = []
-    bytes.append(littleEndian: recordCount)
+    bytes.append(littleEndian: recordCounts.ipv4)
+    bytes.append(littleEndian: recordCounts.ipv6)
     var checksum = checksum
     bytes.withUnsafeBytes { checksum.update($0) }
     bytes.append(littleEndian: checksum.value)
@@ -37,90 +46,44 @@ package enum Format {
     magic.starts(with: head.prefix(magic.count))
   }
 
-  /// The header, decoded.
-  struct Header {
-    let family: AddressFamily
-    let roundPosition: UInt32
-    let realServerCount: Int
-
-    /// - Parameter bytes: the file's first ``headerSize`` octets, of ulb's.
-    init(_ bytes: UnsafeRawBufferPointer) throws(Refusal) {
-      guard bytes.count >= headerSize else { throw .truncated }
-      let version = bytes.littleEndian(at: 8, as: UInt32.self)
-      guard version <= Format.version else { throw .newer(version) }
-      guard version >= 1, bytes[13..<16].allSatisfy({ $0 == 0 }) else {
-        throw .header
-      }
-      switch bytes[12] {
-      case 4: family = .ipv4
-      case 6: family = .ipv6
-      default: throw .header
-      }
-      roundPosition = bytes.littleEndian(at: 16, as: UInt32.self)
-      realServerCount = Int(bytes.littleEndian(at: 20, as: UInt32.self))
-    }
-
-    /// Where in a file of this size the records are, if its trailer counts so many.
-    func records(fileSize: Int, count: UInt64) throws(Refusal) -> Range<Int> {
-      let start = headerSize + realServerCount * family.octetCount
-      let end = fileSize - trailerSize
-      let size = Record.size(family)
-      guard start <= end, (end - start) % size == 0, count == UInt64((end - start) / size) else {
-        throw .truncated
-      }
-      return start..<end
-    }
-  }
-
   /// Checks a whole file.
   ///
+  /// - Parameter file: of ulb's.
   /// - Returns: what stands before the records, and where in the file the records are.
   package static func check(_ file: UnsafeRawBufferPointer) throws(Refusal) -> (
-    preamble: Preamble, records: Range<Int>
+    preamble: Preamble, records: [Records]
   ) {
-    let header = try Header(file)
-    guard file.count >= headerSize + trailerSize else { throw .truncated }
-    let records = try header.records(
-      fileSize: file.count, count: file.littleEndian(at: file.count - trailerSize, as: UInt64.self))
+    let outline = try Outline(file)
+    guard file.count >= outline.trailerSize else { throw .truncated }
+    let trailer = UnsafeRawBufferPointer(rebasing: file.suffix(outline.trailerSize))
+    let records = try outline.records(fileSize: file.count, trailer: trailer)
     var checksum = CRC32()
-    checksum.update(UnsafeRawBufferPointer(rebasing: file[..<(file.count - 4)]))
+    checksum.update(UnsafeRawBufferPointer(rebasing: file.dropLast(4)))
     guard checksum.value == file.littleEndian(at: file.count - 4, as: UInt32.self) else {
       throw .checksum
     }
-    let size = header.family.octetCount
-    let servers = (0..<header.realServerCount).map { index in
-      let start = headerSize + index * size
-      return IPAddress(
-        family: header.family, octets: UnsafeRawBufferPointer(rebasing: file[start..<start + size]))
-    }
-    let preamble = Preamble(
-      family: header.family, roundPosition: header.roundPosition, realServers: servers)
-    return (preamble, records)
+    return (outline.preamble(file), records)
   }
 }
 
 /// What stands before the records.
 public struct Preamble: Sendable, Equatable {
-  public let family: AddressFamily
-  /// The index in the list that the next new client is given.
-  public let roundPosition: UInt32
-  /// What the records' indices point into.
-  public let realServers: [IPAddress]
+  /// What the records' indices of virtual servers point into: 1 to 256, each with a name of its own.
+  public let virtualServers: [SavedVirtualServer]
 
-  public init(family: AddressFamily, roundPosition: UInt32, realServers: [IPAddress]) {
-    self.family = family
-    self.roundPosition = roundPosition
-    self.realServers = realServers
+  public init(virtualServers: [SavedVirtualServer]) {
+    self.virtualServers = virtualServers
   }
 
   /// As it stands in the file.
   package var bytes: [UInt8] {
     var bytes = Format.magic
     bytes.append(littleEndian: Format.version)
-    bytes += [family == .ipv4 ? 4 : 6, 0, 0, 0]
-    bytes.append(littleEndian: roundPosition)
-    bytes.append(littleEndian: UInt32(realServers.count))
-    for server in realServers { bytes += server.octets }
+    bytes.append(littleEndian: UInt32(virtualServers.count))
+    for virtualServer in virtualServers { bytes += Outline.VirtualServer(virtualServer).bytes }
+    for virtualServer in virtualServers {
+      for realServer in virtualServer.realServers { bytes += realServer.octets }
+    }
     return bytes
   }
 }

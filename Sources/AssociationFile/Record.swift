@@ -3,14 +3,17 @@ import LoadBalancing
 
 /// A record of the state file: the client's address (4 or 16 octets in network byte order), its
 /// port (2 octets in network byte order), how long ago it was used (u8; 0 is last, and only the
-/// order counts), a zero octet that nobody looks at, the real server's index (u32, little-endian).
+/// order counts), the virtual server's index in the file (u8), the real server's index in the virtual
+/// server's list (u32, little-endian).
+///
+/// In versions 1 and 2 a zero octet that nobody looks at stands for the virtual server's index.
 package enum Record {
   /// Where a record's fields are, in octets from its start.
   private struct Offsets {
     let port: Int
     var age: Int { port + 2 }
-    var padding: Int { port + 3 }
-    var index: Int { port + 4 }
+    var virtualServer: Int { port + 3 }
+    var realServer: Int { port + 4 }
     var end: Int { port + 8 }
 
     init(_ family: AddressFamily) { port = family.octetCount }
@@ -28,23 +31,27 @@ package enum Record {
       count = associations.count * size
       let octets = UnsafeMutableRawBufferPointer(buffer)
       for (number, association) in associations.enumerated() {
+        precondition(association.client.address.family == family, "records are of one family")
         let record = UnsafeMutableRawBufferPointer(
           rebasing: octets[number * size..<(number + 1) * size])
         association.client.address.copyOctets(to: record)
         record.storeBytes(
           of: association.client.port.bigEndian, toByteOffset: offsets.port, as: UInt16.self)
         record[offsets.age] = association.age
-        record[offsets.padding] = 0
+        record[offsets.virtualServer] = association.virtualServer
         record.storeBytes(
-          of: association.realServer.littleEndian, toByteOffset: offsets.index, as: UInt32.self)
+          of: association.realServer.littleEndian, toByteOffset: offsets.realServer,
+          as: UInt32.self)
       }
     }
   }
 
-  /// The associations of whole records, one after the other.
-  package static func decode(_ octets: UnsafeRawBufferPointer, _ family: AddressFamily)
-    -> [Association]
-  {
+  /// The associations of whole records, one after the other. Their indices may be any.
+  ///
+  /// - Parameter version: that of the file that the records are in.
+  package static func decode(
+    _ octets: UnsafeRawBufferPointer, _ family: AddressFamily, version: UInt32
+  ) -> [Association] {
     let (size, offsets) = (size(family), Offsets(family))
     return stride(from: 0, through: octets.count - size, by: size).map { start in
       let record = UnsafeRawBufferPointer(rebasing: octets[start..<start + size])
@@ -54,7 +61,8 @@ package enum Record {
         port: UInt16(
           bigEndian: record.loadUnaligned(fromByteOffset: offsets.port, as: UInt16.self)))
       return Association(
-        client: client, realServer: record.littleEndian(at: offsets.index, as: UInt32.self),
+        client: client, virtualServer: version >= 3 ? record[offsets.virtualServer] : 0,
+        realServer: record.littleEndian(at: offsets.realServer, as: UInt32.self),
         age: record[offsets.age])
     }
   }
@@ -64,12 +72,13 @@ package enum Record {
   /// Puts whole records in the order of their ages, those that were used last first; those of one
   /// age in any order. Takes no memory for them.
   ///
-  /// - Parameter octets: aligned to 4 octets (IPv4) or 8 (IPv6).
+  /// - Parameter octets: aligned to 4 octets.
   static func sortByAge(_ octets: UnsafeMutableRawBufferPointer, _ family: AddressFamily) {
     let ageOffset = Offsets(family).age
     switch family {
     case .ipv4: sort(octets.bindMemory(to: (UInt32, UInt32, UInt32).self), ageOffset)
-    case .ipv6: sort(octets.bindMemory(to: (UInt64, UInt64, UInt64).self), ageOffset)
+    case .ipv6:
+      sort(octets.bindMemory(to: (UInt32, UInt32, UInt32, UInt32, UInt32, UInt32).self), ageOffset)
     }
   }
 

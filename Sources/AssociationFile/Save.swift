@@ -6,15 +6,13 @@ import LoadBalancing
 final class Save {
   private let target: StateFile
   private let file: OpenFile
-  private let family: AddressFamily
   private var checksum = CRC32()
-  private var count: UInt64 = 0
+  private var counts: (ipv4: UInt64, ipv6: UInt64) = (0, 0)
   private var isDone = false
 
   /// Begins a save.
   init(_ target: StateFile, _ preamble: Preamble) throws(StateFileError) {
     self.target = target
-    family = preamble.family
     try target.removeLeftover()
     file = try OpenFile(making: target.temporary, .writeOnly)
     guard try file.lock() else { throw .inUse(path: target.temporary) }
@@ -27,15 +25,21 @@ final class Save {
 
   /// Saves some more.
   ///
-  /// - Parameter associations: of the preamble's family.
+  /// - Parameter associations: of one family, and of IPv4 before any of IPv6.
   func write(_ associations: [Association]) throws(StateFileError) {
-    count += UInt64(associations.count)
+    guard let family = associations.first?.client.address.family else { return }
+    switch family {
+    case .ipv4:
+      precondition(counts.ipv6 == 0, "those of IPv4 come first")
+      counts.ipv4 += UInt64(associations.count)
+    case .ipv6: counts.ipv6 += UInt64(associations.count)
+    }
     try write(Record.encode(associations, family))
   }
 
   /// All is there: puts the save in the file's place.
   func commit() throws(StateFileError) {
-    try write(Format.trailer(recordCount: count, checksum: checksum))
+    try write(Format.trailer(recordCounts: counts, checksum: checksum))
     try file.synchronise()
     try target.replace(with: file)
     isDone = true

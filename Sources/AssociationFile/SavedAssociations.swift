@@ -9,8 +9,8 @@ public struct SavedAssociations {
   /// How many associations there are.
   public let count: Int
   private let content: WholeFile
-  /// Where the records are that were not taken out yet.
-  private var records: Range<Int>
+  /// Those that were not taken out yet.
+  private var records: [Records]
 
   /// How many associations are taken out at once.
   static let batch = 1 << 15
@@ -18,21 +18,26 @@ public struct SavedAssociations {
   /// - Parameters:
   ///   - content: its records are put in the order of use.
   ///   - records: where they are in the file.
-  init(preamble: Preamble, content: WholeFile, records: Range<Int>) {
+  init(preamble: Preamble, content: WholeFile, records: [Records]) {
     self.preamble = preamble
     self.content = content
     self.records = records
-    count = records.count / Record.size(preamble.family)
-    Record.sortByAge(
-      UnsafeMutableRawBufferPointer(rebasing: content.buffer[records]), preamble.family)
+    count = records.reduce(0) { $0 + $1.count }
+    for records in records {
+      Record.sortByAge(
+        UnsafeMutableRawBufferPointer(rebasing: content.buffer[records.place]), records.family)
+    }
   }
 
-  /// The next associations, those that were used last first; `nil` at the end.
+  /// The next associations, of one family, those of it that were used last first; `nil` at the end.
   public mutating func next() -> [Association]? {
-    guard !records.isEmpty else { return nil }
-    let piece = records.prefix(SavedAssociations.batch * Record.size(preamble.family))
-    records = piece.upperBound..<records.upperBound
-    return Record.decode(UnsafeRawBufferPointer(rebasing: content.bytes[piece]), preamble.family)
+    while records.first?.count == 0 { records.removeFirst() }
+    guard let (family, version, place) = records.first.map({ ($0.family, $0.version, $0.place) })
+    else { return nil }
+    let piece = place.prefix(SavedAssociations.batch * Record.size(family))
+    records[0].place = piece.upperBound..<place.upperBound
+    return Record.decode(
+      UnsafeRawBufferPointer(rebasing: content.bytes[piece]), family, version: version)
   }
 }
 

@@ -41,7 +41,7 @@ public final class Saver: Sendable {
 
   /// Saves some more; nothing where the save has failed.
   ///
-  /// - Parameter associations: of the preamble's family.
+  /// - Parameter associations: of one family, and of IPv4 before any of IPv6.
   public func write(_ associations: [Association]) {
     step { saver throws(StateFileError) in
       try saver.save.withLock { save throws(StateFileError) in try save?.write(associations) }

@@ -122,9 +122,10 @@ public final class StateFile: Sendable {
 
   /// What the file holds; `nil` where nothing was saved in it yet.
   ///
-  /// - Parameter family: that of the clients that are wanted.
-  public func load(_ family: AddressFamily) throws(Refusal) -> SavedAssociations? {
-    guard let size = try check(family) else { return nil }
+  /// - Parameter virtualServers: those that are configured. What is in the file of others is handed
+  ///   over as well, but it is refused where there is nothing else.
+  public func load(for virtualServers: [VirtualServer]) throws(Refusal) -> SavedAssociations? {
+    guard let size = try check(for: virtualServers) else { return nil }
     let file = state.withLock { $0.file }
     let content: WholeFile
     do throws(StateFileError) {
@@ -133,34 +134,38 @@ public final class StateFile: Sendable {
       throw .unreadable(errno: error.errno)
     }
     let (preamble, records) = try Format.check(content.bytes)
-    guard preamble.family == family else { throw .otherFamily(preamble.family) }
     return SavedAssociations(preamble: preamble, content: content, records: records)
   }
 
-  /// Whether the file's header and size are those of a usable file; looks at no record.
+  /// Whether the file's first and last octets and its size are those of a usable file; looks at no
+  /// record.
   ///
+  /// - Parameter virtualServers: as for ``load(for:)``.
   /// - Returns: the file's size in octets; `nil` where nothing was saved in it yet.
   @discardableResult
-  public func check(_ family: AddressFamily) throws(Refusal) -> Int? {
+  public func check(for virtualServers: [VirtualServer]) throws(Refusal) -> Int? {
     let file = state.withLock { $0.file }
+    func read(_ count: Int, at offset: Int) throws(Refusal) -> [UInt8] {
+      do throws(StateFileError) {
+        return try file.read(count: count, at: offset)
+      } catch {
+        throw .unreadable(errno: error.errno)
+      }
+    }
     let size: Int
-    let (head, trailer): ([UInt8], [UInt8])
     do throws(StateFileError) {
       size = Int(try file.status().size)
-      head = try file.read(count: Format.headerSize, at: 0)
-      trailer = try file.read(
-        count: Format.trailerSize, at: max(0, size - Format.trailerSize))
     } catch {
       throw .unreadable(errno: error.errno)
     }
     guard size > 0 else { return nil }
-    let header = try head.withUnsafeBufferPointer { head throws(Refusal) in
-      try Format.Header(UnsafeRawBufferPointer(head))
+    let outlineSize = try decode(try read(Outline.headSize, at: 0), Outline.size)
+    let outline = try decode(try read(outlineSize, at: 0), Outline.init)
+    let trailer = try read(outline.trailerSize, at: max(0, size - outline.trailerSize))
+    _ = try decode(trailer) { trailer throws(Refusal) in
+      try outline.records(fileSize: size, trailer: trailer)
     }
-    guard trailer.count == Format.trailerSize else { throw .truncated }
-    let count = trailer.withUnsafeBytes { $0.littleEndian(at: 0, as: UInt64.self) }
-    _ = try header.records(fileSize: size, count: count)
-    guard header.family == family else { throw .otherFamily(header.family) }
+    try outline.requireAny(of: virtualServers)
     return size
   }
 
@@ -212,4 +217,25 @@ extension StateFileError {
 
 extension Timestamp {
   fileprivate static var now: Timestamp { Timestamp(seconds: Int64(time(nil))) }
+}
+
+private func decode<Result>(
+  _ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Result
+) throws(Refusal) -> Result {
+  try bytes.withUnsafeBufferPointer { bytes throws(Refusal) in
+    try body(UnsafeRawBufferPointer(bytes))
+  }
+}
+
+extension Outline {
+  /// Refuses what is of no virtual server that is configured.
+  fileprivate func requireAny(of configured: [LoadBalancing.VirtualServer]) throws(Refusal) {
+    let isAny = virtualServers.contains { virtualServer in
+      configured.contains { virtualServer.saved().isSame(as: $0) }
+    }
+    guard !isAny else { return }
+    throw .notConfigured(
+      commandLines: virtualServers.first { $0.name == nil }?.address.family,
+      names: virtualServers.compactMap(\.name))
+  }
 }

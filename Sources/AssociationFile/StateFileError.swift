@@ -41,7 +41,12 @@ public enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
   case header
   case truncated
   case checksum
-  case otherFamily(AddressFamily)
+  /// Of no virtual server that is configured.
+  ///
+  /// - Parameters:
+  ///   - commandLines: the family of the command line's; `nil` where there is none in the file.
+  ///   - names: those of the others.
+  case notConfigured(commandLines: AddressFamily?, names: [String])
   case unreadable(errno: Errno)
 
   public var description: String {
@@ -51,10 +56,24 @@ public enum Refusal: Error, Sendable, Equatable, CustomStringConvertible {
     case .header: "its header is damaged"
     case .truncated: "it ends too early or too late"
     case .checksum: "its checksum is wrong"
-    case .otherFamily(let family): "it is of \(family) clients"
+    case .notConfigured(let family, let names):
+      "it is of " + virtualServers(commandLines: family, names: names)
     case .unreadable(let errno): "it cannot be read: \(errno)"
     }
   }
+}
+
+/// Whose clients they are.
+private func virtualServers(commandLines family: AddressFamily?, names: [String]) -> String {
+  let most = 8
+  var parts: [String] = []
+  if let family { parts.append("\(family) clients") }
+  if !names.isEmpty {
+    var list = names.prefix(most).joined(separator: ", ")
+    if names.count > most { list += " and \(names.count - most) more" }
+    parts.append("virtual servers that are not configured: \(list)")
+  }
+  return parts.joined(separator: " and of ")
 }
 
 /// What to do, where it does not go without saying.

@@ -55,20 +55,16 @@ final class StateKeeper {
   /// - Parameter progress: is told again and again how far it is, as it may take long.
   func restore(into dataPlane: DataPlane, progress: (String) -> Void) {
     do {
-      guard var saved = try file.load(dataPlane.configuration.family) else { return }
-      try dataPlane.setRoundPosition(saved.preamble.roundPosition)
+      guard var saved = try file.load(for: dataPlane.configuration.virtualServers) else { return }
+      try dataPlane.setRoundPositions(of: saved.preamble.virtualServers)
       var restored = Restored()
+      var done = 0
       while let associations = saved.next() {
-        restored += dataPlane.restore(associations, of: saved.preamble.realServers)
-        let done = restored.count + restored.unlisted + restored.unplaced
+        restored += dataPlane.restore(associations, of: saved.preamble.virtualServers)
+        done += associations.count
         progress("\(done) of \(saved.count) associations restored")
       }
-      var text = "Restored \(restored.count) association(s) from \(file.path)"
-      if restored.unlisted > 0 {
-        text += "; \(restored.unlisted) of real servers that are no longer listed"
-      }
-      if restored.unplaced > 0 { text += "; \(restored.unplaced) that there was no room for" }
-      log.notice(text)
+      log.notice(restored.summary(of: file.path))
     } catch {
       keepAside("\(error)")
     }
@@ -78,7 +74,7 @@ final class StateKeeper {
   /// handed on newer associations, which are going to be saved in its place.
   func keepUnusableAside(_ dataPlane: DataPlane) {
     do throws(Refusal) {
-      try file.check(dataPlane.configuration.family)
+      try file.check(for: dataPlane.configuration.virtualServers)
     } catch {
       keepAside("\(error)")
     }
@@ -185,12 +181,54 @@ final class StateKeeper {
   }
 }
 
+extension Restored {
+  /// What became of a file's associations, on one line.
+  func summary(of path: String) -> String {
+    var text = "Restored \(count) association(s) from \(path)"
+    if unserved > 0 { text += "; \(unserved) of virtual servers that are no longer configured" }
+    if unlisted > 0 { text += "; \(unlisted) of real servers that are no longer listed" }
+    if unplaced > 0 { text += "; \(unplaced) that there was no room for" }
+    return text
+  }
+}
+
 extension DataPlane {
   /// What there is to be saved now.
   func associationSource() -> AssociationSource {
     let reader = readAssociations()
-    let preamble = Preamble(
-      family: configuration.family, roundPosition: roundPosition, realServers: reader.realServers)
-    return AssociationSource(preamble: preamble, next: reader.next)
+    let virtualServer = SavedVirtualServer(
+      address: configuration.virtualServer, roundPosition: roundPosition,
+      realServers: reader.realServers)
+    return AssociationSource(
+      preamble: Preamble(virtualServers: [virtualServer]), next: reader.next)
+  }
+
+  /// Puts the round robin where it was.
+  fileprivate func setRoundPositions(of saved: [SavedVirtualServer]) throws(DataPlaneError) {
+    guard let index = indexOfOwn(saved) else { return }
+    try setRoundPosition(saved[index].roundPosition)
+  }
+
+  /// Puts saved associations into the table. To be called before the program is attached.
+  ///
+  /// - Parameters:
+  ///   - associations: those that were used last first.
+  ///   - saved: what their indices point into.
+  fileprivate func restore(
+    _ associations: [Association], of saved: [SavedVirtualServer]
+  ) -> Restored {
+    guard let index = indexOfOwn(saved) else {
+      return Restored(unserved: associations.count)
+    }
+    let own = associations.filter {
+      $0.virtualServer == index && $0.client.address.family == configuration.family
+    }
+    var restored = restore(own, of: saved[index].realServers)
+    restored.unserved = associations.count - own.count
+    return restored
+  }
+
+  private func indexOfOwn(_ saved: [SavedVirtualServer]) -> Int? {
+    saved.firstIndex { $0.isSame(as: configuration.virtualServers[0]) }
   }
 }

@@ -8,10 +8,15 @@ import Testing
   @Test(arguments: Golden.current)
   func whatIsWrittenIsTheDocumentedFile(_ golden: Golden) {
     var bytes = golden.preamble.bytes
-    bytes += Record.encode(golden.associations, golden.preamble.family)
+    var counts: [UInt64] = []
+    for family in [AddressFamily.ipv4, .ipv6] {
+      let associations = golden.associations.filter { $0.client.address.family == family }
+      bytes += Record.encode(associations, family)
+      counts.append(UInt64(associations.count))
+    }
     var checksum = CRC32()
     bytes.withUnsafeBytes { checksum.update($0) }
-    bytes += Format.trailer(recordCount: UInt64(golden.associations.count), checksum: checksum)
+    bytes += Format.trailer(recordCounts: (counts[0], counts[1]), checksum: checksum)
     #expect(bytes == golden.bytes)
   }
 
@@ -20,20 +25,27 @@ import Testing
     try golden.bytes.withUnsafeBytes { bytes in
       let (preamble, records) = try Format.check(bytes)
       #expect(preamble == golden.preamble)
-      let associations = Record.decode(
-        UnsafeRawBufferPointer(rebasing: bytes[records]), preamble.family)
+      #expect(records.allSatisfy { $0.version == golden.version })
+      let associations = records.flatMap { records in
+        Record.decode(
+          UnsafeRawBufferPointer(rebasing: bytes[records.place]), records.family,
+          version: records.version)
+      }
       #expect(associations == golden.associations)
     }
   }
 
-  @Test(arguments: Golden.current)
-  func whatTheZeroOctetOfARecordHoldsDoesNotCount(_ golden: Golden) {
-    let family = golden.preamble.family
+  /// The octet that tells the virtual server now was nobody's before.
+  @Test(arguments: Golden.former)
+  func whatTheZeroOctetOfAFormerRecordHoldsDoesNotCount(_ golden: Golden) {
+    let family = golden.preamble.virtualServers[0].family
     var octets = Record.encode(golden.associations, family)
     for end in stride(from: Record.size(family), through: octets.count, by: Record.size(family)) {
       octets[end - 5] = 0xff
     }
-    #expect(octets.withUnsafeBytes { Record.decode($0, family) } == golden.associations)
+    let version = UInt32(golden.version)
+    #expect(
+      octets.withUnsafeBytes { Record.decode($0, family, version: version) } == golden.associations)
   }
 
   /// RFC 1952's polynomial; the check value of the catalogue of CRC algorithms for CRC-32.

@@ -23,13 +23,15 @@ import Testing
         .random(in: 0...255, using: &random)
       }
     case 3:
-      // A header of random words behind the magic.
-      for index in bytes.indices.dropFirst(8).prefix(16) {
+      // A header of random words behind the magic, or behind the version.
+      for index in bytes.indices.dropFirst(Bool.random(using: &random) ? 8 : 12).prefix(16) {
         bytes[index] = .random(in: 0...255, using: &random)
       }
     case 4:
       // A wild number in one of the fields.
-      let fields = [8, 12, 16, 20, bytes.count - 12, bytes.count - 8]
+      let fields = [
+        8, 12, 16, 20, 24, 108, 116, bytes.count - 20, bytes.count - 12, bytes.count - 8,
+      ]
       let field = fields.randomElement(using: &random)!
       let wild: [UInt32] = [0, 1, 2, 3, 4, 6, .max, .max / 12, 1 << 31, 0x1555_5555]
       guard field >= 0, field + 4 <= bytes.count else { return }
@@ -47,7 +49,7 @@ import Testing
     }
   }
 
-  private static func mendChecksum(_ bytes: inout [UInt8]) {
+  fileprivate static func mendChecksum(_ bytes: inout [UInt8]) {
     guard bytes.count >= 4 else { return }
     var checksum = CRC32()
     bytes.dropLast(4).withUnsafeBytes { checksum.update($0) }
@@ -56,49 +58,100 @@ import Testing
     }
   }
 
-  /// What the documentation makes of a file, written down once more: the family, and what the
-  /// records hold but for their zero octets; `nil` for a file that is not to be used.
-  private static func model(_ bytes: [UInt8]) -> (family: AddressFamily, records: [[UInt8]])? {
-    func number(_ at: Int, _ size: Int) -> UInt64 {
-      (0..<size).reduce(0) { $0 | UInt64(bytes[at + $1]) << UInt64(8 * $1) }
+  /// What the documentation makes of a file, written down once more.
+  private struct Model {
+    var virtualServers: [VirtualServer] = []
+    /// A record without what nobody looks at.
+    var records: [[UInt8]] = []
+
+    /// - Returns: `nil` for a file that is not to be used.
+    init?(_ bytes: [UInt8]) {
+      func number(_ at: Int, _ size: Int) -> UInt64 {
+        (0..<size).reduce(0) { $0 | UInt64(bytes[at + $1]) << UInt64(8 * $1) }
+      }
+      guard bytes.count >= 36, bytes.starts(with: Array("ulbstate".utf8)),
+        (1...3).contains(number(8, 4))
+      else { return nil }
+      let isFormer = number(8, 4) < 3
+      var octetCounts: [Int] = []
+      var at = 24
+      var serverOctets = 0
+      if isFormer {
+        guard [4, 6].contains(bytes[12]), number(13, 3) == 0 else { return nil }
+        octetCounts = [bytes[12] == 4 ? 4 : 16]
+        serverOctets = Int(number(20, 4)) * octetCounts[0]
+        add(nil, octetCounts[0])
+      } else {
+        let count = Int(number(12, 4))
+        guard (1...256).contains(count), bytes.count >= 16 + count * 92 + 20 else { return nil }
+        at = 16
+        for _ in 0..<count {
+          guard [4, 6].contains(bytes[at]), number(at + 2, 2) == 0 else { return nil }
+          let octetCount = bytes[at] == 4 ? 4 : 16
+          serverOctets += Int(number(at + 8, 4)) * octetCount
+          let length = Int(bytes[at + 1])
+          let rest =
+            bytes[at + 12 + octetCount..<at + 28]
+            + (length < 64 ? bytes[at + 28 + length..<at + 92] : [1])
+          guard rest.allSatisfy({ $0 == 0 }),
+            let name = String(bytes: bytes[at + 28..<at + 28 + length], encoding: .utf8),
+            name.rangeOfCharacter(from: CharacterSet(charactersIn: "\u{0}"..."\u{1f}")) == nil,
+            name.rangeOfCharacter(from: CharacterSet(charactersIn: "\u{7f}"..."\u{9f}")) == nil,
+            !virtualServers.contains(where: { $0.name ?? "" == name })
+          else { return nil }
+          add(name.isEmpty ? nil : name, octetCount)
+          at += 92
+        }
+        octetCounts = [4, 16]
+      }
+      at += serverOctets
+      let trailer = bytes.count - 4 - 8 * octetCounts.count
+      for (index, octets) in octetCounts.enumerated() {
+        let count = number(trailer + 8 * index, 8)
+        guard count <= UInt64(bytes.count), at + Int(count) * (octets + 8) <= trailer else {
+          return nil
+        }
+        for _ in 0..<count {
+          let virtualServer = isFormer ? 0 : bytes[at + octets + 3]
+          records.append(
+            bytes[at..<at + octets + 3] + [virtualServer] + bytes[at + octets + 4..<at + octets + 8]
+          )
+          at += octets + 8
+        }
+      }
+      var mended = bytes
+      FuzzTests.mendChecksum(&mended)
+      guard at == trailer, mended == bytes else { return nil }
     }
-    guard bytes.count >= 36, bytes.starts(with: Array("ulbstate".utf8)),
-      [1, 2].contains(number(8, 4)), [4, 6].contains(bytes[12]), number(13, 3) == 0
-    else { return nil }
-    let octets = bytes[12] == 4 ? 4 : 16
-    let start = 24 + Int(number(20, 4)) * octets
-    let body = bytes.count - 12 - start
-    guard body >= 0, body % (octets + 8) == 0,
-      number(bytes.count - 12, 8) == UInt64(body / (octets + 8))
-    else { return nil }
-    var mended = bytes
-    mendChecksum(&mended)
-    guard mended == bytes else { return nil }
-    let records = stride(from: start, to: start + body, by: octets + 8).map { at in
-      Array(bytes[at..<at + octets + 3] + bytes[at + octets + 4..<at + octets + 8])
+
+    private mutating func add(_ name: String?, _ octetCount: Int) {
+      virtualServers.append(
+        VirtualServer(
+          name: name, address: .unspecified(octetCount == 4 ? .ipv4 : .ipv6), ports: [],
+          realServers: []))
     }
-    return (octets == 4 ? .ipv4 : .ipv6, records)
   }
 
   /// A record as the model has it.
   private static func record(_ association: Association) -> [UInt8] {
     let (client, server) = (association.client, association.realServer)
     return client.address.octets + [UInt8(client.port >> 8), UInt8(client.port & 0xff)]
-      + [association.age] + (0..<4).map { UInt8(truncatingIfNeeded: server >> ($0 * 8)) }
+      + [association.age, association.virtualServer]
+      + (0..<4).map { UInt8(truncatingIfNeeded: server >> ($0 * 8)) }
   }
 
   @Test func whatIsBrokenIsNeverRestoredAndNeverLost() throws {
     var random = SeededNumbers(seed: Self.seed)
     var (loaded, refused, foreign) = (0, 0, 0)
     for number in 0..<2_000 {
-      let golden = Golden.all[number % 4]
+      let golden = Golden.all[number % Golden.all.count]
       var bytes = golden.bytes
       for _ in 0..<Int.random(in: 1...3, using: &random) { Self.breakFile(&bytes, &random) }
       // Half of them as somebody would make them who knows the checksum.
       if Bool.random(using: &random) { Self.mendChecksum(&bytes) }
       let place = try Place(bytes)
       let message = Comment(rawValue: "seed \(Self.seed), file \(number): \(bytes)")
-      let model = Self.model(bytes)
+      let model = Model(bytes)
       let isOurs = Array("ulbstate".utf8).starts(with: bytes.prefix(8))
       let file: StateFile
       do {
@@ -110,13 +163,16 @@ import Testing
         continue
       }
       #expect(isOurs, message)
-      let family = model?.family ?? golden.preamble.family
+      let configured = model?.virtualServers.suffix(1) ?? golden.configured[...]
       do {
-        let saved = try file.load(family)
+        let saved = try file.load(for: Array(configured))
         #expect(saved == nil ? bytes.isEmpty : model != nil, message)
         if let saved {
           let all = saved.all()
-          #expect(all.map(\.age) == all.map(\.age).sorted(), message)
+          let ages = AddressFamily.allCases.map { family in
+            all.filter { $0.client.address.family == family }.map(\.age)
+          }
+          #expect(all.map(\.age) == ages.flatMap { $0.sorted() }, message)
           let records = Set(model?.records ?? [])
           #expect(saved.count == model?.records.count && all.count == saved.count, message)
           #expect(Set(all.map(Self.record)) == records, message)

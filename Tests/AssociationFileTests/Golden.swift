@@ -1,4 +1,4 @@
-// State files of both versions and families as they are documented, written down octet by octet.
+// State files of all versions and both families as they are documented, written down octet by octet.
 import LoadBalancing
 import Testing
 
@@ -12,34 +12,158 @@ struct Golden: Sendable, CustomTestStringConvertible {
   let associations: [Association]
   let bytes: [UInt8]
 
-  var testDescription: String { "version \(version), \(preamble.family)" }
+  var testDescription: String {
+    "version \(version), \(preamble.virtualServers.map(\.family))"
+  }
 
-  /// In the order of use.
-  var loaded: [Association] { associations.sorted { $0.age < $1.age } }
+  /// A configuration that has the file's virtual servers.
+  var configured: [VirtualServer] {
+    preamble.virtualServers.map {
+      VirtualServer(name: $0.name, address: $0.address, ports: [], realServers: [])
+    }
+  }
+
+  /// In the order in which they are handed over: of each family in that of use.
+  var loaded: [Association] {
+    AddressFamily.allCases.flatMap { family in
+      associations.filter { $0.client.address.family == family }.sorted { $0.age < $1.age }
+    }
+  }
 
   private init(
-    _ version: Int, _ family: AddressFamily, roundPosition: UInt32, servers: [String],
-    clients: [(address: String, port: UInt16, realServer: UInt32, age: UInt8)],
+    _ version: Int, _ virtualServers: [SavedVirtualServer], _ associations: [Association],
     _ hexadecimal: String
   ) {
     self.version = version
-    preamble = Preamble(
-      family: family, roundPosition: roundPosition, realServers: servers.map { IPAddress($0)! })
-    associations = clients.map {
-      Association(
-        client: Client(address: IPAddress($0.address)!, port: $0.port), realServer: $0.realServer,
-        age: $0.age)
-    }
+    preamble = Preamble(virtualServers: virtualServers)
+    self.associations = associations
     let digits = Array(hexadecimal.filter { !$0.isWhitespace })
     bytes = stride(from: 0, to: digits.count, by: 2).map {
       UInt8(String(digits[$0..<$0 + 2]), radix: 16)!
     }
   }
 
+  private init(
+    former version: Int, _ family: AddressFamily, roundPosition: UInt32, servers: [String],
+    clients: [(address: String, port: UInt16, realServer: UInt32, age: UInt8)],
+    _ hexadecimal: String
+  ) {
+    let virtualServer = SavedVirtualServer(
+      address: .unspecified(family), roundPosition: roundPosition,
+      realServers: servers.map { IPAddress($0)! })
+    let associations = clients.map { client in
+      Self.association(client.address, client.port, 0, client.realServer, age: client.age)
+    }
+    self.init(version, [virtualServer], associations, hexadecimal)
+  }
+
+  private static func association(
+    _ address: String, _ port: UInt16, _ virtualServer: UInt8, _ realServer: UInt32, age: UInt8
+  ) -> Association {
+    Association(
+      client: Client(address: IPAddress(address)!, port: port), virtualServer: virtualServer,
+      realServer: realServer, age: age)
+  }
+
+  private static func virtualServer(
+    named name: String? = nil, _ address: String, roundPosition: UInt32, _ servers: [String]
+  ) -> SavedVirtualServer {
+    SavedVirtualServer(
+      name: name, address: IPAddress(address)!, roundPosition: roundPosition,
+      realServers: servers.map { IPAddress($0)! })
+  }
+
   /// As they are written now.
   static let current = [
     Golden(
-      2, .ipv4, roundPosition: 2, servers: ["10.70.1.2", "10.70.2.2", "10.70.3.2"],
+      3,
+      [virtualServer("10.60.0.1", roundPosition: 2, ["10.70.1.2", "10.70.2.2", "10.70.3.2"])],
+      [
+        association("10.50.0.2", 5683, 0, 0, age: 7),
+        association("192.0.2.255", 1, 0, 2, age: 255),
+        association("203.0.113.7", 65535, 0, 1, age: 0),
+      ],
+      """
+      756c627374617465 03000000 01000000
+      04 00 0000 02000000 03000000
+      0a3c0001000000000000000000000000
+      0000000000000000000000000000000000000000000000000000000000000000
+      0000000000000000000000000000000000000000000000000000000000000000
+      0a460102 0a460202 0a460302
+      0a320002 1633 07 00 00000000
+      c00002ff 0001 ff 00 02000000
+      cb007107 ffff 00 00 01000000
+      0300000000000000 0000000000000000 60325cb8
+      """),
+    Golden(
+      3, [virtualServer("fd60::1", roundPosition: 1, ["fd70:1::2", "fd70:2::2"])],
+      [
+        association("fd50::2", 5684, 0, 1, age: 128),
+        association("2001:db8:1:2:3:4:5:6", 49152, 0, 0, age: 1),
+      ],
+      """
+      756c627374617465 03000000 01000000
+      06 00 0000 01000000 02000000
+      fd600000000000000000000000000001
+      0000000000000000000000000000000000000000000000000000000000000000
+      0000000000000000000000000000000000000000000000000000000000000000
+      fd700001000000000000000000000002
+      fd700002000000000000000000000002
+      fd500000000000000000000000000002 1634 80 00 01000000
+      20010db8000100020003000400050006 c000 01 00 00000000
+      0000000000000000 0200000000000000 a7f71b7b
+      """),
+    Golden(
+      3,
+      [
+        virtualServer("10.60.0.1", roundPosition: 2, ["10.70.1.2", "10.70.2.2", "10.70.3.2"]),
+        virtualServer(named: "lwm2m-v6", "fd60::10", roundPosition: 1, ["fd70:1::2", "fd70:2::2"]),
+        virtualServer(named: "björk", "10.60.0.1", roundPosition: 0x0102_0304, []),
+        virtualServer(
+          named: String(repeating: "x", count: 63), "10.60.0.2", roundPosition: 0, ["10.70.1.2"]),
+      ],
+      [
+        association("10.50.0.2", 5683, 0, 2, age: 7),
+        association("10.50.0.2", 5683, 3, 0, age: 0),
+        association("192.0.2.255", 1, 0, 0, age: 255),
+        association("fd50::2", 5684, 1, 1, age: 128),
+        association("fd50::2", 5683, 1, 0, age: 1),
+      ],
+      """
+      756c627374617465 03000000 04000000
+      04 00 0000 02000000 03000000
+      0a3c0001000000000000000000000000
+      0000000000000000000000000000000000000000000000000000000000000000
+      0000000000000000000000000000000000000000000000000000000000000000
+      06 08 0000 01000000 02000000
+      fd600000000000000000000000000010
+      6c776d326d2d7636000000000000000000000000000000000000000000000000
+      0000000000000000000000000000000000000000000000000000000000000000
+      04 06 0000 04030201 00000000
+      0a3c0001000000000000000000000000
+      626ac3b6726b0000000000000000000000000000000000000000000000000000
+      0000000000000000000000000000000000000000000000000000000000000000
+      04 3f 0000 00000000 01000000
+      0a3c0002000000000000000000000000
+      7878787878787878787878787878787878787878787878787878787878787878
+      7878787878787878787878787878787878787878787878787878787878787800
+      0a460102 0a460202 0a460302
+      fd700001000000000000000000000002
+      fd700002000000000000000000000002
+      0a460102
+      0a320002 1633 07 00 02000000
+      0a320002 1633 00 03 00000000
+      c00002ff 0001 ff 00 00000000
+      fd500000000000000000000000000002 1634 80 01 01000000
+      fd500000000000000000000000000002 1633 01 01 00000000
+      0300000000000000 0200000000000000 2aea3753
+      """),
+  ]
+
+  /// As former versions of ulb wrote them.
+  static let former = [
+    Golden(
+      former: 2, .ipv4, roundPosition: 2, servers: ["10.70.1.2", "10.70.2.2", "10.70.3.2"],
       clients: [
         ("10.50.0.2", 5683, 0, 7), ("192.0.2.255", 1, 2, 255), ("203.0.113.7", 65535, 1, 0),
       ],
@@ -52,7 +176,7 @@ struct Golden: Sendable, CustomTestStringConvertible {
       0300000000000000 c33e935b
       """),
     Golden(
-      2, .ipv6, roundPosition: 1, servers: ["fd70:1::2", "fd70:2::2"],
+      former: 2, .ipv6, roundPosition: 1, servers: ["fd70:1::2", "fd70:2::2"],
       clients: [("fd50::2", 5684, 1, 128), ("2001:db8:1:2:3:4:5:6", 49152, 0, 1)],
       """
       756c627374617465 02000000 06 000000 01000000 02000000
@@ -61,12 +185,8 @@ struct Golden: Sendable, CustomTestStringConvertible {
       20010db8000100020003000400050006 c000 01 00 00000000
       0200000000000000 de54f5a3
       """),
-  ]
-
-  /// As ulb 1.0.0 wrote them.
-  static let former = [
     Golden(
-      1, .ipv4, roundPosition: 2, servers: ["10.70.1.2", "10.70.2.2", "10.70.3.2"],
+      former: 1, .ipv4, roundPosition: 2, servers: ["10.70.1.2", "10.70.2.2", "10.70.3.2"],
       clients: [
         ("10.50.0.2", 5683, 0, 0), ("192.0.2.255", 1, 2, 0), ("203.0.113.7", 65535, 1, 0),
       ],
@@ -79,7 +199,7 @@ struct Golden: Sendable, CustomTestStringConvertible {
       0300000000000000 6523d55a
       """),
     Golden(
-      1, .ipv6, roundPosition: 1, servers: ["fd70:1::2", "fd70:2::2"],
+      former: 1, .ipv6, roundPosition: 1, servers: ["fd70:1::2", "fd70:2::2"],
       clients: [("fd50::2", 5684, 1, 0), ("2001:db8:1:2:3:4:5:6", 49152, 0, 0)],
       """
       756c627374617465 01000000 06 000000 01000000 02000000

@@ -97,7 +97,7 @@ import Testing
       }
       #expect(throws: StateFileError.inUse(path: path)) { try StateFile(path) }
       try disk.thaw()
-      #expect(waitUntil { (try? StateFile(path).load(.ipv4)?.count) == 3 })
+      #expect(waitUntil { (try? StateFile(path).load(for: golden.configured)?.count) == 3 })
     }
   }
 }

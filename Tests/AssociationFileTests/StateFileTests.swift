@@ -66,61 +66,72 @@ extension SavedAssociations {
   @Test(arguments: Golden.current)
   func aSaveIsTheDocumentedFileAndIsLoadedAgain(_ golden: Golden) throws {
     let place = try Place()
-    let family = golden.preamble.family
     do {
       let file = try StateFile(place.path)
-      #expect(try file.load(family) == nil)
+      #expect(try file.load(for: golden.configured) == nil)
       try save(golden, to: file)
       #expect(try place.bytes() == golden.bytes)
       try save(golden, to: file)
     }
     #expect(try place.directory.contents() == ["associations"])
-    let saved = try #require(try StateFile(place.path).load(family))
+    let saved = try #require(try StateFile(place.path).load(for: golden.configured))
     #expect(saved.preamble == golden.preamble)
     #expect(saved.count == golden.associations.count)
     #expect(saved.all() == golden.loaded)
   }
 
-  /// Nothing is known of the order of use: that of the file stays.
+  /// It is the command line's virtual server's, whatever its address is now. In version 1 nothing is
+  /// known of the order of use: that of the file stays.
   @Test(arguments: Golden.former)
-  func aFileOfTheFormerVersionIsLoaded(_ golden: Golden) throws {
+  func aFileOfAFormerVersionIsLoaded(_ golden: Golden) throws {
     let place = try Place(golden.bytes)
-    let saved = try #require(try StateFile(place.path).load(golden.preamble.family))
+    let address = IPAddress(
+      golden.preamble.virtualServers[0].family == .ipv4 ? "192.0.2.1" : "::7")!
+    let configured = VirtualServer(address: address, ports: [], realServers: [])
+    let saved = try #require(try StateFile(place.path).load(for: [configured]))
     #expect(saved.preamble == golden.preamble)
-    #expect(saved.all() == golden.associations)
+    #expect(saved.all() == golden.loaded)
   }
 
-  @Test(arguments: AddressFamily.allCases)
-  func manyAreTakenOutInPiecesThoseThatWereUsedLastFirst(_ family: AddressFamily) throws {
+  @Test func manyAreTakenOutInPiecesThoseThatWereUsedLastFirst() throws {
     let place = try Place()
-    let count = 3 * SavedAssociations.batch + 5
+    let batch = SavedAssociations.batch
     var random = SeededNumbers(seed: 1)
-    let associations = (0..<UInt32(count)).map { number in
-      let octets = (0..<family.octetCount).map { UInt8(truncatingIfNeeded: number >> ($0 % 4 * 8)) }
-      // Some ages often, some rarely, some never.
-      let age = UInt8.random(in: 0...255, using: &random)
-      return Association(
-        client: Client(
-          address: IPAddress(octets: octets), port: UInt16(truncatingIfNeeded: number)),
-        realServer: number % 3, age: age < 100 ? age / 40 : age < 120 ? 120 : age)
+    func associations(_ family: AddressFamily, _ count: Int) -> [Association] {
+      (0..<UInt32(count)).map { number in
+        let octets = (0..<family.octetCount).map {
+          UInt8(truncatingIfNeeded: number >> ($0 % 4 * 8))
+        }
+        // Some ages often, some rarely, some never.
+        let age = UInt8.random(in: 0...255, using: &random)
+        return Association(
+          client: Client(
+            address: IPAddress(octets: octets), port: UInt16(truncatingIfNeeded: number)),
+          virtualServer: UInt8(number % 5), realServer: number % 3,
+          age: age < 100 ? age / 40 : age < 120 ? 120 : age)
+      }
     }
+    let all = [associations(.ipv4, 2 * batch + 5), associations(.ipv6, 3 * batch + 7)]
     do {
-      let preamble = Preamble(family: family, roundPosition: 0, realServers: [])
-      let save = try Save(try StateFile(place.path), preamble)
-      try save.write(associations)
+      let save = try Save(try StateFile(place.path), golden.preamble)
+      // A piece may be empty.
+      for piece in [[], all[0], [], all[1], []] { try save.write(piece) }
       try save.commit()
     }
-    var saved = try #require(try StateFile(place.path).load(family))
-    var pieces: [Int] = []
-    var all: [Association] = []
-    while let piece = saved.next() {
-      pieces.append(piece.count)
-      all += piece
+    var saved = try #require(try StateFile(place.path).load(for: golden.configured))
+    #expect(saved.count == all[0].count + all[1].count)
+    for (associations, sizes) in zip(all, [[batch, batch, 5], [batch, batch, batch, 7]]) {
+      var taken: [Association] = []
+      for size in sizes {
+        let piece = saved.next() ?? []
+        #expect(piece.count == size)
+        taken += piece
+      }
+      #expect(taken.map(\.age) == associations.map(\.age).sorted())
+      #expect(Set(taken) == Set(associations))
     }
-    #expect(
-      pieces == [SavedAssociations.batch, SavedAssociations.batch, SavedAssociations.batch, 5])
-    #expect(all.map(\.age) == associations.map(\.age).sorted())
-    #expect(Set(all) == Set(associations))
+    let rest = saved.next()
+    #expect(rest == nil)
   }
 
   @Test func aSaveThatIsGivenUpChangesNothing() throws {
@@ -160,7 +171,7 @@ extension SavedAssociations {
     let place = try Place(Array(text.utf8))
     let before = try place.picture()
     if isOurs {
-      #expect(throws: Refusal.truncated) { try StateFile(place.path).load(.ipv4) }
+      #expect(throws: Refusal.truncated) { try StateFile(place.path).load(for: golden.configured) }
     } else {
       #expect(throws: StateFileError.foreign(path: place.path)) { try StateFile(place.path) }
     }
@@ -184,8 +195,8 @@ extension SavedAssociations {
     let place = try Place([])
     do {
       let file = try StateFile(place.path)
-      #expect(try file.check(.ipv4) == nil)
-      #expect(try file.load(.ipv4) == nil)
+      #expect(try file.check(for: golden.configured) == nil)
+      #expect(try file.load(for: golden.configured) == nil)
     }
     // It is not this process' own to remove.
     #expect(try place.directory.contents() == ["associations"])
@@ -210,7 +221,7 @@ extension SavedAssociations {
       try Data(golden.bytes).write(to: URL(fileURLWithPath: place.path))
       withExtendedLifetime(file) {}
     }
-    #expect(try StateFile(place.path).load(.ipv4)?.count == 3)
+    #expect(try StateFile(place.path).load(for: golden.configured)?.count == 3)
   }
 
   // MARK: The lock
@@ -230,7 +241,7 @@ extension SavedAssociations {
       #expect(throws: inUse) { try StateFile(place.path) }
       withExtendedLifetime(under) {}
     }
-    #expect(try StateFile(place.path).load(.ipv4)?.count == 3)
+    #expect(try StateFile(place.path).load(for: golden.configured)?.count == 3)
   }
 
   @Test func theLockIsOnTheFileThatTookARefusedOnesPlace() throws {
@@ -293,32 +304,61 @@ extension SavedAssociations {
 
   // MARK: Refused files
 
+  /// The octet of the golden file where its second virtual server begins.
+  private static let second = 16 + 92
   static let unusable:
     [(name: String, reason: Refusal, damage: @Sendable (inout [UInt8]) -> Void)] =
       [
-        ("torn", .checksum, { $0[40] ^= 1 }),
+        ("torn", .checksum, { $0[second + 12] ^= 1 }),
+        ("torn in a record", .checksum, { $0[$0.count - 30] ^= 1 }),
         ("truncated", .truncated, { $0.removeLast() }),
-        ("cut in the header", .truncated, { $0.removeLast($0.count - 20) }),
+        ("cut in the header", .truncated, { $0.removeLast($0.count - 12) }),
+        ("cut in a virtual server", .truncated, { $0.removeLast($0.count - second - 1) }),
         ("longer", .truncated, { $0.append(0) }),
-        ("newer", .newer(3), { $0[8] = 3 }),
+        ("newer", .newer(4), { $0[8] = 4 }),
         ("of no version", .header, { $0[8] = 0 }),
-        ("of no family", .header, { $0[12] = 5 }),
-        ("with something where nothing is", .header, { $0[14] = 1 }),
+        ("of no virtual server", .header, { $0[12] = 0 }),
+        ("of too many virtual servers", .header, { $0.replaceSubrange(12..<14, with: [1, 1]) }),
+        ("of no family", .header, { $0[second] = 5 }),
+        ("with something where nothing is", .header, { $0[second + 2] = 1 }),
+        ("with an address that is too long", .header, { $0[16 + 12 + 4] = 1 }),
+        ("with a name that is too long", .header, { $0[second + 1] = 64 }),
+        ("with something behind a name", .header, { $0[second + 91] = 1 }),
+        ("with a name that is no text", .header, { $0[second + 28] = 0xff }),
+        ("with a name of two lines", .header, { $0[second + 28] = 0x0a }),
+        (
+          "with one name twice", .header,
+          { bytes in
+            let name = Array(bytes[second + 28..<second + 92])
+            bytes[second + 92 + 1] = bytes[second + 1]
+            bytes.replaceSubrange(second + 92 + 28..<second + 92 * 2, with: name)
+          }
+        ),
+        (
+          "of two command lines", .header,
+          { $0.replaceSubrange(second..<second + 92, with: $0[16..<second]) }
+        ),
         (
           "of a great many servers", .truncated,
-          { $0.replaceSubrange(20..<24, with: [255, 255, 255, 255]) }
+          { $0.replaceSubrange(second + 8..<second + 12, with: [255, 255, 255, 255]) }
         ),
         ("of a great many records", .truncated, { $0[$0.count - 5] = 255 }),
+        ("of a great many records of IPv4", .truncated, { $0[$0.count - 13] = 255 }),
+        (
+          "of records of the other family", .truncated,
+          { $0.swapAt($0.count - 20, $0.count - 12) }
+        ),
       ]
 
   @Test(arguments: unusable.indices)
   func whatCannotBeUsedIsKeptAsideWhole(_ index: Int) throws {
     let (name, reason, damage) = Self.unusable[index]
+    let golden = Golden.current[2]
     var bytes = golden.bytes
     damage(&bytes)
     let place = try Place(bytes)
     let file = try StateFile(place.path)
-    #expect(throws: reason, "\(name)") { try file.load(.ipv4) }
+    #expect(throws: reason, "\(name)") { try file.load(for: golden.configured) }
     let aside = try file.keepAside()
     #expect(aside.hasPrefix(place.path + ".refused-"))
     try save(golden, to: file)
@@ -327,17 +367,64 @@ extension SavedAssociations {
     #expect(try place.directory.contents().count == 2)
   }
 
-  @Test func theOtherFamilyIsRefusedWithoutALookAtTheRecords() throws {
-    for (golden, other) in [
-      (Golden.current[0], AddressFamily.ipv6), (Golden.current[1], .ipv4),
+  /// A configuration's virtual server.
+  private func configured(_ name: String?, _ address: String) -> VirtualServer {
+    VirtualServer(name: name, address: IPAddress(address)!, ports: [5683], realServers: [])
+  }
+
+  /// It is told by its name and its family, not by its address.
+  @Test func oneVirtualServerThatIsConfiguredIsEnough() throws {
+    let golden = Golden.current[2]
+    let place = try Place(golden.bytes)
+    let file = try StateFile(place.path)
+    for virtualServers in [
+      [configured(nil, "192.0.2.1")], [configured("lwm2m-v6", "fd00::1")],
+      [configured(nil, "fd60::10"), configured("other", "::1"), configured("björk", "192.0.2.1")],
     ] {
+      #expect(try file.check(for: virtualServers) == golden.bytes.count)
+      // What is of others is handed over too: who takes it counts it.
+      let saved = try #require(try file.load(for: virtualServers))
+      #expect(saved.preamble == golden.preamble)
+      #expect(saved.all() == golden.loaded)
+    }
+  }
+
+  @Test func whatIsOfNoConfiguredVirtualServerIsRefused() throws {
+    let long = String(repeating: "x", count: 63)
+    let cases: [(golden: Golden, configured: [VirtualServer], text: String)] = [
+      (Golden.current[0], [configured(nil, "fd60::1")], "it is of ipv4 clients"),
+      (Golden.current[1], [configured(nil, "10.60.0.1")], "it is of ipv6 clients"),
+      (Golden.former[0], [configured("other", "10.60.0.1")], "it is of ipv4 clients"),
+      (Golden.former[1], [configured(nil, "10.60.0.1")], "it is of ipv6 clients"),
+      (
+        Golden.current[2],
+        [configured(nil, "fd60::10"), configured("lwm2m-v6", "10.60.0.1")],
+        "it is of ipv4 clients and of virtual servers that are not configured: lwm2m-v6, björk, "
+          + long
+      ),
+    ]
+    for (golden, virtualServers, text) in cases {
       let place = try Place(golden.bytes)
       let file = try StateFile(place.path)
-      let reason = Refusal.otherFamily(golden.preamble.family)
-      #expect(throws: reason) { try file.check(other) }
-      #expect(throws: reason) { try file.load(other) }
-      #expect(try file.check(golden.preamble.family) == golden.bytes.count)
+      #expect {
+        _ = try file.check(for: virtualServers)
+      } throws: {
+        "\($0)" == text
+      }
+      #expect {
+        _ = try file.load(for: virtualServers)
+      } throws: {
+        "\($0)" == text
+      }
     }
+  }
+
+  @Test func ofManyVirtualServersAFewAreNamed() {
+    let names = (1...64).map { "web-\($0)" }
+    #expect(
+      "\(Refusal.notConfigured(commandLines: nil, names: names))"
+        == "it is of virtual servers that are not configured: web-1, web-2, web-3, web-4, web-5, "
+        + "web-6, web-7, web-8 and 56 more")
   }
 
   @Test func theNewestFiveAreKeptAndNothingElseIsRemoved() throws {
@@ -436,7 +523,7 @@ extension SavedAssociations {
     #expect(truncate(place.path, 4 << 30) == 0)
     let file = try StateFile(place.path)
     let time = ContinuousClock().measure {
-      #expect(throws: Refusal.truncated) { try file.load(.ipv4) }
+      #expect(throws: Refusal.truncated) { try file.load(for: golden.configured) }
     }
     #expect(time < .seconds(1))
 

@@ -74,9 +74,10 @@ enum StateFiles {
   ) -> [UInt8] {
     let servers = servers.map { IPAddress($0)! }
     let family = servers[0].family
-    var bytes = Preamble(
-      family: family, roundPosition: position, realServers: servers
-    ).bytes
+    let virtualServer = SavedVirtualServer(
+      address: IPAddress(Topology.virtualServer(family))!, roundPosition: position,
+      realServers: servers)
+    var bytes = Preamble(virtualServers: [virtualServer]).bytes
     let size = Record.size(family)
     let start = bytes.count
     bytes += [UInt8](repeating: 0, count: clients * size)
@@ -98,28 +99,33 @@ enum StateFiles {
     }
     var checksum = CRC32()
     bytes.withUnsafeBytes { checksum.update($0) }
-    return bytes + Format.trailer(recordCount: UInt64(clients), checksum: checksum)
+    let count = UInt64(clients)
+    return bytes
+      + Format.trailer(
+        recordCounts: family == .ipv4 ? (count, 0) : (0, count), checksum: checksum)
   }
 
   /// How many records a whole file has, and a sum of their clients that knows no order.
   static func read(_ path: String) throws -> (count: Int, sum: UInt64) {
     let data = try Data(contentsOf: URL(fileURLWithPath: path))
     return try data.withUnsafeBytes { bytes in
-      let (preamble, records) = try Format.check(bytes)
-      let size = Record.size(preamble.family)
-      var sum: UInt64 = 0
-      for at in stride(from: records.lowerBound, to: records.upperBound, by: size) {
-        // How long ago it was used, and the server's index, may be others in another file.
-        let port = at + size - 8
-        var word: UInt64 = 14_695_981_039_346_656_037
-        for part in stride(from: at, through: port, by: 4) {
-          let octets = bytes.loadUnaligned(fromByteOffset: part, as: UInt32.self)
-          word ^= UInt64(part < port ? octets : octets & UInt32(littleEndian: 0xffff))
-          word = word &* 1_099_511_628_211
+      var (count, sum) = (0, 0 as UInt64)
+      for records in try Format.check(bytes).records {
+        let (place, size) = (records.place, Record.size(records.family))
+        for at in stride(from: place.lowerBound, to: place.upperBound, by: size) {
+          // How long ago it was used, and the servers' indices, may be others in another file.
+          let port = at + size - 8
+          var word: UInt64 = 14_695_981_039_346_656_037
+          for part in stride(from: at, through: port, by: 4) {
+            let octets = bytes.loadUnaligned(fromByteOffset: part, as: UInt32.self)
+            word ^= UInt64(part < port ? octets : octets & UInt32(littleEndian: 0xffff))
+            word = word &* 1_099_511_628_211
+          }
+          sum &+= word
         }
-        sum &+= word
+        count += records.count
       }
-      return (records.count / size, sum)
+      return (count, sum)
     }
   }
 
@@ -127,8 +133,11 @@ enum StateFiles {
   static func associations(_ path: String) throws -> [Association] {
     let data = try Data(contentsOf: URL(fileURLWithPath: path))
     return try data.withUnsafeBytes { bytes in
-      let (preamble, records) = try Format.check(bytes)
-      let all = Record.decode(UnsafeRawBufferPointer(rebasing: bytes[records]), preamble.family)
+      let all = try Format.check(bytes).records.flatMap { records in
+        Record.decode(
+          UnsafeRawBufferPointer(rebasing: bytes[records.place]), records.family,
+          version: records.version)
+      }
       return all.sorted { $0.age < $1.age }
     }
   }

@@ -111,7 +111,7 @@ import Testing
       switch self {
       case .torn: "its checksum is wrong"
       case .truncated, .longer: "it ends too early or too late"
-      case .newer: "it has version 3, this ulb knows versions up to 2"
+      case .newer: "it has version 4, this ulb knows versions up to 3"
       case .header: "its header is damaged"
       case .otherFamily: "it is of ipv6 clients"
       }
@@ -123,8 +123,8 @@ import Testing
       case .torn: bytes[bytes.count / 2] ^= 1
       case .truncated: bytes.removeLast(100)
       case .longer: bytes.append(0)
-      case .newer: bytes[8] = 3
-      case .header: bytes[12] = 5
+      case .newer: bytes[8] = 4
+      case .header: bytes[16] = 5
       case .otherFamily: bytes = StateFiles.bytes(clients: 3, servers: ["fd70:1::2"])
       }
       return bytes

@@ -1,5 +1,6 @@
 // When the daemon saves, and that neither a slow disk nor one that fails holds its loop up.
 import AssociationFile
+import DataPlane
 import Foundation
 import LoadBalancing
 import TestSupport
@@ -9,6 +10,8 @@ import Testing
 
 @Suite struct StateKeeperTests {
   private static let pieces = 3
+  private static let virtualServer = VirtualServer(
+    address: IPAddress("10.60.0.1")!, ports: [5683], realServers: [])
   private let loop = EventLoop()
   private let pipe: Pipe
   private let log: Log
@@ -40,8 +43,11 @@ import Testing
   private func source(_ position: UInt32) -> AssociationSource {
     var left = Self.pieces
     return AssociationSource(
-      preamble: Preamble(
-        family: .ipv4, roundPosition: position, realServers: [IPAddress("10.70.1.2")!])
+      preamble: Preamble(virtualServers: [
+        SavedVirtualServer(
+          address: Self.virtualServer.address, roundPosition: position,
+          realServers: [IPAddress("10.70.1.2")!])
+      ])
     ) {
       defer { left -= 1 }
       guard left > 0 else { return nil }
@@ -54,7 +60,7 @@ import Testing
   private func saved(_ path: String) throws -> SavedAssociations? {
     let copy = path + ".copy"
     try Data(contentsOf: URL(fileURLWithPath: path)).write(to: URL(fileURLWithPath: copy))
-    return try StateFile(copy).load(.ipv4)
+    return try StateFile(copy).load(for: [Self.virtualServer])
   }
 
   private func lines() -> [String] { pipe.read(while: log.flush) }
@@ -80,17 +86,25 @@ import Testing
     if let failure { throw failure }
   }
 
+  @Test func whatBecameOfTheAssociationsIsToldOnOneLine() {
+    #expect(Restored(count: 5).summary(of: "/state") == "Restored 5 association(s) from /state")
+    #expect(
+      Restored(count: 0, unserved: 3, unlisted: 2, unplaced: 1).summary(of: "/state")
+        == "Restored 0 association(s) from /state; 3 of virtual servers that are no longer "
+        + "configured; 2 of real servers that are no longer listed; 1 that there was no room for")
+  }
+
   @Test func savedInEachIntervalAndAtTheEnd() throws {
     let directory = try TemporaryDirectory()
     let path = directory.path(of: "associations")
     let keeper = try keeper(path)
     let begun = start(keeper)
     try run { begun.count == 4 }
-    let position = try #require(try saved(path)).preamble.roundPosition
+    let position = try #require(try saved(path)).preamble.virtualServers[0].roundPosition
     #expect((3...4).contains(position))
     keeper.saveNow { source(100) }
     let last = try #require(try saved(path))
-    #expect(last.preamble.roundPosition == 100 && last.count == Self.pieces - 1)
+    #expect(last.preamble.virtualServers[0].roundPosition == 100 && last.count == Self.pieces - 1)
     #expect(lines() == [])
   }
 
@@ -154,7 +168,7 @@ import Testing
       keeper.saveNow { source(100) }
       thaw.wait()
       let last = try #require(try saved(path))
-      #expect(last.preamble.roundPosition == 100 && last.count == Self.pieces - 1)
+      #expect(last.preamble.virtualServers[0].roundPosition == 100 && last.count == Self.pieces - 1)
       #expect(lines() == [])
     }
   }
@@ -210,7 +224,7 @@ import Testing
     }
     try run { begun == 5 }
     keeper.saveNow { throw Unreadable() }
-    #expect(try #require(try saved(path)).preamble.roundPosition == 1)
+    #expect(try #require(try saved(path)).preamble.virtualServers[0].roundPosition == 1)
     let error =
       "ERROR: Unable to save the associations: no table; the last save stays, and it is tried again"
     #expect(lines() == [error, error])

@@ -79,19 +79,21 @@ extension AssociationTable {
 public struct Restored: Equatable, Sendable {
   /// How many are in the table.
   public var count = 0
+  /// How many are not, as their virtual server is not configured.
+  public var unserved = 0
   /// How many are not, as their real server is not listed.
   public var unlisted = 0
   /// How many are not, as there was room for those alone that were used later.
   public var unplaced = 0
 
-  public init() {}
-
-  init(count: Int, unlisted: Int, unplaced: Int) {
-    (self.count, self.unlisted, self.unplaced) = (count, unlisted, unplaced)
+  public init(count: Int = 0, unserved: Int = 0, unlisted: Int = 0, unplaced: Int = 0) {
+    (self.count, self.unserved) = (count, unserved)
+    (self.unlisted, self.unplaced) = (unlisted, unplaced)
   }
 
   public static func += (sum: inout Restored, other: Restored) {
     sum.count += other.count
+    sum.unserved += other.unserved
     sum.unlisted += other.unlisted
     sum.unplaced += other.unplaced
   }
