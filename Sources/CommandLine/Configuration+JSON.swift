@@ -3,6 +3,8 @@ import LoadBalancing
 
 extension Configuration {
   /// One JSON object on one line with what ``effective`` sets of ulb.py's options, by their names.
+  /// What ulb.py does not know stands there only where it is not the default: how the command line's
+  /// virtual server chooses, what is set of its real servers, and the further virtual servers.
   public func json() -> String { JSONLine.text(Checked(effective)) }
 }
 
@@ -22,6 +24,9 @@ private struct Checked: Encodable {
     case maxPorts = "max_ports"
     case maxRealServers = "max_realservers"
     case maxAssociations = "max_associations"
+    case scheduler
+    case realServerSettings = "real_server_settings"
+    case virtualServers = "virtual_servers"
   }
 
   func encode(to encoder: any Encoder) throws {
@@ -36,5 +41,49 @@ private struct Checked: Encodable {
     try keys.encode(configuration.maxPorts, forKey: .maxPorts)
     try keys.encode(configuration.maxRealServers, forKey: .maxRealServers)
     try keys.encode(configuration.maxAssociations, forKey: .maxAssociations)
+    let own = configuration.virtualServers[0]
+    if own.scheduler != .roundRobin {
+      try keys.encode(own.scheduler.rawValue, forKey: .scheduler)
+    }
+    if own.realServers.contains(where: { $0 != RealServer($0.address) }) {
+      try keys.encode(own.realServers.map(CheckedRealServer.init), forKey: .realServerSettings)
+    }
+    let further = configuration.virtualServers.dropFirst()
+    if !further.isEmpty {
+      try keys.encode(further.map(CheckedVirtualServer.init), forKey: .virtualServers)
+    }
+  }
+}
+
+private struct CheckedVirtualServer: Encodable {
+  let name: String?
+  let address: String
+  let ports: [UInt16]
+  let scheduler: String
+  let realServers: [CheckedRealServer]
+
+  init(_ server: VirtualServer) {
+    name = server.name
+    address = server.address.description
+    ports = server.ports
+    scheduler = server.scheduler.rawValue
+    realServers = server.realServers.map(CheckedRealServer.init)
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case name, address, ports, scheduler
+    case realServers = "real_servers"
+  }
+}
+
+private struct CheckedRealServer: Encodable {
+  let address: String
+  let weight: Int
+  let state: String
+
+  init(_ server: RealServer) {
+    address = server.address.description
+    weight = server.weight
+    state = server.state.rawValue
   }
 }

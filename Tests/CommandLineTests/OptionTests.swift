@@ -81,6 +81,27 @@ import Testing
         """)
   }
 
+  @Test func checkPrintsWhatTheOriginalDoesNotKnowWhereItIsSet() throws {
+    var configuration = try Self.configuration(Self.usual)
+    configuration.liveSettings.scheduler = .maglev
+    #expect(configuration.json().contains("],\"scheduler\":\"maglev\",\"virtual_server\":"))
+    configuration.virtualServers[0].realServers[0].state = .draining
+    let realServer = RealServer(IPAddress("fd70::2")!, weight: 2)
+    configuration.virtualServers.append(
+      VirtualServer(
+        name: "a \"b\"", address: IPAddress("fd60::10")!, ports: [53], realServers: [realServer]))
+    #expect(
+      configuration.json() == """
+        {"config_file":null,"debug":0,"ifnet":"eth0","loglevel":"ERROR",\
+        "max_associations":1048576,"max_ports":16,"max_realservers":32,"ports":[5683],\
+        "real_server_settings":[{"address":"10.40.0.2","state":"draining","weight":1}],\
+        "real_servers":["10.40.0.2"],"scheduler":"maglev","virtual_server":"10.40.0.1",\
+        "virtual_servers":[{"address":"fd60::10","name":"a \\"b\\"","ports":[53],\
+        "real_servers":[{"address":"fd70::2","state":"up","weight":2}],\
+        "scheduler":"round-robin"}]}
+        """)
+  }
+
   @Test func theFurtherOptionsHaveDefaults() throws {
     let configuration = try Self.configuration(Self.usual)
     #expect(configuration.mode == .auto)
