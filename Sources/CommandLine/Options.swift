@@ -52,12 +52,12 @@ struct Options {
     _ values: Values
   ) throws(UsageError) -> (Configuration, warnings: [String]) {
     var configuration = values.configuration
-    var warnings = [String]()
+    var file: ConfigFile?
     if let name = configuration.configFile {
       do throws(ConfigFileError) {
-        let file = try ConfigFile.parse(values.configFileContent, fileName: name)
-        try configuration.set(from: file)
-        warnings = file.warnings
+        let content = try ConfigFile.parse(values.configFileContent, fileName: name)
+        try configuration.set(from: content)
+        file = content
       } catch {
         throw .configuration(message: "Unable to load config \(name) file : \(error)")
       }
@@ -65,13 +65,18 @@ struct Options {
     do throws(ConfigurationError) {
       try configuration.validate()
     } catch {
-      var error = error
-      if case .port(virtualServer: 0, let index) = error.element {
-        error = .noPort(values.portTexts[index].shortened(), index: index)
-      }
-      throw .configuration(message: "Inconsistent configuration: \(error.message)")
+      let reason =
+        switch error.element {
+        case .port(virtualServer: 0, let index):
+          ConfigurationError.noPort(values.portTexts[index].shortened(), index: index).message
+        // What ulb.py says of its one virtual server has no line.
+        case .realServer(virtualServer: 0, _), nil: error.message
+        case .virtualServer, .realServer, .port:
+          file.map { "\($0.error(error))" } ?? error.message
+        }
+      throw .configuration(message: "Inconsistent configuration: \(reason)")
     }
-    return (configuration, warnings)
+    return (configuration, file?.warnings ?? [])
   }
 }
 

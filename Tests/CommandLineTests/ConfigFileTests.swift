@@ -6,6 +6,16 @@ import Testing
 
 @testable import CommandLine
 
+extension ConfigFile {
+  /// The addresses of [Real Servers].
+  fileprivate var realServers: [IPAddress] { list.servers.map(\.address) }
+
+  /// The raw values of [ulb]; `nil` where there is no `=`.
+  fileprivate var settings: [String: String?] {
+    Dictionary(uniqueKeysWithValues: ownSettings.map { ($0.key, $0.value) })
+  }
+}
+
 @Suite struct ConfigFileTests {
   static func parse(_ text: String) throws(ConfigFileError) -> ConfigFile {
     try ConfigFile.parse(Array(text.utf8), fileName: "FILE")
@@ -87,7 +97,7 @@ import Testing
   }
 
   @Test(arguments: [
-    "Servers", "Other", "lb", "ulb.py", "Virtual Servers", "-", "Real", "Ral Sever", "ul",
+    "Servers", "Other", "lb", "ulb.py", "Virtual", "-", "Real", "Ral Sever", "ul",
     "defaults", "\u{e9}",
   ])
   func otherSectionsArePassedOverInSilence(_ name: String) throws {
@@ -187,7 +197,7 @@ import Testing
     ("port = 53;54", "port = '53;54': no port number"),
     ("port = ,", "port = ',': no port; write"),
     ("port", "port: no port; write"),
-    ("ports = 1", "'ports': no such setting; use loglevel, debug or port"),
+    ("ports = 1", "'ports': no such setting; use loglevel, debug, port or scheduler"),
   ])
   func aWrongLiveSettingIsNamed(_ line: String, _ reason: String) {
     let error = Self.error("[Real Servers]\n1.1.1.1\n[ulb]\n\(line)\n")

@@ -56,3 +56,40 @@ struct ConfigFileVector: Decodable, Sendable, CustomTestStringConvertible {
   static let all: [ConfigFileVector] = try! Vectors.decode(
     [ConfigFileVector].self, Vectors.data("config-file.json"))
 }
+
+/// A config file with virtual servers, behind `-vs 10.60.0.10 -p 5683`: what --check prints of it
+/// beyond ulb.py's keys and what is warned of, or why it is refused.
+struct VirtualServerVector: Decodable, Sendable, CustomTestStringConvertible {
+  struct RealServer: Decodable, Equatable, Sendable {
+    let address: String
+    let weight: Int
+    let state: String
+  }
+
+  struct VirtualServer: Decodable, Equatable, Sendable {
+    let name: String
+    let address: String
+    let ports: [Int]
+    let scheduler: String
+    let realServers: [RealServer]
+  }
+
+  struct Check: Decodable, Equatable, Sendable {
+    let scheduler: String?
+    let realServerSettings: [RealServer]?
+    let virtualServers: [VirtualServer]?
+  }
+
+  let name: String
+  let text: String
+  let check: Check?
+  let warnings: [String]?
+  /// Where the fault is; `nil` where it has no place.
+  let line: Int?
+  let refused: String?
+
+  var testDescription: String { name }
+
+  static let all: [VirtualServerVector] = try! Vectors.decode(
+    [VirtualServerVector].self, Vectors.data("virtual-servers.json"))
+}
