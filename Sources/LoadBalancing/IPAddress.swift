@@ -27,9 +27,9 @@ public enum AddressFamily: Sendable, Hashable, CaseIterable, CustomStringConvert
 public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
   public let family: AddressFamily
   /// The first eight octets of an IPv6 address as a number; 0 for IPv4.
-  private let high: UInt64
+  let high: UInt64
   /// The last eight octets of an IPv6 address as a number, or the four of an IPv4 address.
-  private let low: UInt64
+  let low: UInt64
 
   private init(family: AddressFamily, high: UInt64, low: UInt64) {
     self.family = family
