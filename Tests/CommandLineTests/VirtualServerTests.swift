@@ -35,7 +35,7 @@ import Testing
   }
 
   @Test func allVectorsAreThere() {
-    #expect(VirtualServerVector.all.count == 111)
+    #expect(VirtualServerVector.all.count == 112)
   }
 
   @Test(arguments: VirtualServerVector.all)
