@@ -104,6 +104,21 @@ import Testing
         + "loopback address. List one that can.")
   }
 
+  /// The example's remarks that show settings have no blank behind their #.
+  @Test func theExampleIsReadWithAllThatItShows() throws {
+    let path = Package.path("scripts/systemd/example.servers")
+    let example = try String(contentsOfFile: path, encoding: .utf8)
+    let (plain, _) = try Self.reload(example)
+    #expect(plain.virtualServers.count == 1)
+    let all = example.split(separator: "\n").map {
+      $0.hasPrefix("#") && !$0.hasPrefix("# ") ? $0.dropFirst() : $0
+    }
+    let (whole, warnings) = try Self.reload(all.joined(separator: "\n"))
+    #expect(warnings == [])
+    #expect(whole.virtualServers.map(\.realServers.count) == [4, 2])
+    #expect(whole.liveSettings.scheduler == .maglev)
+  }
+
   @Test func longListsWithSettingsAreRead() throws {
     let list = (0..<50_000).map {
       "10.\($0 >> 16).\($0 >> 8 & 255).\($0 & 255) = weight 2, drain\n"
