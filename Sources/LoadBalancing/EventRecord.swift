@@ -3,10 +3,13 @@
 /// An event with the addresses of the packet it is about.
 public struct EventRecord: Sendable, Equatable {
   public var event: Event
+  /// What the virtual server is called whose packet it is: its label; `nil` where it is nobody's.
+  public var virtualServer: String?
   /// MAC addresses of the frame as it came in, 6 octets each.
   public var sourceMAC: [UInt8]
   public var destinationMAC: [UInt8]
-  /// Addresses of the packet as it came in; unspecified where they are unknown.
+  /// Addresses of the packet as it came in; unspecified where they are unknown. Their family is the
+  /// line's.
   public var source: IPAddress
   public var destination: IPAddress
   /// UDP ports in host order; 0 where they are unknown. Ports are never rewritten.
@@ -19,11 +22,13 @@ public struct EventRecord: Sendable, Equatable {
   public var newDestination: IPAddress
 
   public init(
-    event: Event, sourceMAC: [UInt8], destinationMAC: [UInt8], source: IPAddress,
-    destination: IPAddress, sourcePort: UInt16, destinationPort: UInt16, newSourceMAC: [UInt8],
-    newDestinationMAC: [UInt8], newSource: IPAddress, newDestination: IPAddress
+    event: Event, virtualServer: String? = nil, sourceMAC: [UInt8], destinationMAC: [UInt8],
+    source: IPAddress, destination: IPAddress, sourcePort: UInt16, destinationPort: UInt16,
+    newSourceMAC: [UInt8], newDestinationMAC: [UInt8], newSource: IPAddress,
+    newDestination: IPAddress
   ) {
     self.event = event
+    self.virtualServer = virtualServer
     self.sourceMAC = sourceMAC
     self.destinationMAC = destinationMAC
     self.source = source
@@ -38,8 +43,8 @@ public struct EventRecord: Sendable, Equatable {
 
   /// What ulb.py prints: one line, or for a translation two, joined by a newline. MAC/address
   /// pairs are padded to 33 columns for IPv4, 57 for IPv6.
-  public func line(family: AddressFamily) -> String {
-    let width = family == .ipv4 ? 33 : 57
+  public var line: String {
+    let width = source.family == .ipv4 ? 33 : 57
     let blank = String(repeating: " ", count: width)
     func pad(_ text: String) -> String {
       String(repeating: " ", count: max(0, width - text.utf8.count))
@@ -72,11 +77,12 @@ public struct EventRecord: Sendable, Equatable {
     }
   }
 
-  /// One JSON object on one line. Addresses are there if the event has some, ports if they are
-  /// known, the new addresses for translations.
+  /// One JSON object on one line. The virtual server and ports are there if they are known, addresses
+  /// if the event has some, the new addresses for translations.
   public func json(time: Timestamp) -> String {
     var members = Members(
-      time: time.description, level: event.level.name, event: event.name, message: event.message)
+      time: time.description, level: event.level.name, event: event.name,
+      virtualServer: virtualServer, message: event.message)
     if event.kind != .withoutAddresses {
       members.source = source.description
       members.sourcePort = sourcePort == 0 ? nil : sourcePort
@@ -96,6 +102,7 @@ public struct EventRecord: Sendable, Equatable {
     let time: String
     let level: String
     let event: String
+    let virtualServer: String?
     let message: String
     var source: String?
     var sourcePort: UInt16?
@@ -108,6 +115,7 @@ public struct EventRecord: Sendable, Equatable {
 
     private enum CodingKeys: String, CodingKey {
       case time, level, event, message, source, destination
+      case virtualServer = "virtual_server"
       case sourcePort = "source_port"
       case sourceMAC = "source_mac"
       case destinationPort = "destination_port"

@@ -9,7 +9,6 @@ import Systemd
 /// Where the journal reads them, each line begins with its priority.
 final class Log {
   private let format: LogFormat
-  private let family: AddressFamily
   private let output: Output
   private let clock = ContinuousClock()
   /// What the journal is given; `nil` for any other reader.
@@ -22,11 +21,10 @@ final class Log {
   private var droppedLines = 0
 
   init(
-    format: LogFormat, family: AddressFamily, output: Output = Output(.standardOutput),
+    format: LogFormat, output: Output = Output(.standardOutput),
     isJournal: Bool = Journal.reads(.standardOutput)
   ) {
     self.format = format
-    self.family = family
     self.output = output
     allowance = isJournal ? EventAllowance() : nil
   }
@@ -61,7 +59,7 @@ final class Log {
     }
     let text =
       switch format {
-      case .text: record.line(family: family)
+      case .text: record.line
       case .json: record.json(time: Clock.now)
       }
     if !output.write(marked(text, level.priority), spare: true) { droppedEvents += 1 }

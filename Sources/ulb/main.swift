@@ -28,7 +28,7 @@ func start(
   }
   // Nothing depends on the working directory, and libbcc leaves and enters it while it compiles.
   chdir("/")
-  let log = Log(format: configuration.logFormat, family: configuration.family)
+  let log = Log(format: configuration.logFormat)
   let director = DirectorAddresses.ofInterfaces()
   do {
     // A path that will not do is said before anything is compiled.

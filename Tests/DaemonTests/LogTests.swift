@@ -13,7 +13,7 @@ import Testing
 
   @Test(arguments: ["x", "\u{1}", "🜂"]) func aLongMessageIsStillAnObject(character: String) throws {
     let pipe = try Pipe()
-    let log = Log(format: .json, family: .ipv4, output: Output(pipe.writing))
+    let log = Log(format: .json, output: Output(pipe.writing))
     log.error(String(repeating: character, count: 300_000))
     log.error("the next")
     let lines = pipe.read(while: log.flush)
@@ -25,9 +25,39 @@ import Testing
     #expect(try message(lines[1]) == "the next")
   }
 
+  /// Both families may come in turn.
+  @Test func aLineOfAnEventIsAsWideAsItsFamilyNeeds() throws {
+    let pipe = try Pipe()
+    let log = Log(format: .text, output: Output(pipe.writing))
+    for address in ["10.0.0.1", "fd00::1", "10.0.0.1"] {
+      log.event(JournalLogTests.record(.notUDP, IPAddress(address)!))
+    }
+    let lines = pipe.read(while: log.flush)
+    #expect(
+      lines
+        == [33, 57, 33].map { width in
+          let pair = "02:00:00:00:00:01/" + (width == 33 ? "10.0.0.1" : "fd00::1")
+          let blank = String(repeating: " ", count: width - pair.utf8.count)
+          return blank + pair + " <─> " + pair + blank + " Not UDP packet"
+        })
+  }
+
+  @Test func aVirtualServerIsNamedInJSONAlone() throws {
+    for (format, isNamed) in [(LogFormat.text, false), (.json, true)] {
+      let pipe = try Pipe()
+      let log = Log(format: format, output: Output(pipe.writing))
+      var record = JournalLogTests.record(.ingressNewNAT)
+      record.virtualServer = "lwm2m-v6"
+      log.event(record)
+      let text = pipe.read(while: log.flush).joined()
+      #expect(text.contains(#""virtual_server":"lwm2m-v6""#) == isNamed)
+      #expect(text.contains("lwm2m-v6") == isNamed)
+    }
+  }
+
   @Test func linesThatNobodyReadAreCounted() throws {
     let pipe = try Pipe()
-    let log = Log(format: .text, family: .ipv4, output: Output(pipe.writing))
+    let log = Log(format: .text, output: Output(pipe.writing))
     for _ in 0..<400 { log.error(String(repeating: "x", count: 992)) }
     let written = pipe.read(while: log.flush)
     #expect(written.count < 400)
@@ -46,12 +76,13 @@ import Testing
 
   init() throws {
     pipe = try Pipe()
-    log = Log(format: .text, family: .ipv4, output: Output(pipe.writing), isJournal: true)
+    log = Log(format: .text, output: Output(pipe.writing), isJournal: true)
   }
 
-  private static func record(_ event: Event) -> EventRecord {
+  fileprivate static func record(
+    _ event: Event, _ address: IPAddress = IPAddress("10.0.0.1")!
+  ) -> EventRecord {
     let mac: [UInt8] = [2, 0, 0, 0, 0, 1]
-    let address = IPAddress("10.0.0.1")!
     return EventRecord(
       event: event, sourceMAC: mac, destinationMAC: mac, source: address, destination: address,
       sourcePort: 1, destinationPort: 2, newSourceMAC: mac, newDestinationMAC: mac,
@@ -110,7 +141,7 @@ import Testing
   }
 
   @Test func anotherReaderGetsEveryEventAndNoPriority() throws {
-    let log = Log(format: .text, family: .ipv4, output: Output(pipe.writing), isJournal: false)
+    let log = Log(format: .text, output: Output(pipe.writing), isJournal: false)
     var written = 0
     for _ in 0..<EventAllowance.burst + 5_000 {
       log.event(Self.record(.notUDP))

@@ -15,7 +15,7 @@ import Testing
   init() throws {
     directory = try TemporaryDirectory()
     pipe = try Pipe()
-    log = Log(format: .text, family: .ipv4, output: Output(pipe.writing))
+    log = Log(format: .text, output: Output(pipe.writing))
   }
 
   private func manager() throws -> ServiceManager {

@@ -18,7 +18,7 @@ import Testing
 
   init() throws {
     pipe = try Pipe()
-    log = Log(format: .text, family: .ipv4, output: Output(pipe.writing))
+    log = Log(format: .text, output: Output(pipe.writing))
   }
 
   private func keeper(_ path: String, patience: Duration = .seconds(600)) throws -> StateKeeper {

@@ -99,7 +99,7 @@ import Testing
     ),
   ])
   func aLineOfIPv4IsThatOfTheOriginal(_ event: Event, _ line: String) throws {
-    #expect(try Self.record(event).line(family: .ipv4) == line)
+    #expect(try Self.record(event).line == line)
   }
 
   @Test(arguments: [
@@ -129,13 +129,13 @@ import Testing
     ),
   ])
   func aLineOfIPv6IsThatOfTheOriginal(_ event: Event, _ line: String) throws {
-    #expect(try Self.record(event, .ipv6).line(family: .ipv6) == line)
+    #expect(try Self.record(event, .ipv6).line == line)
   }
 
   @Test func everyLineSaysItsText() throws {
     for event in Event.allCases {
       for family in AddressFamily.allCases {
-        #expect(try Self.record(event, family).line(family: family).contains(event.text))
+        #expect(try Self.record(event, family).line.contains(event.text))
       }
     }
   }
@@ -151,6 +151,23 @@ import Testing
         "new_source":"10.188.7.5","source":"10.188.7.5","source_mac":"02:00:00:00:00:01",\
         "source_port":40000,"time":"2023-11-14T22:13:20.007Z"}
         """)
+  }
+
+  /// Where it is known, whatever the event; ulb.py's lines have no place for it.
+  @Test func theVirtualServerIsAFieldInJSONAndNotInALine() throws {
+    for event in Event.allCases {
+      for name in [nil, "10.40.0.1", "lwm2m-v6", "\"\\/ü"] {
+        var record = try Self.record(event)
+        let line = record.line
+        record.virtualServer = name
+        let json = record.json(time: Timestamp(seconds: 0))
+        let object = try #require(
+          try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
+        #expect(object["virtual_server"] as? String == name)
+        #expect(object.keys.contains("virtual_server") == (name != nil))
+        #expect(record.line == line)
+      }
+    }
   }
 
   @Test func anEventInJSONIsOneObjectOnOneLine() throws {
