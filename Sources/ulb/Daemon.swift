@@ -131,8 +131,8 @@ final class Daemon {
   private func showStatus() {
     let configuration = dataPlane.configuration
     let line = StatusLine(
-      realServers: configuration.realServers.count, virtualServer: configuration.virtualServer,
-      interface: configuration.interface, mode: dataPlane.attachment?.mode.rawValue,
+      virtualServers: configuration.virtualServers, interface: configuration.interface,
+      mode: dataPlane.attachment?.mode.rawValue,
       fault: interface.fault, reload: reloader.last)
     serviceManager.show(line.text)
   }

@@ -12,8 +12,8 @@ struct StatusLine {
     case refused(String)
   }
 
-  var realServers: Int
-  var virtualServer: IPAddress
+  /// Those in service, at least one.
+  var virtualServers: [VirtualServer]
   var interface: String
   /// How the program is attached; `nil` where it is not.
   var mode: String?
@@ -26,7 +26,7 @@ struct StatusLine {
   private static let longestReason = 400
 
   var text: String {
-    var text = "\(realServers) real server(s) behind \(virtualServer), \(interface) "
+    var text = "\(service), \(interface) "
     text += mode.map { "in \($0) mode" } ?? "without ulb's program"
     if let fault { text += "; \(fault.text) since \(fault.since.toTheSecond)" }
     if let (outcome, at) = reload {
@@ -39,5 +39,19 @@ struct StatusLine {
       }
     }
     return text
+  }
+
+  /// What is served.
+  private var service: String {
+    let servers = virtualServers.flatMap(\.realServers)
+    let states = [
+      (servers.count { $0.keepsClients && !$0.takesNewClients }, "draining"),
+      (servers.count { !$0.keepsClients }, "down"),
+    ].filter { $0.0 > 0 }.map { "\($0) \($1)" }
+    var counted = "\(servers.count) real server(s)"
+    if !states.isEmpty { counted += " (\(states.joined(separator: ", ")))" }
+    return virtualServers.count == 1
+      ? "\(counted) behind \(virtualServers[0].address)"
+      : "\(virtualServers.count) virtual servers, \(counted)"
   }
 }

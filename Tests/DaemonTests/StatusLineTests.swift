@@ -6,8 +6,49 @@ import Testing
 
 @Suite struct StatusLineTests {
   private let line = StatusLine(
-    realServers: 3, virtualServer: IPAddress("10.0.0.1")!, interface: "eth0", mode: "native")
+    virtualServers: [Self.virtualServer(nil, "10.0.0.1", [(1, .up), (1, .up), (1, .up)])],
+    interface: "eth0", mode: "native")
   private let time = Timestamp(seconds: 1_800_000_000, nanoseconds: 999_999_999)
+
+  private static func virtualServer(
+    _ name: String?, _ address: String, _ realServers: [(weight: Int, state: RealServer.State)]
+  ) -> VirtualServer {
+    VirtualServer(
+      name: name, address: IPAddress(address)!, ports: [5683],
+      realServers: realServers.map {
+        RealServer(IPAddress(address)!, weight: $0.weight, state: $0.state)
+      })
+  }
+
+  @Test func whoGetsNoNewClientIsCounted() {
+    for (states, text): ([(Int, RealServer.State)], String) in [
+      ([(3, .up), (256, .up)], "2 real server(s)"),
+      ([(1, .up), (1, .draining), (0, .up)], "3 real server(s) (2 draining)"),
+      ([(1, .up), (0, .down), (1, .down)], "3 real server(s) (2 down)"),
+      ([(1, .down), (0, .draining)], "2 real server(s) (1 draining, 1 down)"),
+    ] {
+      var line = line
+      line.virtualServers = [Self.virtualServer(nil, "fd00::1", states)]
+      #expect(line.text == "\(text) behind fd00::1, eth0 in native mode")
+    }
+  }
+
+  @Test func severalVirtualServersAreCounted() {
+    var line = line
+    line.virtualServers += [
+      Self.virtualServer("lwm2m-v6", "fd00::1", [(1, .up), (1, .draining)]),
+      Self.virtualServer("dns", "10.0.0.1", [(1, .up)]),
+    ]
+    #expect(
+      line.text == "3 virtual servers, 6 real server(s) (1 draining), eth0 in native mode")
+    line.virtualServers.removeLast()
+    line.reload = (.applied, time)
+    #expect(
+      line.text == """
+        2 virtual servers, 5 real server(s) (1 draining), eth0 in native mode; config file applied \
+        at 2027-01-15T08:00:00Z
+        """)
+  }
 
   @Test func allIsWell() {
     #expect(line.text == "3 real server(s) behind 10.0.0.1, eth0 in native mode")
