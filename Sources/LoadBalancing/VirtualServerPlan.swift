@@ -21,6 +21,12 @@ public struct VirtualServerPlan: Sendable, Equatable {
       self.name = name
       self.family = family
     }
+
+    /// `nil` for the command line's.
+    init?(_ virtualServer: VirtualServer) {
+      guard let name = virtualServer.name else { return nil }
+      self.init(name: name, family: virtualServer.family)
+    }
   }
 
   /// What a new list changed.
@@ -65,7 +71,7 @@ public struct VirtualServerPlan: Sendable, Equatable {
 
   /// The number of a virtual server; `nil` if it has none.
   public func number(of virtualServer: VirtualServer) -> UInt8? {
-    Self.holder(virtualServer).map { numbers[$0] } ?? Self.commandLine
+    Holder(virtualServer).map { numbers[$0] } ?? Self.commandLine
   }
 
   /// Makes `list` the list in service: whoever has no number gets the lowest that is free.
@@ -76,7 +82,7 @@ public struct VirtualServerPlan: Sendable, Equatable {
     var change = Change()
     var next = [Holder: UInt8]()
     var newcomers = [Holder]()
-    for holder in list.compactMap(Self.holder) {
+    for holder in list.compactMap(Holder.init) {
       if let number = numbers[holder] {
         next[holder] = number
       } else {
@@ -101,9 +107,4 @@ public struct VirtualServerPlan: Sendable, Equatable {
 
   /// Gives a number back, as no association tells it any more.
   public mutating func markSwept(_ number: UInt8) { unswept.remove(number) }
-
-  /// `nil` for the command line's.
-  private static func holder(_ virtualServer: VirtualServer) -> Holder? {
-    virtualServer.name.map { Holder(name: $0, family: virtualServer.family) }
-  }
 }

@@ -52,6 +52,58 @@ import Testing
     #expect(configuration.picture.contains("for port(s) [7] :"))
   }
 
+  static func server(_ address: String, _ weight: Int = 1, _ state: RealServer.State = .up)
+    -> RealServer
+  {
+    RealServer(IPAddress(address)!, weight: weight, state: state)
+  }
+
+  @Test func furtherVirtualServersAreDrawnBelow() throws {
+    var configuration = try Self.configuration(servers: 1, ports: 5683...5683)
+    configuration.liveSettings.scheduler = .maglev
+    configuration.virtualServers[0].realServers += [
+      Self.server("10.41.0.1", 3), Self.server("10.41.0.2", 0), Self.server("10.41.0.3", 1, .down),
+    ]
+    configuration.virtualServers += [
+      VirtualServer(
+        name: "lwm2m-v6", address: IPAddress("fd60::10")!, ports: [5683, 5684], scheduler: .maglev,
+        realServers: [Self.server("fd70:1::2"), Self.server("fd70:2::2", 2, .draining)]),
+      VirtualServer(
+        name: "dns", address: IPAddress("10.40.0.2")!, ports: [53],
+        realServers: [Self.server("10.41.0.9")]),
+    ]
+    #expect(
+      configuration.picture == """
+        Load balancing UDP traffic over eth0 interface for port(s) [5683], scheduler maglev :
+         Virtual Server           Real Server(s)
+              10.40.0.1 <───┬───> 10.41.0.0
+                            ├───> 10.41.0.1 (weight 3)
+                            ├───> 10.41.0.2 (drain)
+                            └───> 10.41.0.3 (down)
+        Virtual server lwm2m-v6 for port(s) [5683, 5684], scheduler maglev :
+                                 Virtual Server           Real Server(s)
+                                       fd60::10 <───┬───> fd70:1::2
+                                                    └───> fd70:2::2 (weight 2, drain)
+        Virtual server dns for port(s) [53] :
+         Virtual Server           Real Server(s)
+              10.40.0.2 <───────> 10.41.0.9
+        """)
+  }
+
+  @Test(arguments: [(1, 34), (8, 34), (16, 18), (63, 6)])
+  func manyVirtualServersAreDrawnShorter(_ count: Int, _ linesOfEach: Int) throws {
+    var configuration = try Self.configuration(servers: 40, ports: 5683...5683)
+    for number in 1...count {
+      configuration.virtualServers.append(
+        VirtualServer(
+          name: "n\(number)", address: IPAddress("10.40.1.\(number)")!, ports: [1],
+          realServers: Self.addresses(40).map { RealServer($0) }))
+    }
+    let lines = configuration.picture.split(separator: "\n")
+    #expect(lines.count == 34 + count * linesOfEach)
+    #expect(lines.last?.hasSuffix("└───> and \(40 - (linesOfEach - 3)) more") == true)
+  }
+
   @Test func aChangeNamesWhoCameAndWent() throws {
     var plan = ServerPlan(capacity: 80_000)
     #expect(try plan.apply([]).summary == "no server came or went")
