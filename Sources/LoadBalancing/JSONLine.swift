@@ -24,10 +24,23 @@ public enum LogLine {
     let time: String
     let level: String
     let message: String
+    let virtualServer: String?
+
+    private enum CodingKeys: String, CodingKey {
+      case time, level, message
+      case virtualServer = "virtual_server"
+    }
   }
 
   /// One JSON object on one line with the members time, level and message.
-  public static func json(time: Timestamp, level: LogLevel, message: String) -> String {
-    JSONLine.text(Members(time: time.description, level: level.name, message: message))
+  ///
+  /// - Parameter virtualServer: the label of the virtual server that the message is about, for a
+  ///   member more.
+  public static func json(
+    time: Timestamp, level: LogLevel, message: String, virtualServer: String? = nil
+  ) -> String {
+    JSONLine.text(
+      Members(
+        time: time.description, level: level.name, message: message, virtualServer: virtualServer))
   }
 }

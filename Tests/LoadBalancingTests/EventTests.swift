@@ -196,6 +196,14 @@ import Testing
         == #"{"level":"INFO","message":"a\n/b","time":"1970-01-01T23:59:59.999Z"}"#)
   }
 
+  @Test func aMessageAboutAVirtualServerNamesIt() {
+    #expect(
+      LogLine.json(
+        time: Timestamp(seconds: 0), level: .info, message: "a", virtualServer: "lwm2m \"v6\"")
+        == #"{"level":"INFO","message":"a","time":"1970-01-01T00:00:00.000Z","#
+        + #""virtual_server":"lwm2m \"v6\""}"#)
+  }
+
   @Test func anyTextReadsBackAsItWas() throws {
     let text = String(String.UnicodeScalarView((0..<0x3000).compactMap { Unicode.Scalar($0) }))
     let line = LogLine.json(time: Timestamp(seconds: 0), level: .info, message: text)
