@@ -322,7 +322,13 @@ extension SavedAssociations {
         ("of no family", .header, { $0[second] = 5 }),
         ("with something where nothing is", .header, { $0[second + 2] = 1 }),
         ("with an address that is too long", .header, { $0[16 + 12 + 4] = 1 }),
-        ("with a name that is too long", .header, { $0[second + 1] = 64 }),
+        (
+          "with a name that is too long", .header,
+          {
+            $0[second + 92 * 2 + 1] = 64
+            $0[second + 92 * 2 + 91] = 0x78
+          }
+        ),
         ("with something behind a name", .header, { $0[second + 91] = 1 }),
         ("with a name that is no text", .header, { $0[second + 28] = 0xff }),
         ("with a name of two lines", .header, { $0[second + 28] = 0x0a }),
