@@ -44,10 +44,10 @@ struct StatusLine {
   /// What is served.
   private var service: String {
     let servers = virtualServers.flatMap(\.realServers)
-    let states = [
-      (servers.count { $0.keepsClients && !$0.takesNewClients }, "draining"),
-      (servers.count { !$0.keepsClients }, "down"),
-    ].filter { $0.0 > 0 }.map { "\($0) \($1)" }
+    let states = [RealServer.State.draining, .down].compactMap { state in
+      let count = servers.count { $0.service == state }
+      return count > 0 ? "\(count) \(state.rawValue)" : nil
+    }
     var counted = "\(servers.count) real server(s)"
     if !states.isEmpty { counted += " (\(states.joined(separator: ", ")))" }
     return virtualServers.count == 1
