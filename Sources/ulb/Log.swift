@@ -30,9 +30,14 @@ final class Log {
   }
 
   /// Something the operator is told at every level, as ulb.py tells it.
-  func notice(_ message: String) {
+  func notice(_ message: String) { notice(message, virtualServer: nil) }
+
+  /// The same about one virtual server.
+  ///
+  /// - Parameter virtualServer: what it is called, for JSON; the message is to say it too.
+  func notice(_ message: String, virtualServer: String?) {
     for part in message.split(separator: "\n", omittingEmptySubsequences: format == .json) {
-      line(.info, .notice, String(part), text: String(part))
+      line(.info, .notice, String(part), text: String(part), virtualServer: virtualServer)
     }
   }
 
@@ -93,23 +98,27 @@ final class Log {
   func drain() { output.drain() }
 
   private func line(
-    _ level: LogLevel, _ priority: Journal.Priority, _ message: String, text: String
+    _ level: LogLevel, _ priority: Journal.Priority, _ message: String, text: String,
+    virtualServer: String? = nil
   ) {
     if droppedLines > 0 {
       let loss = "\(droppedLines) line(s) of this log were lost here"
       if write(.warning, .warning, loss, text: "WARNING: \(loss)") { droppedLines = 0 }
     }
-    if !write(level, priority, message, text: text) { droppedLines += 1 }
+    if !write(level, priority, message, text: text, virtualServer: virtualServer) {
+      droppedLines += 1
+    }
     output.flush()
   }
 
   private func write(
-    _ level: LogLevel, _ priority: Journal.Priority, _ message: String, text: String
+    _ level: LogLevel, _ priority: Journal.Priority, _ message: String, text: String,
+    virtualServer: String? = nil
   ) -> Bool {
     let line =
       switch format {
       case .text: text
-      case .json: json(level, message)
+      case .json: json(level, message, virtualServer)
       }
     return output.write(marked(line, priority), spare: false)
   }
@@ -119,12 +128,13 @@ final class Log {
   }
 
   /// One object on one line. A message that makes it too long is cut, as half an object is none.
-  private func json(_ level: LogLevel, _ message: String) -> String {
+  private func json(_ level: LogLevel, _ message: String, _ virtualServer: String?) -> String {
     let time = Clock.now
     var length = message.utf8.count
     while true {
       let line = LogLine.json(
-        time: time, level: level, message: Output.cut(message, at: length))
+        time: time, level: level, message: Output.cut(message, at: length),
+        virtualServer: virtualServer)
       if line.utf8.count <= Output.longestLine - Log.roomForPriority { return line }
       // What is escaped takes up to six times its own room.
       length = min(length, Output.longestLine) / 2

@@ -72,24 +72,27 @@ final class Reloader {
     guard next != configuration else {
       return end(.unchanged, "Config file read again: nothing has changed.")
     }
-    let change = try dataPlane.apply(next)
-    if change.isRecompiled {
+    let changes = VirtualServerChange.changes(
+      from: configuration.effective.virtualServers, to: next.effective.virtualServers)
+    if try dataPlane.apply(next).isRecompiled {
       StandardError.write(dataPlane.compilerOutput)
       log.notice("Program compiled anew and swapped in: \(next.effective.liveSummary).")
     }
-    if let realServers = change.realServers {
-      log.notice(
-        "New config applied: \(next.realServers.count) real server(s); \(realServers.summary).")
-      if next.effective.logLevel <= .debug {
-        log.debug("Real servers: in force after \(dataPlane.times.fill.inMilliseconds) ms.")
-      }
+    for change in changes {
+      guard let message = change.message else { continue }
+      log.notice(message, virtualServer: change.virtualServer.label)
+    }
+    if next.virtualServers.map(\.realServers) != configuration.virtualServers.map(\.realServers),
+      next.effective.logLevel <= .debug
+    {
+      log.debug("Real servers: in force after \(dataPlane.times.fill.inMilliseconds) ms.")
     }
     end(.applied)
   }
 
   private func refuse(_ failure: String) {
-    let count = dataPlane.configuration.realServers.count
-    log.error("\(failure); the present \(count) real server(s) stay in service")
+    let present = dataPlane.configuration.virtualServers.counted
+    log.error("\(failure); the present \(present) stay in service")
     end(.refused(failure))
   }
 

@@ -55,6 +55,19 @@ import Testing
     }
   }
 
+  @Test func aNoticeAboutAVirtualServerNamesItInJSON() throws {
+    for (format, fields) in [(LogFormat.text, 0), (.json, 2)] {
+      let pipe = try Pipe()
+      let log = Log(format: format, output: Output(pipe.writing))
+      log.notice("one\ntwo", virtualServer: "lwm2m-v6")
+      log.notice("three")
+      let lines = pipe.read(while: log.flush)
+      #expect(lines.count == 3)
+      #expect(lines.count { $0.contains(#""virtual_server":"lwm2m-v6""#) } == fields)
+      #expect(lines.last?.contains("virtual_server") == false)
+    }
+  }
+
   @Test func linesThatNobodyReadAreCounted() throws {
     let pipe = try Pipe()
     let log = Log(format: .text, output: Output(pipe.writing))
