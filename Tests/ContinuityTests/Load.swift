@@ -1,5 +1,6 @@
 // Steady traffic of thousands of clients through a director, each packet accounted for.
 import Foundation
+import LoadBalancing
 import Synchronization
 import TestSupport
 
@@ -14,7 +15,7 @@ final class Load: Sendable {
   /// Packets a second.
   static let rate = 22_000.0
   static let answered: UInt32 = 16
-  static let phases = 8
+  static let phases = 32
 
   /// What one real server has heard.
   struct Heard: Sendable {
@@ -37,6 +38,8 @@ final class Load: Sendable {
   }
 
   private let topology: Topology
+  private let virtualServer: Endpoint
+  private var family: AddressFamily { virtualServer.family }
   private let isStopped = Atomic(false)
   private let isDone = Atomic(false)
   private let phase = Atomic<Int>(0)
@@ -47,30 +50,35 @@ final class Load: Sendable {
   private let threads = DispatchGroup()
   private let senders = DispatchGroup()
 
-  init(_ topology: Topology) throws {
+  /// - Parameter virtualServer: where clients send to; by default the topology's IPv4 one.
+  init(_ topology: Topology, to virtualServer: Endpoint? = nil) throws {
+    let target = virtualServer ?? Endpoint(Topology.virtualServer(.ipv4), Network.port)
     self.topology = topology
+    self.virtualServer = target
     heard = topology.realServers.map { _ in .init(Heard()) }
+    let family = target.family
     for number in 0..<Load.addresses {
-      try need([
-        "ip", "-n", topology.client.name, "address", "add", "10.50.0.\(100 + number)/24", "dev",
-        "c0",
-      ])
+      let address = Load.clientAddress(number, family)
+      try need(
+        ["ip", "-n", topology.client.name, "address", "add"]
+          + (family == .ipv4 ? [address + "/24"] : [address + "/64", "nodad"]) + ["dev", "c0"])
     }
-    let client = try topology.client.run { try Load.socket(SOCK_RAW, IPPROTO_RAW) }
-    let ear = try topology.client.run { try Load.socket(SOCK_RAW, IPPROTO_UDP) }
+    let client = try topology.client.run { try Load.socket(family, SOCK_RAW, IPPROTO_RAW) }
+    let ear = try topology.client.run { try Load.socket(family, SOCK_RAW, IPPROTO_UDP) }
     for (number, namespace) in topology.realServers.enumerated() {
-      let server = try namespace.run { try Load.socket(SOCK_DGRAM, IPPROTO_UDP) }
-      var address = Load.address(Topology.realServer(number, .ipv4), Network.port)
-      let bound = withUnsafePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          bind(server, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-        }
+      let server = try namespace.run { try Load.socket(family, SOCK_DGRAM, IPPROTO_UDP) }
+      let address = Endpoint(Topology.realServer(number, family), target.port)
+      guard try address.withSocketAddress({ bind(server, $0, $1) }) == 0 else {
+        throw SystemError("bind to \(address)")
       }
-      guard bound == 0 else { throw SystemError("bind") }
       start(threads) { self.serve(number, server) }
     }
     start(threads) { self.listen(ear) }
-    start(senders) { self.send(client) }
+    let packets = (0..<Load.clients).map { Load.packet(ofClient: $0, to: target) }
+    let address = try Endpoint(target.address, 0).withSocketAddress {
+      Array(UnsafeRawBufferPointer(start: $0, count: Int($1)))
+    }
+    start(senders) { self.send(packets, to: address, client) }
   }
 
   private func start(_ group: DispatchGroup, _ body: @escaping @Sendable () -> Void) {
@@ -123,9 +131,12 @@ final class Load: Sendable {
 
   // MARK: Sockets
 
-  private static func socket(_ type: __socket_type, _ proto: Int) throws -> Int32 {
+  private static func socket(
+    _ family: AddressFamily, _ type: __socket_type, _ proto: Int
+  ) throws -> Int32 {
     let descriptor = Foundation.socket(
-      AF_INET, Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue), Int32(proto))
+      family == .ipv4 ? AF_INET : AF_INET6, Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue),
+      Int32(proto))
     guard descriptor >= 0 else { throw SystemError("socket") }
     var limit = timeval(tv_sec: 0, tv_usec: 200_000)
     setsockopt(
@@ -136,40 +147,52 @@ final class Load: Sendable {
     return descriptor
   }
 
-  private static func address(_ text: String, _ port: UInt16) -> sockaddr_in {
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = port.bigEndian
-    inet_pton(AF_INET, text, &address.sin_addr)
-    return address
-  }
-
   // MARK: Clients
 
-  /// A packet of a client but for number, phase and checksum: IPv4, UDP, 16 bytes of payload.
-  private static func packet(ofClient client: Int) -> [UInt8] {
-    let octet = UInt8(100 + client % addresses)
+  /// The last octet of all clients' addresses is from 100 up.
+  private static func clientAddress(_ number: Int, _ family: AddressFamily) -> String {
+    let last = String(100 + number, radix: family == .ipv4 ? 10 : 16)
+    return Topology.clientAddress(family).dropLast(1) + last
+  }
+
+  private static func octets(_ address: String) -> [UInt8] {
+    let isIPv4 = !address.contains(":")
+    var octets = [UInt8](repeating: 0, count: isIPv4 ? 4 : 16)
+    precondition(inet_pton(isIPv4 ? AF_INET : AF_INET6, address, &octets) == 1, address)
+    return octets
+  }
+
+  /// Where the UDP header begins.
+  private static func udp(_ family: AddressFamily) -> Int { family == .ipv4 ? 20 : 40 }
+
+  /// A packet of a client but for number, phase and checksum: IP, UDP, 16 bytes of payload.
+  private static func packet(ofClient client: Int, to target: Endpoint) -> [UInt8] {
     let port = UInt16(20_000 + client / addresses)
-    var bytes: [UInt8] = [0x45, 0, 0, 44, 0, 0, 0, 0, 64, 17, 0, 0]
-    bytes += [10, 50, 0, octet, 10, 60, 0, 10]
+    var bytes: [UInt8] =
+      target.family == .ipv4
+      ? [0x45, 0, 0, 44, 0, 0, 0, 0, 64, 17, 0, 0] : [0x60, 0, 0, 0, 0, 24, 17, 64]
+    bytes += octets(clientAddress(client % addresses, target.family)) + octets(target.address)
     bytes += [UInt8(port >> 8), UInt8(port & 0xff)]
-    bytes += [UInt8(Network.port >> 8), UInt8(Network.port & 0xff), 0, 24, 0, 0]
+    bytes += [UInt8(target.port >> 8), UInt8(target.port & 0xff), 0, 24, 0, 0]
     for shift in [24, 16, 8, 0] { bytes.append(UInt8(client >> shift & 0xff)) }
     return bytes + [UInt8](repeating: 0, count: 12)
   }
 
-  /// The sum of the pseudo header's and the packet's words from the UDP header on (RFC 768).
-  private static func sum(_ packet: [UInt8]) -> UInt32 {
-    stride(from: 12, to: packet.count, by: 2).reduce(17 + 24) {
+  /// The sum of the pseudo header's and the packet's words from the UDP header on (RFC 768, RFC 8200,
+  /// section 8.1). The addresses stand before the UDP header in both families.
+  private static func sum(_ packet: [UInt8], _ family: AddressFamily) -> UInt32 {
+    let addresses = family == .ipv4 ? 12 : 8
+    return stride(from: addresses, to: packet.count, by: 2).reduce(17 + 24) {
       $0 + UInt32(packet[$1]) << 8 + UInt32(packet[$1 + 1])
     }
   }
 
-  private func send(_ descriptor: Int32) {
+  /// - Parameter address: a `sockaddr_in` or `sockaddr_in6`, which tells a raw socket no port.
+  private func send(_ all: [[UInt8]], to address: [UInt8], _ descriptor: Int32) {
     defer { close(descriptor) }
-    var packets = (0..<Load.clients).map(Load.packet(ofClient:))
-    let sums = packets.map(Load.sum)
-    var target = Load.address(Topology.virtualServer(.ipv4), 0)
+    var packets = all
+    let sums = packets.map { Load.sum($0, family) }
+    let udp = Load.udp(family)
     let start = ContinuousClock.now
     var count = 0
     while !isStopped.load(ordering: .relaxed) {
@@ -187,16 +210,17 @@ final class Load: Sendable {
         var sum = sums[client] + high + low + UInt32(phase)
         while sum > 0xffff { sum = sum >> 16 + sum & 0xffff }
         let checksum = sum == 0xffff ? 0xffff : ~UInt16(sum)
-        let isSent = packets[client].withUnsafeMutableBytes { bytes in
-          bytes.storeBytes(of: checksum.bigEndian, toByteOffset: 26, as: UInt16.self)
-          bytes.storeBytes(of: UInt32(number).bigEndian, toByteOffset: 32, as: UInt32.self)
-          bytes.storeBytes(of: UInt16(phase).bigEndian, toByteOffset: 36, as: UInt16.self)
-          return withUnsafePointer(to: &target) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-              sendto(
-                descriptor, bytes.baseAddress!, bytes.count, 0, $0,
-                socklen_t(MemoryLayout<sockaddr_in>.size)) == bytes.count
-            }
+        packets[client].withUnsafeMutableBytes { bytes in
+          bytes.storeBytes(of: checksum.bigEndian, toByteOffset: udp + 6, as: UInt16.self)
+          bytes.storeBytes(of: UInt32(number).bigEndian, toByteOffset: udp + 12, as: UInt32.self)
+          bytes.storeBytes(of: UInt16(phase).bigEndian, toByteOffset: udp + 16, as: UInt16.self)
+        }
+        let isSent = packets[client].withUnsafeBytes { bytes in
+          address.withUnsafeBytes { address in
+            sendto(
+              descriptor, bytes.baseAddress!, bytes.count, 0,
+              address.assumingMemoryBound(to: sockaddr.self).baseAddress!,
+              socklen_t(address.count)) == bytes.count
           }
         }
         if !isSent { refused += 1 }
@@ -215,12 +239,18 @@ final class Load: Sendable {
   private func listen(_ descriptor: Int32) {
     defer { close(descriptor) }
     var buffer = [UInt8](repeating: 0, count: 2_048)
+    // A raw socket hands over IPv4's header, not IPv6's.
+    let udp = family == .ipv4 ? Load.udp(family) : 0
     while !isDone.load(ordering: .relaxed) {
-      let count = recv(descriptor, &buffer, buffer.count, 0)
-      guard count == 44, buffer[16..<19].elementsEqual([10, 50, 0]) else { continue }
-      let isRight =
-        buffer[12..<16].elementsEqual([10, 60, 0, 10])
-        && UInt16(buffer[20]) << 8 + UInt16(buffer[21]) == Network.port
+      var count = 0
+      let source = try? Endpoint {
+        count = recvfrom(descriptor, &buffer, buffer.count, 0, $0, $1)
+        guard count >= 0 else { throw SystemError("receive") }
+      }
+      // Other clients of this network have other questions.
+      guard let source, count == udp + 24 else { continue }
+      let port = UInt16(buffer[udp]) << 8 + UInt16(buffer[udp + 1])
+      let isRight = Endpoint(source.address, port) == virtualServer
       answers.withLock { if isRight { $0.right += 1 } else { $0.wrong += 1 } }
     }
   }
@@ -274,10 +304,7 @@ extension Mutex where Value == Load.Heard {
 enum KernelCounters {
   /// A counter of `/proc/net/snmp`, such as `NoPorts` of `Udp`: datagrams that nobody wanted.
   static func snmp(_ group: String, _ name: String, in namespace: NetworkNamespace) throws -> Int {
-    let text = try namespace.run {
-      try String(contentsOfFile: "/proc/thread-self/net/snmp", encoding: .utf8)
-    }
-    let lines = text.split(separator: "\n").filter { $0.hasPrefix(group + ":") }
+    let lines = try read("snmp", in: namespace).filter { $0.hasPrefix(group + ":") }
       .map { $0.split(separator: " ") }
     guard lines.count == 2, let column = lines[0].firstIndex(of: Substring(name)),
       let value = Int(lines[1][column])
@@ -285,14 +312,30 @@ enum KernelCounters {
     return value
   }
 
+  /// A counter of UDP, of both families together.
+  static func udp(_ name: String, in namespace: NetworkNamespace) throws -> Int {
+    let line = try read("snmp6", in: namespace).first { $0.hasPrefix("Udp6\(name) ") }
+    guard let value = line?.split(separator: " ").last.flatMap({ Int($0) }) else {
+      throw Failure("no counter Udp6\(name)")
+    }
+    return try value + snmp("Udp", name, in: namespace)
+  }
+
   /// Frames that the interfaces of a namespace have dropped, either way.
   static func drops(in namespace: NetworkNamespace) throws -> Int {
-    let text = try namespace.run {
-      try String(contentsOfFile: "/proc/thread-self/net/dev", encoding: .utf8)
-    }
-    return text.split(separator: "\n").dropFirst(2).reduce(0) { sum, line in
+    try read("dev", in: namespace).dropFirst(2).reduce(0) { sum, line in
       let fields = line.split(whereSeparator: { $0 == " " || $0 == ":" })
       return sum + (Int(fields[4]) ?? 0) + (Int(fields[12]) ?? 0)
     }
+  }
+
+  /// The lines of a file of `/proc/net`.
+  private static func read(
+    _ file: String, in namespace: NetworkNamespace
+  ) throws -> [Substring] {
+    let text = try namespace.run {
+      try String(contentsOfFile: "/proc/thread-self/net/" + file, encoding: .utf8)
+    }
+    return text.split(separator: "\n")
   }
 }

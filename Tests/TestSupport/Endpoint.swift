@@ -20,7 +20,7 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
 
   /// Calls C with the endpoint as a socket address.
   @discardableResult
-  func withSocketAddress<Value>(
+  public func withSocketAddress<Value>(
     _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Value
   ) throws -> Value {
     var storage = sockaddr_storage()
@@ -51,7 +51,7 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The endpoint that C fills in.
-  init(
+  public init(
     filledInBy body: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) throws ->
       Void
   ) throws {

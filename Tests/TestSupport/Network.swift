@@ -2,27 +2,34 @@
 import Foundation
 import LoadBalancing
 
-/// Real servers called srv1, srv2, … and clients that ask the virtual server.
+/// One virtual server: real servers called srv1, srv2, … and clients that ask it.
 public final class Network {
-  /// The balanced port of all networks: CoAP's.
+  /// The balanced port of all networks that have no other: CoAP's.
   public static let port: UInt16 = 5683
 
   public let family: AddressFamily
   public let topology: Topology
+  /// Where clients send to.
+  public let virtualServer: Endpoint
   public let servers: [UDPEchoServer]
 
-  /// - Parameter checksum: whether the real servers' IPv4 datagrams carry a UDP checksum.
-  public init(_ topology: Topology, _ family: AddressFamily = .ipv4, checksum: Bool = true) throws {
+  /// - Parameters:
+  ///   - address: the virtual server's. The director's kernel has the topology's own alone.
+  ///   - numbers: the real servers that listen, by number from 0; all if nil.
+  ///   - checksum: whether the real servers' IPv4 datagrams carry a UDP checksum.
+  public init(
+    _ topology: Topology, _ family: AddressFamily = .ipv4, address: String? = nil,
+    port: UInt16 = Network.port, servers numbers: [Int]? = nil, checksum: Bool = true
+  ) throws {
     self.family = family
     self.topology = topology
-    servers = try topology.realServers.indices.map { number in
+    virtualServer = Endpoint(address ?? Topology.virtualServer(family), port)
+    servers = try (numbers ?? Array(topology.realServers.indices)).map { number in
       try UDPEchoServer(
         named: "srv\(number + 1)", in: topology.realServers[number],
-        address: Topology.realServer(number, family), port: Network.port, checksum: checksum)
+        address: Topology.realServer(number, family), port: port, checksum: checksum)
     }
   }
-
-  public var virtualServer: Endpoint { Endpoint(Topology.virtualServer(family), Network.port) }
 
   public func addresses(_ numbers: [Int]) -> [String] {
     numbers.map { Topology.realServer($0, family) }
@@ -42,10 +49,10 @@ public final class Network {
 
   /// Who answers each client; "none" where nobody does.
   public func servers(
-    of clients: [UDPSocket], at address: String? = nil, port: UInt16 = Network.port,
+    of clients: [UDPSocket], at address: String? = nil, port: UInt16? = nil,
     timeout: Duration = .seconds(10)
   ) -> [String] {
-    let target = Endpoint(address ?? virtualServer.address, port)
+    let target = Endpoint(address ?? virtualServer.address, port ?? virtualServer.port)
     return clients.map { client in
       let payload = UUID().uuidString
       try? client.send(payload, to: target)
@@ -73,4 +80,9 @@ public final class Network {
     }
     guard came else { throw TimedOut("\(names) in service; last were \(last)") }
   }
+}
+
+extension AddressFamily {
+  /// IPv6 for IPv4, and the other way round.
+  public var other: AddressFamily { self == .ipv4 ? .ipv6 : .ipv4 }
 }

@@ -65,6 +65,14 @@ public final class Topology: Sendable {
   /// The gateway's end of the director's wire.
   public var gatewayInterface: Interface { Interface("gwl", in: gateway) }
 
+  /// Gives the director's interface a further virtual server's address.
+  public func addDirectorAddress(_ address: String) throws {
+    let suffix = Endpoint(address, 0).family == .ipv4 ? ["/32"] : ["/128", "nodad"]
+    try runSuccessfully(
+      ["ip", "-n", director.name, "address", "add", address + suffix[0], "dev", "lb0"]
+        + suffix.dropFirst())
+  }
+
   public static func clientAddress(_ family: AddressFamily) -> String {
     address("client", family)
   }
@@ -82,6 +90,15 @@ public final class Topology: Sendable {
   /// The virtual server's address, which the director's kernel has too.
   public static func virtualServer(_ family: AddressFamily) -> String {
     address("virtual_server", family)
+  }
+
+  /// A further virtual server's address; 0 is the first virtual server's. The director's kernel has
+  /// those alone that it is given.
+  public static func virtualServer(_ number: Int, _ family: AddressFamily) -> String {
+    precondition(number < 90, "no such address of the director's network: \(number)")
+    let first = virtualServer(family)
+    // ...10 in decimal and in hexadecimal.
+    return first.dropLast(2) + String(10 + number)
   }
 
   /// A real server's address; the first has the number 0.
