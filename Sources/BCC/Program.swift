@@ -25,6 +25,8 @@ public final class Program: KernelObject {
     public let instructionCount: Int
     /// Instructions the verifier walked through on all paths; its limit is 1,000,000.
     public let verifiedInstructionCount: Int
+    /// The kernel's ids of the tables that the program uses, or that were bound to it.
+    public let tableIDs: [UInt32]
   }
 
   /// Asks the kernel.
@@ -63,7 +65,35 @@ public final class Program: KernelObject {
     let name = String(cArray: info.name)
     return Info(
       id: info.id, name: name, instructionCount: Int(info.xlated_prog_len) / 8,
-      verifiedInstructionCount: Int(info.verified_insns))
+      verifiedInstructionCount: Int(info.verified_insns),
+      tableIDs: try tableIDs(of: descriptor, count: info.nr_map_ids))
+  }
+
+  private static func tableIDs(of descriptor: Descriptor, count: UInt32) throws(BCCError)
+    -> [UInt32]
+  {
+    var ids = [UInt32](repeating: 0, count: Int(count))
+    var found: UInt32 = 0
+    let result = ids.withUnsafeMutableBufferPointer { ids in
+      var info = bpf_prog_info()
+      var length = UInt32(MemoryLayout<bpf_prog_info>.size)
+      info.nr_map_ids = count
+      info.map_ids = UInt64(UInt(bitPattern: ids.baseAddress))
+      defer { found = min(count, info.nr_map_ids) }
+      return bpf_obj_get_info_by_fd(descriptor.number, &info, &length)
+    }
+    guard result == 0 else {
+      throw .system(operation: "look at the tables of a BPF program", errno: .last)
+    }
+    return Array(ids.prefix(Int(found)))
+  }
+
+  /// Has a table that the program does not use count as one of its own: the table lives as long, and
+  /// ``Info/tableIDs`` tells of it.
+  public func bind(_ table: Table) throws(BCCError) {
+    guard bpf_prog_bind_map(descriptor.number, table.descriptor.number, nil) == 0 else {
+      throw .system(operation: "bind the BPF table \(table.name) to the program", errno: .last)
+    }
   }
 
   /// The verdict of an XDP program and the frame it left, from one run by BPF_PROG_TEST_RUN.

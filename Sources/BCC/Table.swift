@@ -50,15 +50,23 @@ public final class Table: KernelObject {
   /// The map behind a descriptor that somebody else has kept. Takes the descriptor over.
   public convenience init(adopting file: FileDescriptor) throws(BCCError) {
     let descriptor = try Descriptor(adopting: file, as: .table)
-    var info = bpf_map_info()
-    var length = UInt32(MemoryLayout<bpf_map_info>.size)
-    guard bpf_obj_get_info_by_fd(descriptor.number, &info, &length) == 0 else {
-      throw .system(operation: "look at a kept BPF table", errno: .last)
-    }
+    let info = try Table.info(of: descriptor)
     let name = String(cArray: info.name)
     self.init(
       name: name, type: info.type, keySize: Int(info.key_size), leafSize: Int(info.value_size),
       capacity: Int(info.max_entries), flags: info.map_flags, descriptor: descriptor)
+  }
+
+  /// The kernel's id of the map.
+  public func id() throws(BCCError) -> UInt32 { try Table.info(of: descriptor).id }
+
+  private static func info(of descriptor: Descriptor) throws(BCCError) -> bpf_map_info {
+    var info = bpf_map_info()
+    var length = UInt32(MemoryLayout<bpf_map_info>.size)
+    guard bpf_obj_get_info_by_fd(descriptor.number, &info, &length) == 0 else {
+      throw .system(operation: "look at a BPF table", errno: .last)
+    }
+    return info
   }
 
   /// Lends the descriptor for the time of a call that hands it to somebody else.

@@ -44,6 +44,18 @@ struct TableTests {
     #expect(throws: BCCError.noSuchTable("others")) { try module.table("others") }
   }
 
+  @Test("a program tells the tables that it uses, and those that are bound to it")
+  func tablesOfProgram() throws {
+    let module = try module(Self.source)
+    let program = try compiling { try module.loadXDPProgram("record") }
+    func ids(_ names: String...) throws -> [UInt32] {
+      try names.map { try module.table($0).id() }.sorted()
+    }
+    #expect(try program.info().tableIDs.sorted() == ids("counters", "records"))
+    for _ in 0..<2 { try program.bind(module.table("pairs")) }
+    #expect(try program.info().tableIDs.sorted() == ids("counters", "records", "pairs"))
+  }
+
   @Test("reads and writes")
   func readsAndWrites() throws {
     let pairs = try Self.pairs()
