@@ -1,6 +1,6 @@
 /*
  * Keys and values of tables as former versions of the layouts had them: versions 1, that of ulb
- * 1.0.0, and 2. For who reads tables that such a process has kept; the packet path knows none of
+ * 1.0.0, to 3. For who reads tables that such a process has kept; the packet path knows none of
  * it. Addresses and ports are in network byte order.
  */
 #pragma once
@@ -62,6 +62,33 @@ struct former_control {
 	__u32 layout_version;
 };
 
+/*
+ * Of version 3, whose buckets are those of today: index 2 * slot + bank, and a client's tag and
+ * hash are those of virtual server 0.
+ */
+struct former_real_server_v4_3 {
+	__be32 address;
+	__u16 checksum_delta;
+	__u16 state; /* 0 never used, 1 unlisted, 2 listed */
+};
+
+struct former_real_server_v6_3 {
+	__be32 address[4];
+	__u16 checksum_delta;
+	__u16 state; /* 0 never used, 1 unlisted, 2 listed */
+	__u32 padding[3];
+};
+
+struct former_control_3 {
+	__u32 bank; /* 0 or 1 */
+	__u32 layout_version;
+	__u32 max_associations;
+	__u32 padding;
+	__u64 epoch;
+	__u64 secret[4];
+	__u64 padding_to_a_line;
+};
+
 _Static_assert(sizeof(struct former_flow_key_v4) == 8, "no hidden padding");
 _Static_assert(sizeof(struct former_flow_key_v6) == 20, "no hidden padding");
 _Static_assert(sizeof(union former_association) == 8, "one word");
@@ -69,3 +96,6 @@ _Static_assert(sizeof(struct former_real_server_v4) == 16,
 	       "a power of two: the array index is a shift");
 _Static_assert(sizeof(struct former_real_server_v6) == 32,
 	       "a power of two: the array index is a shift");
+_Static_assert(sizeof(struct former_real_server_v4_3) == 8, "no hidden padding");
+_Static_assert(sizeof(struct former_real_server_v6_3) == 32, "no hidden padding");
+_Static_assert(sizeof(struct former_control_3) == 64, "no hidden padding");

@@ -84,6 +84,39 @@ struct real_server_v6 {
 	__u32 padding[3];
 };
 
+/* Numbers of virtual servers are below this: a number is not given anew before it is swept. */
+#define VIRTUAL_SERVER_NUMBERS 128
+
+/* How a virtual server chooses a new client's real server. */
+#define SCHEDULER_ROUND_ROBIN 0
+#define SCHEDULER_MAGLEV      1
+
+/* A virtual server, by its number and the bank of its family. Of an IPv4 address only the first
+ * word is set. */
+struct virtual_server {
+	__be32 address[4];
+	__u32 line;	 /* of rounds, where its turns or its Maglev entries begin */
+	__u32 length;	 /* of them; 0 where no new client can be given to anybody */
+	__u32 scheduler; /* SCHEDULER_… */
+	__u32 family;	 /* 4 or 6; 0 for a number that is nobody's */
+};
+
+/* Slots of a round, of Maglev entries, or by a hash of their addresses: a cache line of them. */
+#define SLOTS_OF_LINE 32
+
+struct slot_line {
+	__u16 slot[SLOTS_OF_LINE];
+};
+
+/* The entries of a Maglev table: a prime number (Eisenbud et al.: Maglev, 2016, section 5.3). */
+#define MAGLEV_ENTRIES 65537
+
+/* The name of a virtual server, by its number. Length 0 is the command line's. */
+struct virtual_server_name {
+	__u8 length;
+	__u8 octets[63]; /* UTF-8 */
+};
+
 /*
  * What a packet needs to know of the tables: which of the two banks of real servers and of the
  * round is in force, which one store switches, and how the association table is read.
@@ -106,6 +139,25 @@ struct turns {
 	__u32 padding;
 };
 
+/* Where clients may send to: the address of one virtual server or more, in a table of cells. */
+struct address_row {
+	__be32 address[4];
+	__u32 row;
+	__u32 is_used;
+	__u64 padding;
+};
+
+/* Ports of a line, and lines for all ports. */
+#define PORTS_OF_LINE	  64
+#define PORT_LINES_OF_ROW 1024
+
+/* By the port in host byte order: 0, or the number of a virtual server and 1. */
+struct port_line {
+	__u8 number[PORTS_OF_LINE];
+};
+
+#define NO_VIRTUAL_SERVER_NUMBER 0xff
+
 /* What happened to one frame. Of an IPv4 address only the first word is set. */
 struct event_record {
 	__u32 event; /* an EVENT_… code of the settings */
@@ -127,3 +179,8 @@ _Static_assert(sizeof(struct control) == 64, "one cache line");
 _Static_assert(sizeof(struct ip_address_v4) == 4, "no hidden padding");
 _Static_assert(sizeof(struct ip_address_v6) == 16, "no hidden padding");
 _Static_assert(sizeof(struct event_record) == 84, "no hidden padding");
+_Static_assert(sizeof(struct virtual_server) == 32, "a power of two: the array index is a shift");
+_Static_assert(sizeof(struct virtual_server_name) == 64, "one cache line");
+_Static_assert(sizeof(struct address_row) == 32, "a power of two: the array index is a shift");
+_Static_assert(sizeof(struct port_line) == 64, "one cache line");
+_Static_assert(sizeof(struct slot_line) == 64, "one cache line");
