@@ -55,8 +55,7 @@ static __always_inline __u64 find_in(const struct control *control, struct bucke
 
 static __always_inline __u64 find_word(const struct control *control, const struct client *client)
 {
-	__u32 index = client->first;
-	struct bucket *bucket = associations.lookup(&index);
+	struct bucket *bucket = bucket_at(client->family, client->first);
 	__u64 word;
 
 	if (!bucket)
@@ -65,8 +64,7 @@ static __always_inline __u64 find_word(const struct control *control, const stru
 #if !SINGLE_BUCKET
 	if (word)
 		return word;
-	index = second_bucket(client);
-	bucket = associations.lookup(&index);
+	bucket = bucket_at(client->family, second_bucket(client));
 	if (bucket)
 		word = find_in(control, bucket, client->tag);
 #endif
@@ -79,7 +77,9 @@ static __always_inline struct real_server *find_association(const struct control
 {
 	__u64 word = find_word(control, client);
 
-	return word ? real_server_of_slot(bank, slot_of(word)) : 0;
+	return word ? real_server_of_slot(client->family, bank, client->virtual_server,
+					  slot_of(word))
+		    : 0;
 }
 
 /* A bounded lock: whether it is this CPU's now. */
@@ -188,14 +188,10 @@ static __always_inline __u64 choose_place(const struct control *control,
 	return best;
 }
 
-#if IPV6
-/*
- * Has the lines fetched that a client may be noted in, while those of its buckets are under way
- * too: the next lock would wait for them.
- */
-static __always_inline void fetch_noted_clients(__u32 index)
+#if HAS_IPV6
+static __always_inline void fetch_names(__u32 index)
 {
-	struct bucket_clients_v6 *names = clients.lookup(&index);
+	struct bucket_clients_v6 *names = clients_v6.lookup(&index);
 
 	if (names)
 		(void)*(volatile __u16 *)&names->padding;
@@ -204,14 +200,35 @@ static __always_inline void fetch_noted_clients(__u32 index)
 /* Says whose the word is, for the daemon to read. */
 static __always_inline void note_client(const struct client *client, __u32 index, __u64 place)
 {
-	struct bucket_clients_v6 *names = clients.lookup(&index);
+	struct bucket_clients_v6 *names = clients_v6.lookup(&index);
 
 	if (!names)
 		return;
 	*(struct ip_address *)names->address[place] = *client->address;
 	names->port[place] = client->port;
 }
+#else
+static __always_inline void fetch_names(__u32 index)
+{
+}
+
+static __always_inline void note_client(const struct client *client, __u32 index, __u64 place)
+{
+}
 #endif
+
+/*
+ * Has the lines fetched that a newcomer may be noted in, as early as it can be one: while those of
+ * its buckets are under way, and before a lock waits for them.
+ */
+static __always_inline void expect_newcomer(const struct client *client)
+{
+	if (client->family != IPV6)
+		return;
+	fetch_names(client->first);
+	if (!SINGLE_BUCKET)
+		fetch_names(second_bucket(client));
+}
 
 /* What became of an attempt to place a client. */
 enum placing { PLACE_TAKEN, PLACE_LOST, CLIENT_IS_PLACED };
@@ -243,7 +260,8 @@ static __always_inline enum placing place_client(const struct control *control,
 	if (score < (best & ~(1ULL << PLACE_PREFERRED | 1ULL << PLACE_IN_SECOND)))
 		return PLACE_LOST;
 	if (score >> PLACE_IS_CLIENTS & 1) {
-		struct real_server *present = real_server_of_slot(bank, slot_of(seen));
+		struct real_server *present = real_server_of_slot(
+			client->family, bank, client->virtual_server, slot_of(seen));
 
 		if (present) {
 			*server = present;
@@ -257,9 +275,8 @@ static __always_inline enum placing place_client(const struct control *control,
 	touch(control, bucket, place);
 	if (__sync_val_compare_and_swap(&bucket->word[place], seen, client->tag | slot) != seen)
 		return PLACE_LOST;
-#if IPV6
-	note_client(client, is_second ? second_bucket(client) : client->first, place);
-#endif
+	if (client->family == IPV6)
+		note_client(client, is_second ? second_bucket(client) : client->first, place);
 	return PLACE_TAKEN;
 }
 
@@ -272,18 +289,12 @@ static __always_inline struct real_server *settle_association(struct control *co
 							      struct real_server *server,
 							      __u32 slot, bool *is_new)
 {
-	__u32 index = client->first;
-	struct bucket *first = associations.lookup(&index), *second = first;
+	struct bucket *first = bucket_at(client->family, client->first), *second = first;
 	enum placing placing = PLACE_LOST;
 
 	*is_new = false;
 #if !SINGLE_BUCKET
-	index = second_bucket(client);
-	second = associations.lookup(&index);
-#endif
-#if IPV6
-	fetch_noted_clients(client->first);
-	fetch_noted_clients(index);
+	second = bucket_at(client->family, second_bucket(client));
 #endif
 	if (!first || !second || !lock(first))
 		return 0;
@@ -294,6 +305,6 @@ static __always_inline struct real_server *settle_association(struct control *co
 		return 0;
 	*is_new = placing == PLACE_TAKEN;
 	if (*is_new)
-		count_insertion(control);
+		count_insertion(client->family, control);
 	return server;
 }

@@ -9,9 +9,11 @@
 #include "tables.h"
 
 struct client {
-	__u64 tag;		    /* as in a word of its bucket, 0 below */
-	__u32 first;		    /* the bucket that it is most often in */
-	__u32 other;		    /* how far behind it the second is, less 1 */
+	enum family family;
+	__u32 virtual_server; /* its number: a client of several has an association with each */
+	__u64 tag;	      /* as in a word of its bucket, 0 below */
+	__u32 first;	      /* the bucket that it is most often in */
+	__u32 other;	      /* how far behind it the second is, less 1 */
 	struct ip_address *address; /* in the frame */
 	__be16 port;
 };
@@ -22,7 +24,6 @@ static __always_inline __u32 spread(__u32 number, __u32 over)
 	return (__u64)number * over >> 32;
 }
 
-#if IPV6
 #define ROTATED(x, bits) ((x) << (bits) | (x) >> (64 - (bits)))
 
 struct siphash {
@@ -51,10 +52,11 @@ static __always_inline void siphash_word(struct siphash *state, __u64 word)
 }
 
 /*
- * SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012) of the address's 16 octets and the port's 2. The
- * tag is of what SipHash returns; where the buckets are, another sum of its state says.
+ * SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012) of the address's 16 octets, the port's 2, and
+ * the virtual server's number. The tag is of what SipHash returns; where the buckets are, another
+ * sum of its state says.
  */
-static __always_inline __u64 hash_of(const struct control *control, struct client *client)
+static __always_inline __u64 hash_of_v6(const struct control *control, struct client *client)
 {
 	const __u64 *address = (const __u64 *)client->address;
 	struct siphash state = {
@@ -66,7 +68,8 @@ static __always_inline __u64 hash_of(const struct control *control, struct clien
 
 	siphash_word(&state, address[0]);
 	siphash_word(&state, address[1]);
-	siphash_word(&state, client->port | 18ULL << 56); /* the length's octet is the highest */
+	/* The number takes no part in the length, which is the highest octet. */
+	siphash_word(&state, client->port | (__u64)client->virtual_server << 16 | 18ULL << 56);
 	state.v2 ^= 0xff;
 #pragma unroll
 	for (int round = 0; round < 3; round++)
@@ -76,28 +79,34 @@ static __always_inline __u64 hash_of(const struct control *control, struct clien
 		client->tag = 0x10000;
 	return state.v1 + state.v3;
 }
-#else
 /*
- * The tag is the client itself. Multiplications by secret odd numbers mix it: two would leave a
- * pattern of sequential addresses visible.
+ * The tag is the client itself, but for what tells the virtual servers apart. Multiplications by
+ * secret odd numbers mix it: two would leave a pattern of sequential addresses visible.
  */
-static __always_inline __u64 hash_of(const struct control *control, struct client *client)
+static __always_inline __u64 hash_of_v4(const struct control *control, struct client *client)
 {
 	__u64 hash;
 
 	client->tag = (__u64)client->address->word[0] << 32 | (__u64)client->port << 16;
+	client->tag ^= client->virtual_server * control->secret[1] & ~0xffffULL;
 	hash = (client->tag ^ control->secret[0]) * control->secret[1];
 	hash = (hash ^ hash >> 28) * control->secret[2];
 	hash = (hash ^ hash >> 32) * control->secret[3];
 	return hash ^ hash >> 29;
 }
-#endif
 
-static __always_inline struct client client_of(const struct control *control,
+static __always_inline struct client client_of(const struct frame *frame,
+					       const struct control *control,
 					       struct ip_address *address, __be16 port)
 {
-	struct client client = {.address = address, .port = port};
-	__u64 hash = hash_of(control, &client);
+	struct client client = {
+		.family = frame->family,
+		.virtual_server = frame->virtual_server,
+		.address = address,
+		.port = port,
+	};
+	__u64 hash =
+		client.family == IPV6 ? hash_of_v6(control, &client) : hash_of_v4(control, &client);
 
 	client.first = spread(hash >> 32, BUCKETS);
 	client.other = spread(hash, BUCKETS - 1);

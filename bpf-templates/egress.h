@@ -1,84 +1,112 @@
 /* The rows of the packet table from real server to client, and of what is neither's. */
 #pragma once
 
-#include "admission.h"
-#include "association.h"
 #include "events.h"
 #include "nat.h"
+#include "newcomer.h"
 #include "udp.h"
 
 /* EGRESS_NEW_NAT and EGRESS_REUSED_NAT. */
-static __always_inline int egress_nat(struct frame *frame, struct real_server *server, bool is_new)
+static __always_inline int egress_nat(struct frame *frame, __u32 bank, struct real_server *server,
+				      bool is_new)
 {
-	const struct ip_address from = {VIRTUAL_SERVER};
-	struct ip_address *destination = ip_destination(frame->ip);
-	int verdict =
-		is_new ? DECIDE_TRANSLATED(frame, EGRESS_NEW_NAT, &from, destination, XDP_TX)
-		       : DECIDE_TRANSLATED(frame, EGRESS_REUSED_NAT, &from, destination, XDP_TX);
+	struct ip_address from, *destination = ip_destination(frame);
+	int verdict;
 
-	source_nat(frame, server);
+	if (!copy_virtual_server_address(frame, bank, &from))
+		return XDP_ABORTED;
+	verdict = is_new ? DECIDE_TRANSLATED(frame, EGRESS_NEW_NAT, &from, destination, XDP_TX)
+			 : DECIDE_TRANSLATED(frame, EGRESS_REUSED_NAT, &from, destination, XDP_TX);
+	source_nat(frame, server, &from);
 	return verdict;
 }
 
-/* EGRESS_NOT_HANDLED_PORT. Nobody needs to know whose packet it is where that is no event. */
+/* EGRESS_NOT_HANDLED_PORT, or nobody's packet. Nobody needs to know whose packet it is where that
+ * is no event. */
 static __always_inline int egress_not_handled_port(struct frame *frame)
 {
-	__u32 slot;
-
+	frame->virtual_server = NO_VIRTUAL_SERVER_NUMBER;
 	if (LEVEL_EGRESS_NOT_HANDLED_PORT >= LOG_LEVEL || TRACE_POINTS) {
-		struct control *control = what_is_in_force();
+		struct control *control = control_of(frame->family);
+		__u32 number, slot;
 
-		if (control && find_real_server(read_bank(control), ip_source(frame->ip), &slot))
+		if (control && find_real_server(frame->family, read_bank(control), ip_source(frame),
+						0, &number, &slot))
 			return DECIDE(frame, EGRESS_NOT_HANDLED_PORT, XDP_PASS);
 	}
 	return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
 }
 
 /*
- * The association is looked up first: that the packet comes from its server settles who sent it,
- * and only else is the sender looked up by its address.
+ * That a packet comes from its client's server settles who sent it, and only else is the sender
+ * looked up by its address. Where several virtual servers have the port, the sender tells which of
+ * them is meant, and is looked up first.
  */
-static __always_inline int egress(struct frame *frame)
+static __always_inline int egress(struct frame *frame, struct newcomer *newcomer)
 {
-	struct ip_address *source = ip_source(frame->ip), *destination = ip_destination(frame->ip);
+	const enum family family = frame->family;
+	struct ip_address *source = ip_source(frame), *destination = ip_destination(frame);
+	__u32 number = virtual_server_of_port_alone(family, frame->udp->source);
 	struct control *control;
 	struct client client;
-	struct real_server *server, *associated;
-	bool is_new = false;
+	struct real_server *server = 0, *associated;
 	__u32 bank, slot = 0;
 
-	if (!is_balanced_port(frame->udp->source))
+	if (number == NO_VIRTUAL_SERVER_NUMBER)
 		return egress_not_handled_port(frame);
 
-	control = what_is_in_force();
+	control = control_of(family);
 	if (!control)
 		return XDP_ABORTED;
 	bank = read_bank(control);
-	client = client_of(control, destination, frame->udp->dest);
+	if (VIRTUAL_SERVERS(family) > 1 && number == SEVERAL_VIRTUAL_SERVERS) {
+		server = find_real_server(family, bank, source, frame->udp->source, &number, &slot);
+		if (!server)
+			return egress_not_handled_port(frame);
+	}
+	frame->virtual_server = number;
+	client = client_of(frame, control, destination, frame->udp->dest);
 	associated = find_association(control, bank, &client);
-	if (associated && same_address(real_server_address(associated), source))
+	if (associated && same_address(family, real_server_address(associated), source))
 		server = associated;
-	else
-		server = find_real_server(bank, source, &slot);
+	else if (!server)
+		server = find_real_server(family, bank, source, frame->udp->source, &number, &slot);
 	if (!server)
-		return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
+		return egress_not_handled_port(frame);
 	if (!lengths_agree(frame))
 		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
-	if (!associated && !is_answerable(destination, frame->udp->dest))
-		return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
+	if (!associated) {
+		expect_newcomer(&client);
+		if (!is_answerable(family, destination, frame->udp->dest))
+			return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
+	}
 	if (associated && associated != server)
 		return DECIDE(frame, EGRESS_NOT_AUTHORIZED, XDP_DROP);
 	if (!is_sendable(frame))
 		return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
-	if (ip_lifetime(frame->ip) <= 1)
+	if (ip_lifetime(frame) <= 1)
 		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
 
 	if (!associated) {
-		associated = settle_association(control, &client, server, slot, &is_new);
-		if (!associated)
-			return DECIDE(frame, EGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
-		if (associated != server)
-			return DECIDE(frame, EGRESS_NOT_AUTHORIZED, XDP_DROP);
+		*newcomer = (struct newcomer){
+			.control = control,
+			.client = client,
+			.bank = bank,
+			.server = server,
+			.slot = slot,
+		};
+		return IS_NEWCOMER;
 	}
-	return egress_nat(frame, server, is_new);
+	return egress_nat(frame, bank, server, false);
+}
+
+/* The rows of a client that the director did not know, and a real server wrote to. */
+static __always_inline int egress_to_newcomer(struct frame *frame, const struct newcomer *newcomer,
+					      struct real_server *associated, bool is_new)
+{
+	if (!associated)
+		return DECIDE(frame, EGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
+	if (associated != newcomer->server)
+		return DECIDE(frame, EGRESS_NOT_AUTHORIZED, XDP_DROP);
+	return egress_nat(frame, newcomer->bank, associated, is_new);
 }

@@ -9,6 +9,12 @@
 #include "ip.h"
 #include "udp.h"
 
+static __always_inline void report_address(const struct frame *frame, __be32 *to,
+					   const struct ip_address *address)
+{
+	copy_address(frame->family, (struct ip_address *)to, address);
+}
+
 /* Called before the frame is rewritten; the new addresses are null where nothing is translated. */
 static __always_inline void report(const struct frame *frame, __u32 event,
 				   const struct ip_address *new_source,
@@ -22,43 +28,45 @@ static __always_inline void report(const struct frame *frame, __u32 event,
 	}
 	__builtin_memset(record, 0, sizeof(*record));
 	record->event = event;
+	record->family = frame->family;
+	record->virtual_server = frame->virtual_server;
 	if (frame->ethernet) {
 		__builtin_memcpy(record->destination_mac, frame->ethernet->h_dest, ETH_ALEN);
 		__builtin_memcpy(record->source_mac, frame->ethernet->h_source, ETH_ALEN);
 	}
 	if (frame->ip) {
-		*(struct ip_address *)record->source = *ip_source(frame->ip);
-		*(struct ip_address *)record->destination = *ip_destination(frame->ip);
+		report_address(frame, record->source, ip_source(frame));
+		report_address(frame, record->destination, ip_destination(frame));
 	}
 	if (frame->udp) {
 		record->source_port = frame->udp->source;
 		record->destination_port = frame->udp->dest;
 	}
 	if (new_source)
-		*(struct ip_address *)record->new_source = *new_source;
+		report_address(frame, record->new_source, new_source);
 	if (new_destination)
-		*(struct ip_address *)record->new_destination = *new_destination;
+		report_address(frame, record->new_destination, new_destination);
 	/* Wakes the daemon only where it had read all before: while it is behind or looks
 	 * elsewhere, a packet pays no wake-up. */
 	events.ringbuf_submit(record, 0);
 }
 
 #if TRACE_POINTS
-#if IPV6
-#define TRACE_ADDRESS "%pI6"
-#else
-#define TRACE_ADDRESS "%pI4"
-#endif
 /* Not libbcc's bpf_trace_printk, which cannot stand in a macro. */
+#define TRACE_BOTH(frame, event, address)                                                          \
+	do {                                                                                       \
+		char both[] = TRACE_TAG #event " " address " > " address;                          \
+		bpf_trace_printk_(both, sizeof(both), ip_source(frame), ip_destination(frame));    \
+	} while (0)
 #define TRACE(frame, event)                                                                        \
 	do {                                                                                       \
 		char name[] = TRACE_TAG #event;                                                    \
-		char both[] = TRACE_TAG #event " " TRACE_ADDRESS " > " TRACE_ADDRESS;              \
-		if ((frame)->ip)                                                                   \
-			bpf_trace_printk_(both, sizeof(both), ip_source((frame)->ip),              \
-					  ip_destination((frame)->ip));                            \
-		else                                                                               \
+		if (!(frame)->ip)                                                                  \
 			bpf_trace_printk_(name, sizeof(name));                                     \
+		else if ((frame)->family == IPV6)                                                  \
+			TRACE_BOTH(frame, event, "%pI6");                                          \
+		else                                                                               \
+			TRACE_BOTH(frame, event, "%pI4");                                          \
 	} while (0)
 #else
 #define TRACE(frame, event)                                                                        \

@@ -2,6 +2,9 @@
  * A frame, and the cursor that walks its headers. Each step, read_ethernet, read_ip and read_udp,
  * checks its own bounds: it sets its header and goes behind it, or says false and leaves all as it
  * was. So a header that was not reached is null. What a header means is decided elsewhere.
+ *
+ * A frame knows its family and its virtual server as soon as they are found out. The family is a
+ * constant wherever it is asked: what is of the other one is not compiled in.
  */
 #pragma once
 
@@ -11,20 +14,27 @@
 #include <linux/ipv6.h>
 #include <linux/udp.h>
 
+#include "layout.h"
 #include "settings.h"
 
-#if IPV6
-#define ip_header ipv6hdr
-#else
-#define ip_header iphdr
-#endif
+/* The families, by the version in their headers; none where no IP header was reached. */
+enum family { NO_FAMILY = 0, IPV4 = 4, IPV6 = 6 };
+
+/* An address of either family: of an IPv4 address the first word alone is there. */
+#define ip_address ip_address_v6
 
 struct frame {
 	void *next; /* behind the last header that was reached */
 	const void *end;
 	struct ethhdr *ethernet;
-	struct ip_header *ip;
+	union {
+		void *ip;
+		struct iphdr *ipv4;
+		struct ipv6hdr *ipv6;
+	};
 	struct udphdr *udp;
+	enum family family;
+	__u32 virtual_server; /* its number, or NO_VIRTUAL_SERVER_NUMBER */
 };
 
 static __always_inline struct frame first_of(struct xdp_md *ctx)
@@ -32,6 +42,7 @@ static __always_inline struct frame first_of(struct xdp_md *ctx)
 	struct frame frame = {
 		.next = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
+		.virtual_server = NO_VIRTUAL_SERVER_NUMBER,
 	};
 
 	return frame;

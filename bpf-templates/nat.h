@@ -18,9 +18,8 @@ static __always_inline void adjust_checksums(struct frame *frame, __u16 delta)
 {
 	__u16 checksum = frame->udp->check;
 
-#if !IPV6
-	frame->ip->check = checksum_adjusted(frame->ip->check, delta + HOP_DELTA);
-#endif
+	if (frame->family == IPV4)
+		frame->ipv4->check = checksum_adjusted(frame->ipv4->check, delta + HOP_DELTA);
 	/* 0 means that the sender computed none (RFC 768, RFC 6935). */
 	if (!checksum)
 		return;
@@ -46,23 +45,21 @@ static __always_inline void rewrite_and_return(struct frame *frame, struct ip_ad
 					       const struct ip_address *to, __u16 delta)
 {
 	adjust_checksums(frame, delta);
-	*where = *to;
-	take_a_hop(frame->ip);
+	copy_address(frame->family, where, to);
+	take_a_hop(frame);
 	swap_mac_addresses(frame->ethernet);
 }
 
 /* Ingress: virtual server -> real server. */
 static __always_inline void destination_nat(struct frame *frame, struct real_server *server)
 {
-	rewrite_and_return(frame, ip_destination(frame->ip), real_server_address(server),
+	rewrite_and_return(frame, ip_destination(frame), real_server_address(server),
 			   server->checksum_delta);
 }
 
 /* Egress: real server -> virtual server. */
-static __always_inline void source_nat(struct frame *frame, const struct real_server *server)
+static __always_inline void source_nat(struct frame *frame, const struct real_server *server,
+				       const struct ip_address *virtual_server)
 {
-	const struct ip_address virtual_server = {VIRTUAL_SERVER};
-
-	rewrite_and_return(frame, ip_source(frame->ip), &virtual_server,
-			   (__u16)~server->checksum_delta);
+	rewrite_and_return(frame, ip_source(frame), virtual_server, (__u16)~server->checksum_delta);
 }

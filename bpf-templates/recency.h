@@ -54,7 +54,7 @@ static __always_inline __u64 ages_of(const struct control *control, const struct
 	return *(volatile const __u64 *)&bucket->stamps;
 }
 
-static __always_inline void count_insertion(struct control *control)
+static __always_inline void count_insertion(enum family family, struct control *control)
 {
 }
 #else
@@ -86,13 +86,14 @@ static __always_inline __u64 ages_of(const struct control *control, const struct
 }
 
 /* A stamp would look fresh again 256 epochs after it: before that, it is set after the present. */
-static __always_inline void hold_oldest(const struct control *control, __u64 batch)
+static __always_inline void hold_oldest(enum family family, const struct control *control,
+					__u64 batch)
 {
 	const __u32 held = (BATCH + 3) / 4; /* buckets, so that all are seen in 96 epochs */
 
 	for (__u32 i = 0; i < held; i++) {
 		__u32 index = (batch * held + i) % BUCKETS;
-		struct bucket *bucket = associations.lookup(&index);
+		struct bucket *bucket = bucket_at(family, index);
 		__u64 ages;
 
 		if (!bucket)
@@ -108,22 +109,37 @@ static __always_inline void hold_oldest(const struct control *control, __u64 bat
 	}
 }
 
+static __always_inline __u64 *insertions_of(enum family family)
+{
+	__u32 zero = 0;
+
+#if HAS_IPV4
+	if (family == IPV4)
+		return insertions_v4.lookup(&zero);
+#endif
+#if HAS_IPV6
+	if (family == IPV6)
+		return insertions_v6.lookup(&zero);
+#endif
+	return 0;
+}
+
 /* Each CPU counts for itself, so that they seldom meet: this is told once for each batch. */
-static __always_inline void count_insertion(struct control *control)
+static __always_inline void count_insertion(enum family family, struct control *control)
 {
 	const __u32 epoch_batches = (EPOCH + BATCH / 2) / BATCH;
-	__u32 zero = 0;
-	__u64 *made = insertions_of_cpu.lookup(&zero), *batches, batch;
+	__u32 index = family == IPV6;
+	__u64 *made = insertions_of_cpu.lookup(&index), *batches, batch;
 
 	if (!made || ++*made < BATCH)
 		return;
 	*made = 0;
-	batches = insertions.lookup(&zero);
+	batches = insertions_of(family);
 	if (!batches)
 		return;
 	batch = __sync_fetch_and_add(batches, 1);
 	if ((batch + 1) % epoch_batches == 0)
 		__sync_fetch_and_add(&control->epoch, 1);
-	hold_oldest(control, batch);
+	hold_oldest(family, control, batch);
 }
 #endif

@@ -3,14 +3,6 @@
 
 #include "tables.h"
 
-/* How many turns a round has: 0 where no server is listed. */
-static __always_inline __u32 round_length(__u32 bank)
-{
-	__u32 start = bank * (1 + MAX_REAL_SERVERS), *length = rounds.lookup(&start);
-
-	return length ? *length : 0;
-}
-
 /*
  * How many turns a CPU takes at once where another takes one at the same time, so that they do not
  * wait for each other with each new client.
@@ -81,19 +73,11 @@ static __always_inline __u32 next_turn(__u64 *position, struct turns *hand, __u3
 	return take_turns(position, hand, length);
 }
 
-/* Gives the next turn of the round robin: true and the slot. */
-static __always_inline bool next_in_round(__u32 bank, __u32 length, __u32 *slot)
+/* The next turn of a virtual server's round robin. */
+static __always_inline __u32 next_in_round(__u32 number, __u32 length)
 {
-	__u32 zero = 0, index = bank * (1 + MAX_REAL_SERVERS) + 1, *entry;
-	__u64 *position = round_position.lookup(&zero);
-	struct turns *hand = turns_in_hand.lookup(&zero);
+	__u64 *position = round_position.lookup(&number);
+	struct turns *hand = turns_in_hand.lookup(&number);
 
-	if (!position || !hand)
-		return false;
-	index += next_turn(position, hand, length);
-	entry = rounds.lookup(&index);
-	if (!entry)
-		return false;
-	*slot = *entry;
-	return true;
+	return position && hand ? next_turn(position, hand, length) : 0;
 }

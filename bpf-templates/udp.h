@@ -21,14 +21,17 @@ static __always_inline bool read_udp(struct frame *frame)
  */
 static __always_inline bool lengths_agree(const struct frame *frame)
 {
-	__u32 udp = __constant_ntohs(frame->udp->len);
-#if IPV6
-	const void *start = frame->udp;
-	__u32 packet = __constant_ntohs(frame->ip->payload_len), header = 0;
-#else
-	const void *start = frame->ip;
-	__u32 packet = __constant_ntohs(frame->ip->tot_len), header = sizeof(*frame->ip);
-#endif
+	__u32 udp = __constant_ntohs(frame->udp->len), packet, header;
+	const void *start;
 
+	if (frame->family == IPV6) {
+		start = frame->udp;
+		packet = __constant_ntohs(frame->ipv6->payload_len);
+		header = 0;
+	} else {
+		start = frame->ip;
+		packet = __constant_ntohs(frame->ipv4->tot_len);
+		header = sizeof(*frame->ipv4);
+	}
 	return udp >= sizeof(*frame->udp) && header + udp <= packet && start + packet <= frame->end;
 }

@@ -1,6 +1,7 @@
 /* The packet path: from the frame to the family, from the family to the direction. Each row of the
  * packet table is one DECIDE. What is not mentioned here is the kernel's. */
 #include "settings.h"
+#include "tables.h"
 #include "ethernet.h"
 #include "ip.h"
 #include "udp.h"
@@ -9,39 +10,72 @@
 #include "ingress.h"
 #include "egress.h"
 
+static __always_inline int of_family(struct frame *frame, const enum family family,
+				     struct newcomer *newcomer)
+{
+	__u32 row;
+
+	frame->family = family;
+	if (!read_ip(frame))
+		return DECIDE(frame, INVALID_IP_SIZE, XDP_DROP);
+	if (family == IPV4 && !has_usual_header(frame) && frame->ipv4->ihl < IP_HEADER_WORDS)
+		return DECIDE(frame, TOO_SMALL_IP_HEADER, XDP_DROP);
+	if (ip_protocol(frame) != IPPROTO_UDP)
+		return DECIDE(frame, NOT_UDP, XDP_PASS);
+	if (family == IPV4 && !has_usual_header(frame) && frame->ipv4->ihl > IP_HEADER_WORDS)
+		return DECIDE(frame, TOO_BIG_IP_HEADER, XDP_PASS);
+	if (family == IPV4 && frame->ipv4->frag_off & IP_FRAGMENTED)
+		return DECIDE(frame, FRAGMENTED_IP_PACKET, XDP_PASS);
+	if (ip_lifetime(frame) == 0)
+		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
+	if (!read_udp(frame))
+		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
+	if (VIRTUAL_SERVERS(family) == 0)
+		return DECIDE(frame, NO_VIRTUAL_SERVER, XDP_PASS);
+	row = row_of_address(family, ip_destination(frame));
+	if (row != NO_ROW)
+		return ingress(frame, row, newcomer);
+	return egress(frame, newcomer);
+}
+
+static __always_inline int of_newcomer(struct frame *frame, struct newcomer *newcomer)
+{
+	bool is_new = false;
+	struct real_server *server = settle(newcomer, &is_new);
+
+	if (newcomer->is_sender)
+		return ingress_of_newcomer(frame, server, is_new);
+	return egress_to_newcomer(frame, newcomer, server, is_new);
+}
+
 int ulb(struct xdp_md *ctx)
 {
 	struct frame frame = first_of(ctx);
+	struct newcomer newcomer;
+	int verdict = IS_NEWCOMER;
 
 	if (!read_ethernet(&frame))
 		return DECIDE(&frame, INVALID_ETH_SIZE, XDP_DROP);
-	if (ethertype(frame.ethernet) != ETHERTYPE_OF_FAMILY)
-#if IPV6
-		return DECIDE(&frame, NOT_IP_V6, XDP_PASS);
-#else
+	switch (ethertype(frame.ethernet)) {
+#if HAS_IPV4
+	case __constant_htons(ETH_P_IP):
+		verdict = of_family(&frame, IPV4, &newcomer);
+		break;
+#endif
+#if HAS_IPV6
+	case __constant_htons(ETH_P_IPV6):
+		verdict = of_family(&frame, IPV6, &newcomer);
+		break;
+#endif
+	default:
+		/* Where both families are balanced, it is neither's. */
+#if HAS_IPV4
 		return DECIDE(&frame, NOT_IP_V4, XDP_PASS);
+#else
+		return DECIDE(&frame, NOT_IP_V6, XDP_PASS);
 #endif
-	if (!read_ip(&frame))
-		return DECIDE(&frame, INVALID_IP_SIZE, XDP_DROP);
-#if !IPV6
-	if (!has_usual_header(&frame) && frame.ip->ihl < IP_HEADER_WORDS)
-		return DECIDE(&frame, TOO_SMALL_IP_HEADER, XDP_DROP);
-#endif
-	if (ip_protocol(frame.ip) != IPPROTO_UDP)
-		return DECIDE(&frame, NOT_UDP, XDP_PASS);
-#if !IPV6
-	if (!has_usual_header(&frame) && frame.ip->ihl > IP_HEADER_WORDS)
-		return DECIDE(&frame, TOO_BIG_IP_HEADER, XDP_PASS);
-	if (frame.ip->frag_off & IP_FRAGMENTED)
-		return DECIDE(&frame, FRAGMENTED_IP_PACKET, XDP_PASS);
-#endif
-	if (ip_lifetime(frame.ip) == 0)
-		return DECIDE(&frame, LIFETIME_EXPIRED, XDP_DROP);
-	if (!read_udp(&frame))
-		return DECIDE(&frame, INVALID_UDP_SIZE, XDP_DROP);
-	if (!VIRTUAL_SERVER_CONFIGURED)
-		return DECIDE(&frame, NO_VIRTUAL_SERVER, XDP_PASS);
-	if (is_virtual_server(ip_destination(frame.ip)))
-		return ingress(&frame);
-	return egress(&frame);
+	}
+	if (verdict != IS_NEWCOMER)
+		return verdict;
+	return of_newcomer(&frame, &newcomer);
 }

@@ -6,31 +6,37 @@ extension DataPlane {
   /// Starts reading all associations.
   public func readAssociations() -> AssociationReader {
     AssociationReader(
-      associations, slots: self.servers.slots, family: configuration.family)
+      service.associations, plan: { self.service.plan }, roundPosition: service.positions.read)
   }
 
-  /// The index in the list that the next new client is given.
-  public var roundPosition: UInt32 {
-    position.read()
-  }
-
-  /// Puts the round robin where it was.
+  /// The index in the round that the next new client of a virtual server is given.
   ///
-  /// - Parameter position: an index in the list; the first is taken where the list has none there.
-  public func setRoundPosition(_ position: UInt32) throws(DataPlaneError) {
-    do { try self.position.write(position) } catch { throw .wording(error) }
+  /// - Parameter index: that of the virtual server in the configuration.
+  public func roundPosition(ofVirtualServer index: Int = 0) -> UInt32 {
+    service.plan.number(of: configuration.virtualServers[index])
+      .map(service.positions.read) ?? 0
   }
 
-  /// Puts saved associations into the table. To be called before the program is attached.
+  /// Puts the rounds of virtual servers where they were, as far as they are configured still. The
+  /// first turn is taken where the round has none there.
+  public func setRoundPositions(of saved: [SavedVirtualServer]) throws(DataPlaneError) {
+    let restorer = AssociationRestorer(service.associations, plan: service.plan)
+    do throws(BCCError) {
+      for virtualServer in saved {
+        guard let number = restorer.number(of: virtualServer) else { continue }
+        try service.positions.write(number, virtualServer.roundPosition)
+      }
+    } catch {
+      throw .wording(error)
+    }
+  }
+
+  /// Puts saved associations into the tables. To be called before the program is attached.
   ///
   /// - Parameters:
-  ///   - associations: of the configuration's family, those that were used last first.
-  ///   - realServers: what their indices point into.
-  public func restore(_ associations: [Association], of realServers: [IPAddress]) -> Restored {
-    let slots = realServers.map { servers.listedSlot(of: $0) }
-    return switch configuration.family {
-    case .ipv4: self.associations.restore(IPv4ClientKey.self, associations, slots: slots)
-    case .ipv6: self.associations.restore(IPv6ClientKey.self, associations, slots: slots)
-    }
+  ///   - associations: those that were used last first.
+  ///   - saved: what their indices point into.
+  public func restore(_ associations: [Association], of saved: [SavedVirtualServer]) -> Restored {
+    AssociationRestorer(service.associations, plan: service.plan).restore(associations, of: saved)
   }
 }

@@ -14,7 +14,8 @@ public final class DataPlane {
     public var compile = Duration.zero
     /// The kernel's work: the verifier and its just-in-time compiler.
     public var load = Duration.zero
-    /// The last list of real servers, from the call of ``DataPlane/apply(_:)`` to its being in force.
+    /// The last lists of real servers, from the call of ``DataPlane/apply(_:)`` to their being in
+    /// force.
     public var fill = Duration.zero
   }
 
@@ -22,20 +23,18 @@ public final class DataPlane {
   public internal(set) var configuration: Configuration
   /// Where the program is attached; `nil` for nowhere.
   public private(set) var attachment: Attachment?
-  public let tables: Tables
-  /// How long the steps took that led to the program and the tables in service.
+  /// How long the steps took that led to the program and the lists in service.
   public private(set) var times: Times
   /// What libbcc printed while it compiled and loaded: the dumps that `-d` asks for, and warnings.
-  public private(set) var compilerOutput: String
-  public private(set) var program: Program
-  private(set) var servers: ServerPlan
+  public var compilerOutput: String { service.loaded.output }
+  public var program: Program { service.loaded.program }
+  public var tables: Tables { service.tables }
+  private(set) var service: Service
 
-  private var realServerTables: any RealServerWriter
-  /// Whether packets may use the tables: not before they are filled for the first time.
-  private var isInService: Bool
-  let associations: AssociationTable
-  let position: RoundPosition
   private var events: EventReader
+  /// What events call virtual servers by: those of the present and, as their events may come still,
+  /// of some that have left.
+  private var labels: [UInt8: String] = [:]
   private var tracePipe: TracePipe?
   /// Why the program's trace points cannot be read; `nil` where they can or there are none.
   public private(set) var missingTrace: String?
@@ -45,59 +44,32 @@ public final class DataPlane {
 
   /// Renders, compiles, loads and fills new tables with the configuration's real servers.
   public convenience init(_ configuration: Configuration) throws(DataPlaneError) {
-    try self.init(configuration, keeper: nil)
+    var plan = ServicePlan()
+    _ = try plan.apply(configuration.effective, mayGrow: true)
+    try self.init(configuration, plan, sharing: [:], keeper: nil)
   }
 
-  convenience init(_ configuration: Configuration, keeper: Keeper?) throws(DataPlaneError) {
-    var empty = configuration
-    empty.realServers = []
-    let loaded = try LoadedProgram(configuration)
-    do throws(BCCError) {
-      try AssociationTable.begin(loaded.tables, maxAssociations: configuration.maxAssociations)
-      let capacity = ServerPlan.capacity(maxRealServers: configuration.maxRealServers)
-      try self.init(
-        empty, loaded, ServerPlan(capacity: capacity), tablesAreUsed: false, keeper: keeper)
-    } catch {
-      throw .wording(error)
-    }
-    if let list = try prepare(configuration.realServers) { commit(list) }
-    isInService = true
-  }
-
-  /// Renders, compiles and loads a program for tables that another process has kept and that fit.
-  /// The list of real servers that they hold stays in force.
-  convenience init(_ configuration: Configuration, sharing kept: PresentTables, keeper: Keeper?)
-    throws(DataPlaneError)
-  {
-    var inForce = configuration
-    inForce.realServers = kept.servers.list
-    let loaded = try LoadedProgram(configuration, keeping: kept.tables)
-    do throws(BCCError) {
-      try self.init(inForce, loaded, kept.servers, tablesAreUsed: true, keeper: keeper)
-    } catch {
-      throw .wording(error)
-    }
-    // What a process that was killed had begun to insert.
-    associations.forget(slots: [AssociationTable.pendingSlot])
-  }
-
-  private init(
-    _ configuration: Configuration, _ loaded: LoadedProgram, _ servers: ServerPlan,
-    tablesAreUsed: Bool, keeper: Keeper?
-  ) throws(BCCError) {
+  /// Renders, compiles, loads and fills.
+  ///
+  /// - Parameters:
+  ///   - plan: that of the configuration.
+  ///   - shared: association tables that another process has kept and that fit.
+  init(
+    _ configuration: Configuration, _ plan: ServicePlan,
+    sharing shared: [AddressFamily: AssociationTables], keeper: Keeper?
+  ) throws(DataPlaneError) {
+    var stopwatch = Stopwatch()
+    service = try Service(configuration.effective, plan, sharing: shared)
     self.configuration = configuration
-    self.servers = servers
     self.keeper = keeper
-    isInService = tablesAreUsed
-    tables = loaded.tables
-    realServerTables = try makeRealServerWriter(
-      loaded.tables, virtualServer: configuration.virtualServer, isUsed: tablesAreUsed)
-    associations = try AssociationTable(loaded.tables)
-    position = try RoundPosition(loaded.tables)
-    program = loaded.program
-    events = EventReader(loaded.events)
-    compilerOutput = loaded.output
-    times = loaded.times
+    events = EventReader(service.loaded.events)
+    times = service.loaded.times
+    times.fill = stopwatch.lap() - times.render - times.compile - times.load
+    // What a process that was killed had begun to insert.
+    for family in shared.keys {
+      service.associations[family]?.forget(slots: [AssociationTable.pendingSlot])
+    }
+    noteLabels()
     openTrace()
   }
 
@@ -107,100 +79,75 @@ public final class DataPlane {
   public struct Change: Sendable {
     /// Whether another program serves.
     public internal(set) var isRecompiled = false
-    /// What became of the list; `nil` where it is the same.
-    public internal(set) var realServers: ServerPlan.Change?
-  }
-
-  /// A list of real servers that is written beside the one in force.
-  struct PreparedList {
-    fileprivate let list: [IPAddress]
-    fileprivate let plan: ServerPlan
-    fileprivate let change: ServerPlan.Change
-    fileprivate let written: PreparedPlan
-    fileprivate var stopwatch: Stopwatch
+    /// What became of virtual servers and their real servers.
+    public internal(set) var virtualServers: [VirtualServerChange]
+    /// Slots of each family that have been given to other real servers.
+    var reused: [AddressFamily: [UInt16]] = [:]
   }
 
   /// Makes `next` the configuration in force: all of it, or where that fails, nothing of it.
   ///
-  /// - Parameter next: differs in what a config file sets: real servers, ports, level, debug flags.
+  /// One thing stays done where a late step fails: clients of servers that left some changes ago, and
+  /// whose slots were to be reused, are forgotten. None of them is served by such a server until it
+  /// returns.
+  ///
+  /// - Parameter next: differs in what a config file sets: virtual servers and their real servers,
+  ///   ports and schedulers, level, debug flags.
   @discardableResult
   public func apply(_ next: Configuration) throws(DataPlaneError) -> Change {
+    var stopwatch = Stopwatch()
+    let (former, wanted) = (configuration.effective, next.effective)
+    let isRendered = wanted.isRendered(differentlyFrom: former)
+    var plan = service.plan
     // What is refused is refused before the compiler has been waited for.
-    _ = try plan(next.realServers)
-    let isRendered = next.effective.isRendered(differentlyFrom: configuration.effective)
-    let loaded = isRendered ? try LoadedProgram(next, keeping: tables) : nil
-    let list = try prepare(next.realServers)
-    var change = Change()
-    if let loaded {
-      do { try attachment?.link.update(to: loaded.program) } catch { throw .wording(error) }
-      take(loaded)
+    let planned = try plan.apply(wanted, mayGrow: isRendered)
+    var change = Change(
+      virtualServers: VirtualServerChange.changes(
+        from: former.virtualServers, to: wanted.virtualServers), reused: planned.reused)
+    if isRendered || !service.fits(plan) {
+      try exchange(wanted, plan, reused: planned.reused)
       change.isRecompiled = true
+    } else if !change.virtualServers.isEmpty {
+      // Packets under way may still ask the lists before those in force, in whose place these are
+      // written: they would be led to the server that their client's slot is given next.
+      GracePeriod.wait()
+      service.forget(slots: planned.reused, isInService: false)
+      let prepared = try service.prepare(plan)
+      service.commit(prepared, plan)
     }
-    if let list { change.realServers = commit(list) }
-    let hadTrace = configuration.effective.debug > 0
+    times.fill = stopwatch.lap()
     configuration = next
-    if hadTrace != (configuration.effective.debug > 0) { openTrace() }
+    noteLabels()
+    if (former.debug > 0) != (wanted.debug > 0) { openTrace() }
     return change
   }
 
-  /// Writes a list of real servers, without a packet's seeing any of it.
-  ///
-  /// One thing stays done where a later step fails: clients of servers that left the list some
-  /// changes ago, and whose slots were to be reused, are forgotten. None of them is served by such a
-  /// server until it returns.
-  ///
-  /// - Returns: `nil` where the list is the one in force.
-  func prepare(_ list: [IPAddress]) throws(DataPlaneError) -> PreparedList? {
-    let stopwatch = Stopwatch()
-    guard let (plan, change) = try plan(list) else { return nil }
-    // Packets under way may still ask the list before the one in force, in whose place this one is
-    // written: it would lead them to the server that their client's slot is given next. They make
-    // associations with servers of that list, too; after this, nobody does with one that has left.
-    if isInService { GracePeriod.wait() }
-    if !change.reused.isEmpty { associations.forget(slots: change.reused.map { UInt16($0) }) }
+  /// Compiles a program with service tables of its own, and swaps it in.
+  private func exchange(
+    _ configuration: Configuration, _ plan: ServicePlan, reused: [AddressFamily: [UInt16]]
+  ) throws(DataPlaneError) {
+    let former = service
+    var next = try Service(
+      configuration, plan,
+      sharing: former.tables.associations.filter { plan.families.contains($0.key) })
+    next.forget(slots: reused, isInService: true)
     do throws(BCCError) {
-      return PreparedList(
-        list: list, plan: plan, change: change, written: try realServerTables.prepare(plan),
-        stopwatch: stopwatch)
+      keeper?.prepare(next.loaded, sharing: Array(former.tables.associations.keys))
+      try next.copyPositions(from: former.positions, former.plan.served)
+      try attachment?.link.update(to: next.loaded.program)
     } catch {
+      keeper?.withdraw()
       throw .wording(error)
     }
+    keeper?.commit()
+    next.forgetLeft()
+    service = next
+    events.replaceCurrent(with: next.loaded.events)
+    times = next.loaded.times
   }
 
-  /// Puts a list in force in one step, which cannot fail.
-  @discardableResult
-  func commit(_ prepared: PreparedList) -> ServerPlan.Change {
-    var prepared = prepared
-    realServerTables.commit(prepared.written)
-    servers = prepared.plan
-    configuration.realServers = prepared.list
-    times.fill = prepared.stopwatch.lap()
-    return prepared.change
-  }
-
-  /// - Returns: `nil` where the list is the one in force.
-  private func plan(_ list: [IPAddress]) throws(DataPlaneError)
-    -> (ServerPlan, ServerPlan.Change)?
-  {
-    guard list != configuration.realServers else { return nil }
-    var plan = servers
-    do {
-      let change = try plan.apply(list)
-      return (plan, change)
-    } catch {
-      throw .tooManyAddresses(error)
-    }
-  }
-
-  private func take(_ loaded: LoadedProgram) {
-    program = loaded.program
-    events.replaceCurrent(with: loaded.events)
-    compilerOutput = loaded.output
-    let fill = times.fill
-    times = loaded.times
-    times.fill = fill
-    keeper?.keep(program)
-  }
+  /// Does what is left to do when the program of another process has gone: see ``Handover``.
+  func forgetLeft() { service.forgetLeft() }
 
   // MARK: The interface
 
@@ -241,9 +188,9 @@ public final class DataPlane {
   /// - Returns: how many there were.
   @discardableResult
   public func consumeEvents(limit: Int = .max, _ body: (EventRecord) -> Void) -> Int {
-    let family = configuration.family
+    let (labels, family) = (labels, configuration.family)
     return events.consume(limit: limit) { bytes in
-      if let record = EventRecord(bytes, family: family) { body(record) }
+      if let record = EventRecord(bytes, labels: labels, family: family) { body(record) }
     }
   }
 
@@ -267,6 +214,10 @@ public final class DataPlane {
     tracePipe?.readLines { line in
       if line.contains(TraceTag.ofThisProcess) { body(line) }
     }
+  }
+
+  private func noteLabels() {
+    for numbered in service.plan.served { labels[numbered.number] = numbered.virtualServer.label }
   }
 
   private func openTrace() {

@@ -15,7 +15,9 @@ public enum DataPlaneError: Error, Sendable {
   /// A table does not fit the memory that the kernel gives it.
   case outOfMemory(table: String, advice: String)
   /// The old and the new list of real servers are too long to be held at once.
-  case tooManyAddresses(ServerPlan.TooManyAddresses)
+  case tooManyAddresses(SlotPlan.TooManyMembers)
+  /// Too many virtual servers have left and come at once.
+  case tooManyVirtualServers(VirtualServerPlan.TooFewNumbers)
   /// The process may not use BPF.
   case notPermitted(String)
   /// There is no interface of this name.
@@ -50,6 +52,11 @@ extension DataPlaneError: CustomStringConvertible {
       the old and the new list of real servers have \(lists.count) addresses together, and there \
       is room for \(lists.slots) at once; make the change in two steps: first take servers off \
       the list, then put others on it
+      """
+    case .tooManyVirtualServers(let numbers):
+      """
+      \(numbers.needed) virtual servers come at once, and there is room for \(numbers.free) beside \
+      those that were here; make the change in two steps
       """
     case .notPermitted(let what):
       """

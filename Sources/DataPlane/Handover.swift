@@ -11,15 +11,18 @@ public final class Handover {
   private let kept: KeptObjects
   private let interfaceIndex: UInt32
   private let keeper: Keeper
-  private let isShared: Bool
-  /// Whether new tables are kept besides those of the process before.
-  private var isSetKept = false
-  /// `nil` where nothing is to be copied.
-  private var copy: (any AssociationCopying)?
+  /// Families whose association tables are those of the process before.
+  private let shared: [AddressFamily]
+  /// Slots that are given to other real servers.
+  private var reused: [AddressFamily: [UInt16]] = [:]
+  /// Whether this process's program is kept besides that of the process before.
+  private var isKept = false
+  /// Of each family of which there is something to be copied.
+  private var copies: [any AssociationCopying] = []
   private let report: (String) -> Void
   private let warn: (String) -> Void
 
-  /// Adopts the tables that fit, else makes new ones and copies what associations fit.
+  /// Adopts the association tables that fit, else makes new ones and copies what associations fit.
   ///
   /// - Parameters:
   ///   - kept: what the process before has handed on.
@@ -38,56 +41,119 @@ public final class Handover {
     self.warn = warn
     // A name that does not exist is said before anything is compiled.
     interfaceIndex = try Attachment.index(of: configuration.interface)
-    if case .present(let tables)? = kept.tables, tables.fit(configuration) {
-      isShared = true
-      keeper = Keeper(store, set: kept.set, kept: kept)
-      dataPlane = try DataPlane(configuration, sharing: tables, keeper: keeper)
-      report("The association table of the process before is taken over.")
-      return
-    }
-    isShared = false
-    keeper = Keeper(store, set: kept.unusedSet, kept: kept)
-    dataPlane = try DataPlane(configuration, keeper: keeper)
-    guard let former = kept.tables, former.family == configuration.family else { return }
-    do {
-      var copy = try makeAssociationCopy(
-        from: former, to: dataPlane.associations, plan: dataPlane.servers, progress: progress)
-      try dataPlane.position.write(former.roundPosition.read())
-      try copy.copyWhatFits()
-      self.copy = copy
+    keeper = Keeper(store, kept)
+    let start = try Start(configuration, kept.tables)
+    shared = Array(start.shared.keys)
+    reused = start.reused
+    dataPlane = try DataPlane(
+      configuration, start.plan, sharing: start.shared, keeper: keeper)
+    if !shared.isEmpty { report("The association table of the process before is taken over.") }
+    guard let former = kept.tables else { return }
+    do throws(BCCError) {
+      try copyPositions(from: former)
+      for family in former.families {
+        guard start.shared[family] == nil, let table = dataPlane.service.associations[family]
+        else { continue }
+        var copy = try makeAssociationCopy(
+          from: former, family, to: table, plan: dataPlane.service.plan, progress: progress)
+        try copy.copyWhatFits()
+        copies.append(copy)
+      }
     } catch {
       throw .wording(error)
     }
   }
 
+  /// With what a process begins.
+  private struct Start {
+    var plan: ServicePlan
+    var shared: [AddressFamily: AssociationTables] = [:]
+    var reused: [AddressFamily: [UInt16]] = [:]
+
+    /// - Parameter tables: those of the process before.
+    init(_ configuration: Configuration, _ tables: KeptTables?) throws(DataPlaneError) {
+      guard case .present(let present)? = tables else {
+        plan = ServicePlan()
+        _ = try plan.apply(configuration.effective, mayGrow: true)
+        return
+      }
+      // Each name that is configured still has its number, and so the associations.
+      let holders = present.virtualServers.compactMapValues { server in
+        server.name.map { VirtualServerPlan.Holder(name: $0, family: server.family) }
+      }
+      var fitting = present.tables.associations.filter {
+        present.maxAssociations[$0.key] == configuration.maxAssociations
+      }
+      do throws(DataPlaneError) {
+        let slots = present.slots.filter { [fitting] in fitting[$0.key] != nil }
+          .mapValues { slots in
+            SlotPlan(capacity: (slots.lastIndex { $0 != nil } ?? -1) + 1, slots: slots)
+          }
+        let numbers = slots.values.flatMap { $0.slots.compactMap { $0?.member.virtualServer } }
+        var plan = ServicePlan(
+          numbers: VirtualServerPlan(
+            holders: holders, unswept: Set(numbers).subtracting(present.virtualServers.keys)),
+          slots: slots)
+        reused = try plan.apply(configuration.effective, mayGrow: true).reused
+        fitting = fitting.filter { plan.families.contains($0.key) }
+        (self.plan, shared) = (plan, fitting)
+      } catch {
+        // What is too much beside all that was there may not be beside none of it.
+        plan = ServicePlan(numbers: VirtualServerPlan(holders: holders))
+        _ = try plan.apply(configuration.effective, mayGrow: true)
+      }
+    }
+  }
+
   /// Whether associations come from the process before.
-  public var hasAssociations: Bool { isShared || copy != nil }
+  public var hasAssociations: Bool { !shared.isEmpty || !copies.isEmpty }
+
+  /// Has the rounds of virtual servers begin where those of the process before are.
+  private func copyPositions(from former: KeptTables) throws(BCCError) {
+    let service = dataPlane.service
+    for numbered in service.plan.served {
+      let (number, family) = (numbered.number, numbered.virtualServer.family)
+      switch former {
+      case .present(let tables) where tables.virtualServers[number]?.family == family:
+        try service.positions.write(number, tables.roundPositions.read(number))
+      case .former(let tables) where number == 0 && tables.family == family:
+        try service.positions.write(number, tables.roundPosition)
+      default: break
+      }
+    }
+  }
 
   /// Puts this process's program in the place of the former one. Where it throws, the former one
   /// serves as before.
   public func commit() throws(DataPlaneError) {
-    let list = try dataPlane.prepare(configuration.realServers)
+    dataPlane.service.forget(slots: reused, isInService: true)
     do throws(DataPlaneError) {
+      do throws(BCCError) {
+        if case .present(let tables)? = kept.tables { try copyPositions(from: .present(tables)) }
+      } catch {
+        throw .wording(error)
+      }
       try takePlace()
     } catch {
-      if isSetKept { keeper.forgetSet(dataPlane.tables, dataPlane.program) }
+      if isKept { keeper.withdraw() }
       throw error
     }
-    if let list { dataPlane.commit(list) }
-    if isShared { keeper.keep(dataPlane.program) }
+    keeper.commit(stale: kept.names)
+    dataPlane.forgetLeft()
     settle()
-    for name in kept.staleNames(isReplaced: !isShared) { keeper.forget(name) }
   }
 
   /// Copies what is left to copy. The program serves already, and goes on where this fails.
   func settle() {
-    guard var copy else { return }
+    guard !copies.isEmpty else { return }
+    var count = 0
     do {
-      report("\(try copy.copyRest()) association(s) copied into the new tables.")
+      for index in copies.indices { count += try copies[index].copyRest() }
+      report("\(count) association(s) copied into the new tables.")
     } catch {
       warn("Not all associations could be copied into the new tables: \(error)")
     }
-    self.copy = nil
+    copies = []
   }
 
   // MARK: The interface
@@ -102,7 +168,7 @@ public final class Handover {
       let attachment = try Attachment(
         dataPlane.program, to: configuration.interface, mode: configuration.mode,
         replace: configuration.replace)
-      keepSet()
+      keepProgram()
       dataPlane.take(attachment, isKept: false)
       for notice in attachment.notices { report(notice) }
       // Those of another interface, which ulb has left for this one.
@@ -112,7 +178,7 @@ public final class Handover {
     let former = Attachment(
       link: own.link, interface: configuration.interface, interfaceIndex: interfaceIndex,
       mode: mode, choice: own.choice ?? Attachment.Choice(mode, wanted: .generic))
-    keepSet()
+    keepProgram()
     if stays(in: mode, former.choice) {
       return try swap(former, as: Attachment.Choice(mode, wanted: configuration.mode))
     }
@@ -124,12 +190,11 @@ public final class Handover {
     try swap(former, as: former.choice)
   }
 
-  /// Keeps the new tables and their program before a link to it is kept: which set is in force is told
-  /// by the program that the link holds.
-  private func keepSet() {
-    guard !isShared else { return }
-    isSetKept = true
-    keeper.keepSet(dataPlane.tables, dataPlane.program)
+  /// Keeps the new program and its tables before a link to it is kept: what is in force is told by the
+  /// program that the link holds.
+  private func keepProgram() {
+    isKept = true
+    keeper.prepare(dataPlane.service.loaded, sharing: shared)
   }
 
   /// Whether the mode of a kept link is right. In generic mode `auto` is right only where it has

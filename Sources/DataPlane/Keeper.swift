@@ -1,5 +1,6 @@
 // What is kept for the process after this one, and under which names.
 import BCC
+import LoadBalancing
 
 /// A table, a program or a link.
 public typealias KernelObject = BCC.KernelObject
@@ -14,46 +15,68 @@ public protocol ObjectStore: AnyObject {
   func settle()
 }
 
-/// Keeps the objects of one data plane.
+/// Keeps the objects of one data plane. A program and its tables are kept before a link to it is, and
+/// those before them are forgotten after: which program is in force, the link tells.
 final class Keeper {
   private let store: any ObjectStore
-  /// The number of the set that the data plane's tables are.
-  private let set: Int
-
+  /// What no kept object has as its number.
+  private var unusedNumber: Int
+  private var inForce: KeptNames
+  /// Of a program that is kept besides the one in force.
+  private var prepared: KeptNames?
   /// The names under which links are kept.
   private var linkNames: Set<String>
 
   /// - Parameter kept: what the process before has kept.
-  init(_ store: any ObjectStore, set: Int, kept: KeptObjects) {
+  init(_ store: any ObjectStore, _ kept: KeptObjects) {
     self.store = store
-    self.set = set
+    unusedNumber = kept.unusedNumber
+    inForce = kept.namesInForce
     linkNames = kept.namesOfLinks
   }
 
-  /// Keeps a new set of tables and their program, besides the set in force if there is one.
-  func keepSet(_ tables: Tables, _ program: Program) {
-    for (name, object) in objects(tables, program) { store.keep(object, as: name) }
+  /// Keeps a program with its tables, besides those in force. Association tables that are kept
+  /// already stay as they are.
+  ///
+  /// - Parameter shared: families whose association tables it shares with the program in force.
+  func prepare(_ loaded: LoadedProgram, sharing shared: [AddressFamily]) {
+    let number = unusedNumber
+    unusedNumber += 1
+    var names = KeptNames()
+    func keep(_ object: any KernelObject, as kind: String) -> String {
+      let name = KeptObjects.name(of: kind, number)
+      store.keep(object, as: name)
+      return name
+    }
+    for (family, tables) in loaded.tables.associations {
+      names.associations[family] =
+        shared.contains(family)
+        ? inForce.associations[family]
+        : tables.all.map { keep($0.table, as: $0.name.description) }
+    }
+    names.service =
+      loaded.tables.service.all.map { keep($0.table, as: $0.name.description) }
+      + [keep(loaded.program, as: KeptObjects.programKind)]
+    prepared = names
     store.settle()
   }
 
-  /// Lets go of what ``keepSet(_:_:)`` has kept.
-  func forgetSet(_ tables: Tables, _ program: Program) {
-    for (name, _) in objects(tables, program) { store.forget(name) }
+  /// Lets go of what ``prepare(_:sharing:)`` has kept.
+  func withdraw() {
+    guard let prepared else { return }
+    for name in prepared.all.subtracting(inForce.all) { store.forget(name) }
+    self.prepared = nil
     store.settle()
   }
 
-  private func objects(
-    _ tables: Tables, _ program: Program
-  ) -> [(name: String, object: any KernelObject)] {
-    KeptObjects.names(of: tables, set: set).map { ($0.name, $0.table) }
-      + [(KeptObjects.programName(set: set), program)]
-  }
-
-  /// Keeps the program that uses the tables, in the place of the one before it.
-  func keep(_ program: Program) {
-    let name = KeptObjects.programName(set: set)
-    store.forget(name)
-    store.keep(program, as: name)
+  /// Lets go of all but what ``prepare(_:sharing:)`` has kept, which is in force now.
+  ///
+  /// - Parameter stale: names besides those that were in force.
+  func commit(stale: Set<String> = []) {
+    guard let prepared else { return }
+    for name in inForce.all.union(stale).subtracting(prepared.all).sorted() { store.forget(name) }
+    inForce = prepared
+    self.prepared = nil
   }
 
   /// Keeps a link in the place of all before it. systemd drops a second descriptor of one file, so
@@ -64,6 +87,14 @@ final class Keeper {
     store.keep(attachment.link, as: name)
     linkNames = [name]
   }
+}
 
-  func forget(_ name: String) { store.forget(name) }
+/// The names under which a program and its tables are kept.
+struct KeptNames: Sendable {
+  /// Of the association tables of each family.
+  var associations: [AddressFamily: [String]] = [:]
+  /// Of the service tables and the program.
+  var service: [String] = []
+
+  var all: Set<String> { Set(associations.values.flatMap(\.self) + service) }
 }

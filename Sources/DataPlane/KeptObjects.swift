@@ -14,12 +14,12 @@ public struct KeptObjects: Sendable {
   public var isEmpty: Bool { names.isEmpty && links.isEmpty }
   /// What was kept and cannot be trusted, a line each. The start goes on without it.
   public let refusals: [String]
-  /// The number of the set of tables that ``tables`` are; 0 for none.
-  let set: Int
-  /// A number that no kept set has.
-  let unusedSet: Int
+  /// Those of ``tables`` and their program, where they are of today's layouts.
+  let namesInForce: KeptNames
+  /// A number that no kept object has.
+  let unusedNumber: Int
   /// All names but those of links.
-  private let names: Set<String>
+  let names: Set<String>
   let namesOfLinks: Set<String>
 
   private let programs: [Program]
@@ -37,22 +37,26 @@ public struct KeptObjects: Sendable {
     for (name, descriptor) in descriptors {
       found.take(descriptor, as: name)
     }
-    var whole: [Int: KeptTables] = [:]
-    for (set, tables) in found.tables.sorted(by: { $0.key < $1.key }) {
-      do throws(KeptTables.Refusal) {
-        if let name = found.ambiguous[set] { throw KeptTables.Refusal("\(name) is there twice") }
-        whole[set] = try KeptTables(tables)
+    var whole: [Int: (tables: KeptTables, names: KeptNames)] = [:]
+    for number in found.setNumbers {
+      do {
+        whole[number] = try found.set(number)
       } catch {
-        found.refusals.append("The kept tables of set \(set) are not used: \(error.reason).")
+        let reason = KeptTables.Refusal(error).reason
+        found.refusals.append("The kept tables of set \(number) are not used: \(reason).")
       }
+    }
+    if found.setNumbers.isEmpty && !found.tables.isEmpty {
+      found.refusals.append("The kept tables are not used: none of their programs was kept.")
     }
     let attached = Set(found.links.compactMap { try? $0.link.programID() })
     let ids = found.programs.mapValues { Set($0.compactMap { try? $0.info().id }) }
-    set = KeptObjects.setInForce(Set(whole.keys), programs: ids, attached: attached)
-    tables = whole[set]
+    let number = KeptObjects.setInForce(Set(whole.keys), programs: ids, attached: attached)
+    tables = number.flatMap { whole[$0]?.tables }
+    namesInForce = number.flatMap { whole[$0]?.names } ?? KeptNames()
     links = found.links
     programs = found.programs.values.flatMap(\.self)
-    unusedSet = (Set(found.tables.keys).union(found.programs.keys).max() ?? 0) + 1
+    unusedNumber = (found.tables.map(\.number) + found.programs.keys).max().map { $0 + 1 } ?? 1
     refusals = found.refusals
     let all = Set(descriptors.map(\.name).filter(KeptObjects.canBeStored))
     names = all.subtracting(KeptObjects.linkNames)
@@ -74,38 +78,42 @@ public struct KeptObjects: Sendable {
   /// Two sets are there if a process died while it exchanged one for the other: the one whose
   /// program is attached is in force. None may be so where the process died right after a swap; the
   /// new set has the higher number, and was not swapped in then.
-  ///
-  /// - Returns: 0 where none is.
   private static func setInForce(
     _ whole: Set<Int>, programs: [Int: Set<UInt32>], attached: Set<UInt32>
-  ) -> Int {
+  ) -> Int? {
     // Where the set in force is one that cannot be trusted, another is not better.
     if let set = programs.first(where: { !$0.value.isDisjoint(with: attached) })?.key {
-      return whole.contains(set) ? set : 0
+      return whole.contains(set) ? set : nil
     }
-    return whole.filter { programs[$0] == nil }.min() ?? whole.min() ?? 0
+    return whole.filter { programs[$0] == nil }.min() ?? whole.min()
   }
 
   /// What the descriptors are, as far as they are what their names say.
   private struct Found {
-    var tables: [Int: [TableName: Table]] = [:]
+    /// A table, by the name before its number.
+    struct KeptTable {
+      let kind: String
+      let number: Int
+      let table: Table
+    }
+
+    var tables: [KeptTable] = []
     var programs: [Int: [Program]] = [:]
     var links: [KeptLink] = []
     var refusals: [String] = []
-    /// A name that came twice, of each set that has one.
-    var ambiguous: [Int: String] = [:]
 
     mutating func take(_ descriptor: FileDescriptor, as name: String) {
       do throws(BCCError) {
         if KeptObjects.linkNames.contains(name) {
           let choice = Attachment.Choice.allCases.first { KeptObjects.linkName($0) == name }
           links.append(KeptLink(link: try Link(adopting: descriptor), choice: choice))
-        } else if let set = KeptObjects.set(of: name, kind: KeptObjects.programName) {
-          programs[set, default: []].append(try Program(adopting: descriptor))
-        } else if let (table, set) = KeptObjects.table(of: name) {
-          let former = tables[set, default: [:]].updateValue(
-            try Table(adopting: descriptor), forKey: table)
-          if former != nil { ambiguous[set] = table.rawValue }
+        } else if let (kind, number) = KeptObjects.parts(of: name) {
+          if kind == KeptObjects.programKind {
+            programs[number, default: []].append(try Program(adopting: descriptor))
+          } else {
+            let table = try Table(adopting: descriptor)
+            tables.append(KeptTable(kind: kind, number: number, table: table))
+          }
         } else {
           try? descriptor.close()
           refuse(name, "ulb keeps nothing of that name")
@@ -119,6 +127,57 @@ public struct KeptObjects: Sendable {
       let shown = name.count > 40 ? "\(name.prefix(40))…" : name
       refusals.append("The kept descriptor '\(shown)' is not used: \(reason).")
     }
+
+    // MARK: Sets
+
+    /// Sets of former versions have tables that today's do not know; else a set is a program's.
+    private var formerNumbers: Set<Int> {
+      Set(tables.filter { TableName($0.kind) == nil }.map(\.number))
+    }
+
+    /// The numbers of all sets, sorted.
+    var setNumbers: [Int] { formerNumbers.union(programs.keys).sorted() }
+
+    func set(_ number: Int) throws -> (tables: KeptTables, names: KeptNames) {
+      formerNumbers.contains(number)
+        ? (.former(try formerTables(number)), KeptNames()) : try presentTables(number)
+    }
+
+    /// In former versions, tables of one number belong together.
+    private func formerTables(_ number: Int) throws -> FormerTables {
+      var kept: [FormerTableName: Table] = [:]
+      for found in tables where found.number == number {
+        guard let name = FormerTableName(found.kind) else { continue }
+        guard kept.updateValue(found.table, forKey: name) == nil else {
+          throw KeptTables.Refusal("\(name.rawValue) is there twice")
+        }
+      }
+      return try FormerTables(kept)
+    }
+
+    /// What belongs to a program, the kernel says.
+    private func presentTables(_ number: Int) throws -> (tables: KeptTables, names: KeptNames) {
+      guard let programs = programs[number], programs.count == 1 else {
+        throw KeptTables.Refusal("its program is there twice")
+      }
+      let ids = Set(try programs[0].info().tableIDs)
+      var kept: [TableName: Table] = [:]
+      var names = KeptNames()
+      names.service = [KeptObjects.name(of: KeptObjects.programKind, number)]
+      for found in tables {
+        guard let name = TableName(found.kind), ids.contains(try found.table.id()) else { continue }
+        guard kept.updateValue(found.table, forKey: name) == nil else {
+          throw KeptTables.Refusal("\(name) is there twice")
+        }
+        let text = KeptObjects.name(of: found.kind, found.number)
+        if name.kind.isOfAssociations, let family = name.family {
+          names.associations[family, default: []].append(text)
+        } else {
+          names.service.append(text)
+        }
+      }
+      return (.present(try PresentTables(kept)), names)
+    }
   }
 
   // MARK: Names
@@ -129,44 +188,21 @@ public struct KeptObjects: Sendable {
   /// All names of links, that of ulb 1.0.0 too.
   static let linkNames = ["link"] + Attachment.Choice.allCases.map(linkName)
 
-  /// The names of all that is no longer in force, and better forgotten.
-  ///
-  /// - Parameter isReplaced: whether the set of tables itself has been exchanged for a new one.
-  func staleNames(isReplaced: Bool) -> [String] {
-    guard !isReplaced, case .present(let present)? = tables else { return names.sorted() }
-    let inForce = KeptObjects.names(of: present.tables, set: set).map(\.name)
-    return names.subtracting(inForce + [KeptObjects.programName(set: set)]).sorted()
-  }
+  /// The name under which a table or a program is kept.
+  static func name(of kind: String, _ number: Int) -> String { "\(kind).\(number)" }
 
-  /// The names under which a set of tables is kept.
-  public static func names(of tables: Tables, set: Int) -> [(name: String, table: Table)] {
-    tables.all.map { (name(of: $0.name.rawValue, set: set), $0.table) }
-  }
+  static let programKind = "program"
 
-  /// The name under which the program that uses a set of tables is kept.
-  static func programName(set: Int) -> String { name(of: programName, set: set) }
-
-  private static let programName = "program"
-
-  private static func name(of kind: String, set: Int) -> String { "\(kind).\(set)" }
-
-  /// The most that a set's number can be. Each exchange of the tables adds one.
+  /// The most that a number can be. Each exchange of a program adds one.
   private static let mostSets = 1_000_000_000
 
-  /// The table that a name is of, if it is one of ours.
-  private static func table(of name: String) -> (table: TableName, set: Int)? {
+  /// What a name is made of; `nil` for one that ulb does not write so.
+  private static func parts(of name: String) -> (kind: String, number: Int)? {
     let kind = String(name.prefix { $0 != "." })
-    guard let table = TableName(rawValue: kind) ?? FormerTables.names[kind],
-      let set = set(of: name, kind: kind)
+    guard kind == programKind || TableName(kind) != nil || FormerTableName(kind) != nil,
+      name.hasPrefix("\(kind)."), let number = Int(name.dropFirst(kind.count + 1)),
+      (1...mostSets).contains(number), name == self.name(of: kind, number)
     else { return nil }
-    return (table, set)
-  }
-
-  /// The set that a name is of; `nil` for one that ulb does not write so.
-  private static func set(of name: String, kind: String) -> Int? {
-    guard name.hasPrefix("\(kind)."), let set = Int(name.dropFirst(kind.count + 1)),
-      (1...mostSets).contains(set), name == self.name(of: kind, set: set)
-    else { return nil }
-    return set
+    return (kind, number)
   }
 }

@@ -68,9 +68,9 @@ extension Configuration {
       throw ConfigurationError(
         message: "a maximum must be at least 1, 0 given. See option \(option).")
     }
-    if maxRealServers > ServerPlan.mostSlots {
+    if maxRealServers > SlotPlan.mostSlots {
       throw ConfigurationError(
-        message: "a maximum of real servers must be at most \(ServerPlan.mostSlots), "
+        message: "a maximum of real servers must be at most \(SlotPlan.mostSlots), "
           + "\(maxRealServers) given, as an association has 16 bits for its real server. "
           + "See option -mrs.")
     }
@@ -227,10 +227,10 @@ extension Configuration {
       var count = 0
       for (number, server) in virtualServers.enumerated() where server.family == family {
         count += Set(server.realServers.map(\.address)).count
-        if count > ServerPlan.mostSlots {
+        if count > SlotPlan.mostSlots {
           throw ConfigurationError(
             message:
-              "too many real servers, more than \(grouped(ServerPlan.mostSlots)) of \(family) "
+              "too many real servers, more than \(grouped(SlotPlan.mostSlots)) of \(family) "
               + "behind all virtual servers, as an association has 16 bits for its real server. "
               + "Remove some.",
             element: .virtualServer(number))

@@ -196,39 +196,7 @@ extension DataPlane {
   /// What there is to be saved now.
   func associationSource() -> AssociationSource {
     let reader = readAssociations()
-    let virtualServer = SavedVirtualServer(
-      address: configuration.virtualServer, roundPosition: roundPosition,
-      realServers: reader.realServers)
     return AssociationSource(
-      preamble: Preamble(virtualServers: [virtualServer]), next: reader.next)
-  }
-
-  /// Puts the round robin where it was.
-  fileprivate func setRoundPositions(of saved: [SavedVirtualServer]) throws(DataPlaneError) {
-    guard let index = indexOfOwn(saved) else { return }
-    try setRoundPosition(saved[index].roundPosition)
-  }
-
-  /// Puts saved associations into the table. To be called before the program is attached.
-  ///
-  /// - Parameters:
-  ///   - associations: those that were used last first.
-  ///   - saved: what their indices point into.
-  fileprivate func restore(
-    _ associations: [Association], of saved: [SavedVirtualServer]
-  ) -> Restored {
-    guard let index = indexOfOwn(saved) else {
-      return Restored(unserved: associations.count)
-    }
-    let own = associations.filter {
-      $0.virtualServer == index && $0.client.address.family == configuration.family
-    }
-    var restored = restore(own, of: saved[index].realServers)
-    restored.unserved = associations.count - own.count
-    return restored
-  }
-
-  private func indexOfOwn(_ saved: [SavedVirtualServer]) -> Int? {
-    saved.firstIndex { $0.isSame(as: configuration.virtualServers[0]) }
+      preamble: Preamble(virtualServers: reader.virtualServers), next: reader.next)
   }
 }

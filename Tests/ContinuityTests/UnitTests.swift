@@ -27,9 +27,9 @@ import Testing
     #expect(facts.contains("Seccomp:\t2"))
     let clients = try network.newClients(4)
     #expect(network.servers(of: clients) == ["srv1", "srv2", "srv1", "srv2"])
-    // Seven tables, their program and the link; systemd has programs of its own as well.
+    // Nine tables, their program and the link; systemd has programs of its own as well.
     #expect(BPFObjects.held(by: leader).links.count == 1)
-    #expect(try unit.property("NFileDescriptorStore") == "9")
+    #expect(try unit.property("NFileDescriptorStore") == "11")
 
     try unit.list(network.addresses([0, 2]))
     try unit.systemctl("reload")

@@ -33,34 +33,53 @@ struct ApplyTests {
 
     var attached: UInt32? { try? dataPlane.attachment?.link.programID() }
 
-    func refusal() -> String? {
-      do { try compiling { _ = try dataPlane.apply(next) } } catch { return "\(error)" }
+    func refusal(_ configuration: Configuration? = nil) -> String? {
+      do { try compiling { _ = try dataPlane.apply(configuration ?? next) } } catch {
+        return "\(error)"
+      }
       return nil
     }
   }
 
-  @Test("a list that cannot be written leaves the program too, until it can")
+  @Test("a list that cannot be written leaves the one before it, until it can")
   func prepared() throws {
     let bench = try Bench()
     let (dataPlane, program) = (bench.dataPlane, bench.attached)
+    var next = bench.before
+    next.realServers = bench.next.realServers
     // Somebody has filled the table that both banks share.
-    let table = try TypedTable<ip_address_v4, UInt32>(dataPlane.tables[.slotOfAddress])
+    let table = try TypedTable<ip_address_v4, UInt32>(
+      dataPlane.tables.service[.slotOfAddress, .ipv4])
     var fillers: [ip_address_v4] = []
     repeat {
       fillers.append(ip_address_v4(word: UInt32(fillers.count) + 1))
     } while (try? table.update(fillers.last!, 0)) != nil
     for _ in 0..<2 {
-      #expect(bench.refusal() == "update the BPF table slot_of_address: Argument list too long")
+      #expect(
+        bench.refusal(next) == "update the BPF table slot_of_address_v4: Argument list too long")
       #expect(dataPlane.configuration == bench.before && bench.attached == program)
-      #expect(dataPlane.servers.list == bench.before.realServers)
+      #expect(try dataPlane.listInTables() == bench.before.realServers)
     }
     // The file is as it was: nothing has to change, and nothing does.
     let change = try dataPlane.apply(bench.before)
-    #expect(!change.isRecompiled && change.realServers == nil)
+    #expect(!change.isRecompiled && change.virtualServers == [])
     for filler in fillers { try table.remove(filler) }
-    #expect(bench.refusal() == nil)
-    #expect(dataPlane.configuration == bench.next && bench.attached != program)
-    #expect(try dataPlane.listInTables() == bench.next.realServers)
+    #expect(bench.refusal(next) == nil)
+    #expect(dataPlane.configuration == next && bench.attached == program)
+    #expect(try dataPlane.listInTables() == next.realServers)
+  }
+
+  @Test("a program that cannot be had leaves the one before it")
+  func noProgram() throws {
+    let bench = try Bench()
+    let (dataPlane, program) = (bench.dataPlane, bench.attached)
+    var next = bench.next
+    next.kernelHeaders = .directory("/nonexistent")
+    for _ in 0..<2 {
+      #expect(bench.refusal(next)?.contains("/nonexistent") == true)
+      #expect(dataPlane.configuration == bench.before && bench.attached == program)
+      #expect(try dataPlane.listInTables() == bench.before.realServers)
+    }
   }
 
   /// Only lists of more than 32,767 servers can be too long beside each other.
@@ -112,32 +131,24 @@ struct ApplyTests {
     }
     let dataPlane = try compiling { try DataPlane(list([2, 3])) }
     // Every second client is the first server's.
-    _ = dataPlane.restore(
-      clients.enumerated().map { Association(client: $1, realServer: UInt32($0 % 2)) },
-      of: [address(2), address(3)])
-    #expect(try dataPlane.apply(list([3, 4])).realServers?.reused == [])
-    #expect(try dataPlane.apply(list([3, 5])).realServers?.reused == [])
+    dataPlane.restore(
+      Dictionary(
+        uniqueKeysWithValues: clients.enumerated().map { ($1, address(2 + UInt8($0 % 2))) }))
+    #expect(try dataPlane.apply(list([3, 4])).reused == [:])
+    #expect(try dataPlane.apply(list([3, 5])).reused == [:])
     let begun = dataPlane.readAssociations()
     // Four slots were used: this one takes the slot of 2, which left first.
-    #expect(try dataPlane.apply(list([3, 6])).realServers?.reused == [0])
-    func read(_ reader: AssociationReader) -> [Client: IPAddress] {
-      var all: [Client: IPAddress] = [:]
-      while let associations = reader.next() {
-        for association in associations {
-          all[association.client] = reader.realServers[Int(association.realServer)]
-        }
-      }
-      return all
-    }
-    let left = read(dataPlane.readAssociations())
-    #expect(Set(left.keys) == Set(clients.indices.filter { $0 % 2 == 1 }.map { clients[$0] }))
+    #expect(try dataPlane.apply(list([3, 6])).reused == [.ipv4: [0]])
+    let left = dataPlane.servers()
+    let ofThird = clients.indices.filter { $0 % 2 == 1 }.map { ServedClient(clients[$0]) }
+    #expect(Set(left.keys) == Set(ofThird))
     #expect(left.values.allSatisfy { $0 == address(3) })
 
     // Who has begun to read before that does not take a client of 6 for one of 2.
     let newcomer = Client(address: IPAddress(octets: [10, 51, 0, 1]), port: 40_000)
-    _ = dataPlane.restore([Association(client: newcomer, realServer: 0)], of: [address(6)])
-    #expect(read(dataPlane.readAssociations())[newcomer] == address(6))
-    #expect(read(begun) == left)
+    dataPlane.restore([newcomer: address(6)])
+    #expect(dataPlane.servers()[ServedClient(newcomer)] == address(6))
+    #expect(dataPlane.servers(begun) == left)
   }
 
   @Test("a program that cannot be swapped in leaves the list too")

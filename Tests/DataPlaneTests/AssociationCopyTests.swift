@@ -14,8 +14,11 @@ struct AssociationCopyTests {
 
   /// Servers 3 to 1 in slots 0 to 2.
   private static let plan = {
-    var plan = ServerPlan(capacity: 10)
-    _ = try! plan.apply([servers[2], servers[1], servers[0]])
+    var plan = ServicePlan()
+    let configuration = Configuration(
+      interface: "one", virtualServer: IPAddress("2001:db8::ff")!,
+      realServers: [servers[2], servers[1], servers[0]], ports: [5683])
+    _ = try! plan.apply(configuration, mayGrow: true)
     return plan
   }()
 
@@ -35,8 +38,11 @@ struct AssociationCopyTests {
       let log = log
       copy = AssociationCopy(
         from: SharedFormerAssociations(
-          former.table, AssociationCopyTests.servers, to: AssociationCopyTests.plan),
-        to: next.table
+          former.table,
+          SlotTranslation(
+            AssociationCopyTests.servers.map { SlotPlan.Member(virtualServer: 0, address: $0) },
+            to: AssociationCopyTests.plan, .ipv6)),
+        to: next.table, owners: AssociationCopyTests.plan.owners(of: .ipv6)
       ) { log.lines.append($0) }
     }
 

@@ -219,6 +219,33 @@ struct ClientHashTests {
     #expect(failures(pattern, IPv6ClientKey.self) { $0.hash($1) } == [])
   }
 
+  /// Each of the clients is a client of each of 16 virtual servers.
+  private func failuresOfSixteen<Key: ClientKey>(
+    _ pattern: ClientPattern, _ type: Key.Type
+  ) -> [String] {
+    Self.seeds.compactMap { seed in
+      let secret = Self.secret(seed: seed)
+      let hashes = (0..<Self.clientCount).map { number in
+        Key(pattern.client(number >> 4)).hash(secret, virtualServer: UInt8(number & 15) * 8)
+      }
+      let worst = Self.unevenness(hashes)
+      let tags = Set(hashes.map(\.tag)).count
+      return worst < Self.limit && tags == hashes.count ? nil : "seed \(seed): \(worst), \(tags)"
+    }
+  }
+
+  @Test(
+    "nor do clients of several virtual servers, who have a tag with each",
+    arguments: ClientPattern.ipv4)
+  func severalOfIPv4(_ pattern: ClientPattern) {
+    #expect(failuresOfSixteen(pattern, IPv4ClientKey.self) == [])
+  }
+
+  @Test("nor do IPv6 clients of several virtual servers", arguments: ClientPattern.ipv6)
+  func severalOfIPv6(_ pattern: ClientPattern) {
+    #expect(failuresOfSixteen(pattern, IPv6ClientKey.self) == [])
+  }
+
   @Test("a weak hash is found out, by most of the patterns")
   func weak() {
     let telling = ClientPattern.ipv4.filter { pattern in

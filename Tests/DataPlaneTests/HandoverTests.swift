@@ -23,11 +23,11 @@ struct HandoverTests {
     try wire.run {
       let index = if_nametoindex("one")
       var former = try store.start(configuration())
-      #expect(store.names.count == 9)
+      #expect(store.names.count == 11)
       for (maxAssociations, isShared) in [(64, true), (64, true), (128, false), (32, false)] {
         let next = try store.start(configuration(maxAssociations: UInt32(maxAssociations)))
         let reports = store.reports
-        #expect(store.names.count == 9, "\(store.names)")
+        #expect(store.names.count == 11, "\(store.names)")
         #expect(
           reports.contains(
             isShared
@@ -49,11 +49,9 @@ struct HandoverTests {
     let store = Store()
     try wire.run {
       let former = try store.start(configuration(maxAssociations: 200_000))
-      let associations = (0..<100_000 as Range<Int>).map {
-        Association(client: IPv4ClientKey($0).client, realServer: 0)
-      }
-      #expect(
-        former.restore(associations, of: former.configuration.realServers).count == 100_000)
+      let realServer = former.configuration.realServers[0]
+      let clients = (0..<100_000 as Range<Int>).map { (IPv4ClientKey($0).client, realServer) }
+      #expect(former.restore(Dictionary(uniqueKeysWithValues: clients)).count == 100_000)
       let id = try former.program.info().id
       former.detach()
       for maxAssociations in [150_000, 50_000] as [UInt32] {
@@ -81,17 +79,16 @@ struct HandoverTests {
     let store = Store()
     try wire.run {
       let former = try store.start(configuration())
-      let (known, begun) = (IPv4ClientKey(1), former.associations.hash(IPv4ClientKey(2)))
-      _ = former.restore(
-        [Association(client: known.client, realServer: 0)], of: former.configuration.realServers)
-      let place = try #require(former.associations.findFree(begun))
-      former.associations.bucket(place)
+      let (known, begun) = (IPv4ClientKey(1), former.associations().hash(IPv4ClientKey(2)))
+      former.restore([known.client: former.configuration.realServers[0]])
+      let place = try #require(former.associations().findFree(begun))
+      former.associations().bucket(place)
         .setWord(place.index, begun.tag | UInt64(AssociationTable.pendingSlot))
       former.detach()
       let next = try store.start(configuration())
       #expect(store.reports.contains("The association table of the process before is taken over."))
-      #expect(next.associations.find(begun) == nil)
-      #expect(next.associations.find(known) != nil)
+      #expect(next.associations().find(begun) == nil)
+      #expect(next.associations().find(known) != nil)
     }
   }
 
@@ -108,7 +105,9 @@ struct HandoverTests {
     try wire.run {
       let (names, id, control) = try {
         let former = try store.start(configuration())
-        return (store.names, try former.program.info().id, former.tables[.control])
+        return (
+          store.names, try former.program.info().id, former.tables.associations[.ipv4]![.control]
+        )
       }()
       // No list can be put in force.
       try control.withDescriptor { try BPFMap.freeze($0.rawValue) }
@@ -139,7 +138,7 @@ struct HandoverTests {
         let expected = try dataPlane.program.info().id
         dataPlane.detach()
         #expect(try attached()?.programID == expected)
-        #expect(store.names.count == 9, "\(store.names)")
+        #expect(store.names.count == 11, "\(store.names)")
         #expect((store.link == before) == isSwap)
         #expect(
           reports.contains { $0.hasSuffix("packets are not balanced for a moment.") } == !isSwap)
@@ -163,7 +162,7 @@ struct HandoverTests {
         #expect(throws: DataPlaneError.self) { try store.start(native) }
         #expect(try attached()?.programID == before)
         #expect(try attached()?.mode == .generic)
-        #expect(store.names.contains("link.auto") && store.names.count == 9)
+        #expect(store.names.contains("link.auto") && store.names.count == 11)
       }
       try wire.ip(["link", "set", "two", "mtu", "1500"])
       #expect(try start(.native, isSwap: false) == "native")

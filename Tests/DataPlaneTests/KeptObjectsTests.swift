@@ -9,129 +9,12 @@ import Testing
 
 @testable import DataPlane
 
-/// Tables as a former process has kept them, or nearly.
-struct KeptSet {
-  /// What a map is made of. Entries are written as far as they fit.
-  struct Map {
-    var kind: BPFMap.Kind
-    var keySize, leafSize, capacity: Int
-    var flags: UInt32 = 0
-    var entries: [(key: [UInt8], leaf: [UInt8])] = []
-  }
-
-  var maps: [String: Map]
-  var number = "1"
-
-  /// IPv4, for at most two real servers, both of which are listed, and 64 associations.
-  ///
-  /// - Parameter layout: the layouts' version: 1 for ulb 1.0.0's.
-  init(bank: UInt32 = 1, layout: UInt32 = 3) {
-    maps = [
-      "slot_of_address": Map(
-        kind: .hash, keySize: 4, leafSize: 4, capacity: 4,
-        entries: [([10, 40, 0, 2], bytes(UInt32(0))), ([10, 40, 0, 3], bytes(UInt32(1)))]),
-      "rounds": Map(
-        kind: .array, keySize: 4, leafSize: 4, capacity: 6,
-        entries: [
-          Self.entry(3 * bank, bytes(UInt32(2))), Self.entry(3 * bank + 1, bytes(UInt32(0))),
-          Self.entry(3 * bank + 2, bytes(UInt32(1))),
-        ]),
-      "round_position": Map(
-        kind: .array, keySize: 4, leafSize: 8, capacity: 1,
-        entries: [Self.entry(0, bytes(UInt64(1)))]),
-    ]
-    maps.merge(layout < 3 ? Self.former(bank, layout) : Self.present(bank, layout)) { $1 }
-  }
-
-  /// What has changed since, as it is.
-  private static func present(_ bank: UInt32, _ layout: UInt32) -> [String: Map] {
-    let (listed, secret): (UInt16, UInt64) = (2, 0x0123_4567_89ab_cdef)
-    func server(_ octet: UInt8) -> [UInt8] {
-      [10, 40, 0, octet] + bytes(delta(octet)) + bytes(listed)
-    }
-    return [
-      "associations": Map(
-        kind: .array, keySize: 4, leafSize: 64, capacity: 16, flags: Table.mappable,
-        entries: (0..<16).map { entry($0, bytes(0x1234_5678_0102_0000 + UInt64($0 % 2))) }),
-      "insertions": Map(
-        kind: .array, keySize: 4, leafSize: 8, capacity: 1, entries: [entry(0, bytes(UInt64(7)))]),
-      "real_servers": Map(
-        kind: .array, keySize: 4, leafSize: 8, capacity: 8,
-        entries: [entry(bank, server(2)), entry(2 + bank, server(3))]),
-      "control": Map(
-        kind: .array, keySize: 4, leafSize: 64, capacity: 1, flags: Table.mappable,
-        entries: [
-          entry(
-            0,
-            [bank, layout, 64, 0].flatMap { bytes($0) }
-              + [9, secret, secret, secret, secret, 0].flatMap { bytes($0) })
-        ]),
-    ]
-  }
-
-  /// What has changed since, as it was.
-  private static func former(_ bank: UInt32, _ layout: UInt32) -> [String: Map] {
-    func server(_ octet: UInt8, generation: UInt32) -> [UInt8] {
-      [10, 40, 0, octet] + bytes(generation) + bytes(generation) + bytes(delta(octet))
-        + bytes(UInt16(0))
-    }
-    return [
-      "associations": Map(
-        kind: .leastRecentlyUsed, keySize: 8, leafSize: 8, capacity: 64,
-        entries: (0..<20).map {
-          ([10, 50, 0, $0, 1, 2, 0, 0], bytes(UInt32($0 % 2)) + bytes(UInt32($0 % 2 + 1)))
-        }),
-      "real_servers": Map(
-        kind: .array, keySize: 4, leafSize: 16, capacity: 8,
-        entries: [
-          entry(4 * bank, server(2, generation: 1)), entry(4 * bank + 1, server(3, generation: 2)),
-        ]),
-      "control": Map(
-        kind: .array, keySize: 4, leafSize: layout == 1 ? 4 : 8, capacity: 1,
-        entries: [entry(0, bytes(bank) + bytes(layout))]),
-    ]
-  }
-
-  private static func entry(_ index: UInt32, _ leaf: [UInt8]) -> (key: [UInt8], leaf: [UInt8]) {
-    (bytes(index), leaf)
-  }
-
-  /// What the packet path adds to a checksum for the real server 10.40.0.`octet`.
-  private static func delta(_ octet: UInt8) -> UInt16 {
-    Checksum.delta(
-      from: IPAddress("10.40.0.1")!, to: IPAddress(octets: [10, 40, 0, octet]))
-  }
-
-  /// What tables were called in 1.0.0.
-  private static let formerNames = [
-    "slot_of_address": "real_server_ids", "round_position": "cursor",
-  ]
-
-  /// Makes the maps. The descriptors are the caller's.
-  func descriptors() throws -> [(name: String, descriptor: FileDescriptor)] {
-    let made = try maps.sorted { $0.key < $1.key }.map { name, map in
-      let made = try BPFMap(
-        map.kind, keySize: map.keySize, leafSize: map.leafSize, capacity: map.capacity,
-        flags: map.flags)
-      for (key, leaf) in map.entries {
-        let key = key + [UInt8](repeating: 0, count: max(0, map.keySize - key.count))
-        // A per-CPU map's entry is as long as there are CPUs.
-        let leaf = leaf + [UInt8](repeating: 0, count: 4_096)
-        try? made.update(key, leaf)
-      }
-      let isFormer = maps["control"]?.leafSize == 4
-      return ("\(isFormer ? Self.formerNames[name] ?? name : name).\(number)", made)
-    }
-    return try made.map { ($0, FileDescriptor(rawValue: try $1.duplicate())) }
-  }
-}
-
 @Suite("Kept objects", .serialized)
 struct KeptObjectsTests {
   static let prefix = "The kept tables of set 1 are not used: "
 
   private func refusals(
-    layout: UInt32 = 3, _ change: (inout KeptSet) -> Void
+    layout: UInt32 = 4, _ change: (inout KeptSet) -> Void
   ) throws -> [String] {
     var set = KeptSet(layout: layout)
     change(&set)
@@ -142,7 +25,7 @@ struct KeptObjectsTests {
 
   /// Why a set is refused in which some octets of an entry are others.
   private func reason(
-    layout: UInt32 = 3, _ name: String, entry: Int = 0, at offset: Int = 0, _ octets: [UInt8]
+    layout: UInt32 = 4, _ name: String, entry: Int = 0, at offset: Int = 0, _ octets: [UInt8]
   ) throws -> String? {
     let refusals = try refusals(layout: layout) {
       $0.maps[name]!.entries[entry].leaf
@@ -152,61 +35,93 @@ struct KeptObjectsTests {
     return refusals.first.map { String($0.dropFirst(Self.prefix.count)) }
   }
 
-  @Test("a whole set is taken", arguments: [0, 1] as [UInt32])
-  func whole(bank: UInt32) throws {
-    let kept = KeptObjects(try KeptSet(bank: bank).descriptors())
+  private func present(_ set: KeptSet) throws -> PresentTables {
+    let kept = KeptObjects(try set.descriptors())
     #expect(kept.refusals == [])
     guard case .present(let tables)? = kept.tables else {
-      Issue.record("not taken")
-      return
+      throw Unavailable(description: "not taken")
     }
-    #expect(tables.family == .ipv4 && tables.servers.round == [0, 1])
-    #expect(tables.servers.list == Configuration.sample().realServers)
-    #expect(tables.maxAssociations == 64 && tables.roundPosition.read() == 1)
-    #expect(tables.isOf(virtualServer: IPAddress("10.40.0.1")!))
-    #expect(!tables.isOf(virtualServer: IPAddress("10.40.0.9")!))
-    #expect(kept.unusedSet == 2)
-    #expect(kept.staleNames(isReplaced: false) == [])
-    #expect(kept.staleNames(isReplaced: true).count == 7)
+    return tables
   }
 
-  @Test("a table that the set's family has not is left aside, and forgotten")
-  func strange() throws {
+  @Test("a whole set is taken", arguments: [0, 1] as [UInt32])
+  func whole(bank: UInt32) throws {
+    let tables = try present(KeptSet(bank: bank))
+    #expect(tables.families == [.ipv4] && tables.maxAssociations == [.ipv4: 64])
+    #expect(
+      tables.virtualServers == [
+        0: .init(name: nil, family: .ipv4), 3: .init(name: "other", family: .ipv4),
+      ])
+    #expect((0...3).map { tables.roundPositions.read($0) } == [1, 0, 0, 0])
+    func slot(_ virtualServer: UInt8, _ octet: UInt8) -> SlotPlan.Slot {
+      let address = IPAddress(octets: [10, 40, 0, octet])
+      return SlotPlan.Slot(
+        member: SlotPlan.Member(virtualServer: virtualServer, address: address), state: .up)
+    }
+    #expect(tables.slots == [.ipv4: [slot(0, 2), slot(0, 3), slot(3, 2), nil]])
+    let kept = KeptObjects(try KeptSet(bank: bank).descriptors())
+    #expect(kept.unusedNumber == 2)
+    #expect(kept.names == kept.namesInForce.all && kept.names.count == 10)
+  }
+
+  @Test("states of real servers are told, and who has left leaves slots")
+  func states() throws {
     var set = KeptSet()
-    set.maps["clients"] = KeptSet.Map(
-      kind: .array, keySize: 4, leafSize: 128, capacity: 16, flags: Table.mappable)
-    let kept = KeptObjects(try set.descriptors())
-    #expect(kept.tables != nil && kept.refusals == [])
-    #expect(kept.staleNames(isReplaced: false) == ["clients.1"])
+    for (state, (expected, virtualServer)) in [
+      (1, (nil, 0)), (1, (nil, 9)), (2, (.draining, 0)), (3, (.up, 0)),
+    ] as [(UInt8, (RealServer.State?, UInt8))] {
+      set.maps["real_servers_v4"]!.entries[1].leaf[2] = state
+      set.maps["real_servers_v4"]!.entries[1].leaf[3] = virtualServer
+      let slot = try present(set).slots[.ipv4]?[1]
+      #expect(slot?.state == expected && slot?.member.virtualServer == virtualServer)
+    }
   }
 
-  @Test("a program uses a set as it is, or none of it")
-  func fitting() throws {
-    guard case .present(let tables)? = KeptObjects(try KeptSet().descriptors()).tables else {
-      Issue.record("not taken")
-      return
+  @Test("a table that the set's program has not is left aside, and forgotten")
+  func strange() throws {
+    let stray = try KeptSet().descriptors().filter { $0.name == "rounds.1" }
+    let kept = KeptObjects(try KeptSet().descriptors() + stray.map { ("rounds.7", $0.descriptor) })
+    #expect(kept.tables != nil && kept.refusals == [])
+    #expect(kept.names.subtracting(kept.namesInForce.all) == ["rounds.7"])
+    #expect(kept.unusedNumber == 8)
+  }
+
+  @Test("association tables belong to a program whatever their number")
+  func otherNumber() throws {
+    let kept = KeptObjects(
+      try KeptSet().descriptors().map { name, descriptor in
+        (name.replacing("_v4.1", with: "_v4.5"), descriptor)
+      })
+    #expect(kept.tables != nil && kept.refusals == [])
+    #expect(kept.namesInForce.associations[.ipv4]?.allSatisfy { $0.hasSuffix(".5") } == true)
+    #expect(kept.unusedNumber == 6)
+  }
+
+  @Test("a set that was stored in part is not used")
+  func partial() throws {
+    for name in KeptSet().maps.keys where name != "control_v4" {
+      #expect(
+        try refusals { $0.maps[name] = nil }
+          == [Self.prefix + "they are not whole without \(name)."])
     }
-    var fitting = Configuration.sample()
-    fitting.maxRealServers = 2
-    #expect(tables.fit(fitting))
-    let addresses = (2..<10).map { IPAddress(octets: [10, 40, 0, $0]) }
-    for (isFitting, change): (Bool, (inout Configuration) -> Void) in [
-      (true, { $0.realServers = Array(addresses[6...]) }), (true, { $0.ports = [9] }),
-      (false, { $0.maxAssociations = 63 }), (false, { $0.maxRealServers = 3 }),
-      (false, { $0.virtualServer = addresses[7] }),
-      // There are four slots, and two are listed.
-      (false, { $0.realServers = Array(addresses[2..<5]) }),
-    ] {
-      var other = fitting
-      change(&other)
-      #expect(tables.fit(other) == isFitting, "\(other)")
-    }
-    #expect(!tables.fit(.sample(.ipv6)))
+    #expect(
+      try refusals { $0.maps["control_v4"] = nil }
+        == [Self.prefix + "they are not whole without a control of some family."])
+    #expect(
+      try refusals { $0.hasProgram = false }
+        == ["The kept tables are not used: none of their programs was kept."])
+    let other = try refusals { $0.maps = [:] }
+    #expect(other == [Self.prefix + "they are not whole without a control of some family."])
+    let twice = KeptObjects(try KeptSet().descriptors() + KeptSet().descriptors())
+    #expect(twice.tables == nil)
+    #expect(twice.refusals == [Self.prefix + "its program is there twice."])
   }
 
   /// Each of these ended the daemon, or was believed.
-  @Test("what cannot be trusted is refused with one line", arguments: [2, 3] as [UInt32])
-  func refused(layout: UInt32) throws {
+  @Test(
+    "what cannot be trusted of former layouts is refused with one line",
+    arguments: [2, 3] as [UInt32])
+  func refusedOfFormer(layout: UInt32) throws {
     #expect(
       try reason(layout: layout, "control", bytes(UInt32(7))) == "control tells of a bank 7.")
     #expect(
@@ -241,63 +156,126 @@ struct KeptObjectsTests {
     ] {
       #expect(try refusals(layout: layout, change).count == 1)
     }
+    for version: UInt32 in [0, 1, 4, .max] {
+      #expect(
+        try reason(layout: layout, "control", at: 4, bytes(version))
+          == "they have the layout of version \(layout), and say they have that of \(version).")
+    }
+  }
+
+  @Test("what cannot be trusted of the versions before 3")
+  func refusedOfHashed() throws {
+    #expect(
+      try reason(layout: 2, "real_servers", entry: 1, at: 4, [9])
+        == "slot 1 of real_servers has two generations.")
+    // A control of 1.0.0 or of version 2 beside tables that are not.
+    for layout: UInt32 in 1...2 {
+      let mixed = try refusals(layout: 3) {
+        $0.maps["control"] = KeptSet(layout: layout).maps["control"]
+      }
+      #expect(mixed.count == 1, "\(mixed)")
+    }
+  }
+
+  /// Buckets and their control are looked through alike in versions 3 and 4.
+  @Test("what cannot be trusted of an association table", arguments: [3, 4] as [UInt32])
+  func refusedBuckets(layout: UInt32) throws {
+    let suffix = layout == 4 ? "_v4" : ""
+    let (control, buckets) = ("control\(suffix)", "associations\(suffix)")
+    #expect(try reason(layout: layout, control, bytes(UInt32(7))) == "control tells of a bank 7.")
+    #expect(
+      try reason(layout: layout, control, at: 8, bytes(UInt32(0)))
+        == "control tells of 0 associations.")
+    for associations: UInt32 in [60, 65, .max] {
+      #expect(
+        try reason(layout: layout, control, at: 8, bytes(associations))
+          == "\(buckets) has 16 buckets, and control tells of \(associations) associations.")
+    }
+    for word in 1...3 {
+      #expect(
+        try reason(layout: layout, control, at: 24 + 8 * word, bytes(UInt64(0)))
+          == "control has no secret.")
+    }
+    #expect(
+      try refusals(layout: layout) { $0.maps[buckets]!.flags = 0 } == [
+        Self.prefix + "\(buckets) is of type 2 with 4 + 64 bytes and flags 0, "
+          + "not of type 2 with 4 + 64 bytes and flags 1024."
+      ])
+    #expect(try refusals(layout: layout) { $0.maps["insertions\(suffix)"] = nil }.count == 1)
+    #expect(
+      try refusals(layout: layout) { $0.maps["insertions\(suffix)"]!.capacity = 2 }.count == 1)
+    #expect(try refusals(layout: layout) { $0.maps[control]!.capacity = 2 }.count == 1)
   }
 
   @Test("what cannot be trusted of today's layouts")
   func refusedOfToday() throws {
     #expect(
-      try reason("control", at: 4, bytes(UInt32(4)))
-        == "they have layout version 4, this ulb knows 3.")
-    #expect(try reason("control", at: 8, bytes(UInt32(0))) == "control tells of 0 associations.")
-    for associations: UInt32 in [60, 65, .max] {
+      try reason("control_v4", at: 4, bytes(UInt32(5)))
+        == "they have layout version 5, this ulb knows 4.")
+    #expect(
+      try reason("real_servers_v4", entry: 1, at: 2, [4])
+        == "slot 1 of real_servers_v4 is in no state that there is: 4.")
+    for number: UInt8 in [1, 127, 255] {
       #expect(
-        try reason("control", at: 8, bytes(associations))
-          == "associations has 16 buckets, and control tells of \(associations) associations.")
-    }
-    for word in 1...3 {
-      #expect(
-        try reason("control", at: 24 + 8 * word, bytes(UInt64(0))) == "control has no secret.")
+        try reason("real_servers_v4", entry: 1, at: 3, [number])
+          == "slot 1 of real_servers_v4 is of no virtual server that there is: \(number).")
     }
     #expect(
-      try reason("real_servers", entry: 1, at: 6, bytes(UInt16(3)))
-        == "slot 1 of real_servers is in no state that there is: 3.")
-    for name in ["associations", "control"] {
-      #expect(
-        try refusals { $0.maps[name]!.flags = 0 } == [
-          Self.prefix + "\(name) is of type 2 with 4 + 64 bytes and flags 0, "
-            + "not of type 2 with 4 + 64 bytes and flags 1024."
-        ])
-    }
+      try reason("real_servers_v4", entry: 1, at: 8, [10, 40, 0, 2])
+        == "real_servers_v4 has 10.40.0.2 in two slots.")
     // The kernel writes an entry for each CPU, over whatever is behind the room for one.
     let perCPU = try refusals {
-      $0.maps["control"]!.kind = .perCPUArray
-      $0.maps["control"]!.flags = 0
+      $0.maps["control_v4"]!.kind = .perCPUArray
+      $0.maps["control_v4"]!.flags = 0
     }
     #expect(
       perCPU == [
-        Self.prefix + "control is of type 6 with 4 + 64 bytes and flags 0, "
+        Self.prefix + "control_v4 is of type 6 with 4 + 64 bytes and flags 0, "
           + "not of type 2 with 4 + 64 bytes and flags 1024."
       ])
-    #expect(try refusals { $0.maps["insertions"] = nil }.count == 1)
-    #expect(try refusals { $0.maps["insertions"]!.capacity = 2 }.count == 1)
-    #expect(try refusals { $0.maps["control"]!.capacity = 2 }.count == 1)
+    for (name, capacity) in [
+      ("real_servers_v4", 7), ("slot_of_address_v4", 5), ("virtual_servers", 255),
+      ("round_position", 1), ("virtual_server_names", 64),
+    ] {
+      let sizes = try refusals { $0.maps[name]!.capacity = capacity }
+      #expect(
+        sizes.first?.hasPrefix(Self.prefix + "their sizes do not fit together: ") == true,
+        "\(sizes)")
+    }
   }
 
-  @Test("what cannot be trusted of former layouts")
-  func refusedOfFormer() throws {
-    #expect(
-      try reason(layout: 2, "real_servers", entry: 1, at: 4, [9])
-        == "slot 1 of real_servers has two generations.")
-    for version: UInt32 in [0, 1, 3, .max] {
+  @Test("names and numbers of virtual servers that cannot be")
+  func forgedNames() throws {
+    for name: [UInt8] in [[64, 65], [255], [3, 65, 10, 66], [2, 0xc3, 0x28], [1, 0]] {
       #expect(
-        try reason(layout: 2, "control", at: 4, bytes(version))
-          == "they have the layout of version 2, and say they have that of \(version).")
+        try reason("virtual_server_names", name)
+          == "virtual_server_names has one that cannot be a name.")
     }
-    // A control of 1.0.0 or of version 2 beside tables that are not.
-    for layout: UInt32 in 1...2 {
-      let mixed = try refusals { $0.maps["control"] = KeptSet(layout: layout).maps["control"] }
-      #expect(mixed.count == 1, "\(mixed)")
+    #expect(try reason("virtual_server_names", [0]) == "virtual server 3 has no name.")
+    func named(_ number: UInt32, _ name: String) -> (key: [UInt8], leaf: [UInt8]) {
+      (bytes(number), [UInt8(name.utf8.count)] + Array(name.utf8))
     }
+    #expect(
+      try refusals { $0.maps["virtual_server_names"]!.entries.append(named(0, "x")) }
+        == [Self.prefix + "virtual server 0 has a name: x."])
+    #expect(
+      try refusals { set in
+        let servers = set.maps["virtual_servers"]!.entries
+        set.maps["virtual_servers"]!.entries.append((bytes(UInt32(11)), servers[1].leaf))
+        set.maps["virtual_server_names"]!.entries.append(named(5, "other"))
+      } == [Self.prefix + "virtual server other is there twice."])
+    let crowd = try refusals { set in
+      let leaf = set.maps["virtual_servers"]!.entries[1].leaf
+      for number in 4..<67 as Range<UInt32> {
+        set.maps["virtual_servers"]!.entries.append((bytes(2 * number + 1), leaf))
+        set.maps["virtual_server_names"]!.entries.append(named(number, "v\(number)"))
+      }
+    }
+    #expect(crowd == [Self.prefix + "they tell of 65 virtual servers."])
+    // A number that is nobody's in the tables says nothing.
+    var nobody = KeptSet()
+    nobody.maps["virtual_server_names"]!.entries.append(named(9, "nobody"))
+    #expect(try present(nobody).virtualServers.count == 2)
   }
 
   @Test(
@@ -307,10 +285,10 @@ struct KeptObjectsTests {
     ])
   func names(number: String) throws {
     let refusals = try refusals { $0.number = number }
-    #expect(refusals.count == 7)
+    #expect(refusals.count == 10)
     #expect(
       refusals.first
-        == "The kept descriptor 'associations.\(number)' is not used: "
+        == "The kept descriptor 'associations_v4.\(number)' is not used: "
         + "ulb keeps nothing of that name.")
   }
 
@@ -341,8 +319,37 @@ struct KeptObjectsTests {
     #expect(KeptObjects([("control.1", FileDescriptor(rawValue: -1))]).refusals.count == 1)
   }
 
-  @Test("of two sets the one of the attached program, and none in its place")
-  func twoSets() throws {
+  private static let both = ["1", "2"]
+
+  @Test("of two sets the one of the attached program, and none in its place", arguments: both)
+  func twoSets(inForce: String) throws {
+    func kept(_ first: KeptSet, _ second: KeptSet) throws -> KeptObjects {
+      let wire = try Wire()
+      var second = second
+      second.number = "2"
+      var descriptors = try first.descriptors() + second.descriptors()
+      let program = descriptors.first { $0.name == "program.\(inForce)" }!.descriptor
+      let link = try wire.run {
+        try Link(
+          program: Program(adopting: try program.duplicate()),
+          interfaceIndex: if_nametoindex("one"), mode: .native)
+      }
+      descriptors.append(("link", try link.withDescriptor { try $0.duplicate() }))
+      return KeptObjects(descriptors)
+    }
+    var broken = KeptSet(bank: 1)
+    broken.maps["control_v4"]!.entries[0].leaf[0] = 2
+    let both = try kept(KeptSet(bank: 0), KeptSet(bank: 1))
+    #expect(both.tables != nil && both.namesInForce.all.count == 10)
+    #expect(both.namesInForce.all.allSatisfy { $0.hasSuffix(".\(inForce)") })
+    #expect(both.unusedNumber == 3)
+    let sets = inForce == "1" ? (KeptSet(), broken) : (broken, KeptSet())
+    #expect(try kept(sets.0, sets.1).tables != nil)
+    #expect(try kept(sets.1, sets.0).tables == nil)
+  }
+
+  @Test("of two sets of version 3 the one of the attached program, and none in its place")
+  func twoFormerSets() throws {
     let wire = try Wire()
     let program = try passProgram()
     try wire.run {
@@ -354,34 +361,29 @@ struct KeptObjectsTests {
         return KeptObjects(
           try first.descriptors() + second.descriptors() + [
             ("link", try link.withDescriptor { try $0.duplicate() }),
-            (
-              "program.\(set)",
-              try program.withDescriptor { try $0.duplicate() }
-            ),
+            ("program.\(set)", try program.withDescriptor { try $0.duplicate() }),
           ])
       }
-      let (zero, one) = (KeptSet(bank: 0), KeptSet(bank: 1))
-      var broken = one
+      let whole = KeptSet(layout: 3)
+      var broken = whole
       broken.maps["control"]!.entries[0].leaf[0] = 2
-      for set in ["1", "2"] {
-        let both = try kept(programOf: set, first: zero, second: one)
-        let other = set == "1" ? "2" : "1"
-        #expect(both.staleNames(isReplaced: false).filter { $0.hasSuffix(other) }.count == 7)
-        #expect(both.unusedSet == 3)
+      for set in Self.both {
+        let both = try kept(programOf: set, first: whole, second: whole)
+        #expect(both.tables != nil && both.namesInForce.all.isEmpty && both.unusedNumber == 3)
       }
-      #expect(try kept(programOf: "2", first: zero, second: broken).tables == nil)
-      #expect(try kept(programOf: "2", first: broken, second: zero).tables != nil)
+      #expect(try kept(programOf: "2", first: whole, second: broken).tables == nil)
+      #expect(try kept(programOf: "2", first: broken, second: whole).tables != nil)
     }
   }
 
-  /// The tables that ulb 1.0.0 has made, and those of the version after it.
-  @Test("of former layouts no table is used, and each association is copied", arguments: 1...2)
+  /// The tables that ulb 1.0.0 has made, and those of the versions after it.
+  @Test("of former layouts no table is used, and each association is copied", arguments: 1...3)
   func formerLayouts(version: Int) throws {
     var configuration = Configuration.sample()
     configuration.maxRealServers = 2
     configuration.interface = "lo"
     let kept = KeptObjects(try KeptSet(layout: UInt32(version)).descriptors())
-    #expect(kept.refusals == [] && kept.staleNames(isReplaced: true).count == 6)
+    #expect(kept.refusals == [] && kept.names.count == (version < 3 ? 6 : 7))
     guard case .former? = kept.tables else {
       Issue.record("not taken as former tables")
       return
@@ -394,21 +396,18 @@ struct KeptObjectsTests {
     let dataPlane = handover.dataPlane
     #expect(handover.hasAssociations)
     #expect(dataPlane.configuration.realServers == configuration.realServers)
-    #expect(dataPlane.roundPosition == 1)
-    var servers: [Client: IPAddress] = [:]
-    let reader = dataPlane.readAssociations()
-    while let associations = reader.next() {
-      for association in associations {
-        servers[association.client] = reader.realServers[Int(association.realServer)]
-      }
-    }
-    let expected = (0..<20 as Range<UInt8>).map { client in
+    #expect(dataPlane.roundPosition() == 1)
+    let clients: [(octets: [UInt8], port: UInt16)] =
+      version < 3
+      ? (0..<20 as Range<UInt8>).map { ([10, 50, 0, $0], 0x0102) }
+      : (0..<16 as Range<UInt8>).map { ([0x78, 0x56, 0x34, 0x12 + $0], 0x0201) }
+    let expected = clients.enumerated().map { index, client in
       (
-        Client(address: IPAddress(octets: [10, 50, 0, client]), port: 0x0102),
-        configuration.realServers[Int(client % 2)]
+        ServedClient(Client(address: IPAddress(octets: client.octets), port: client.port)),
+        configuration.realServers[index % 2]
       )
     }
-    #expect(servers == Dictionary(uniqueKeysWithValues: expected))
+    #expect(dataPlane.servers() == Dictionary(uniqueKeysWithValues: expected))
   }
 
   /// One thing of a set made wrong, by chance.
@@ -440,7 +439,7 @@ struct KeptObjectsTests {
     for seed in 0..<600 as Range<UInt64> {
       var random = SeededNumbers(seed: seed)
       var set = KeptSet(
-        bank: .random(in: 0...1, using: &random), layout: .random(in: 1...3, using: &random))
+        bank: .random(in: 0...1, using: &random), layout: .random(in: 1...4, using: &random))
       for _ in 0..<Int.random(in: 0...3, using: &random) { spoil(&set, &random) }
       if Int.random(in: 0..<10, using: &random) == 0 {
         set.number = numbers.randomElement(using: &random)!
@@ -462,10 +461,11 @@ struct KeptObjectsTests {
       taken += 1
       // What is believed can be worked with.
       guard case .present(let present) = tables else { continue }
-      #expect(present.servers.round.allSatisfy { present.servers.slots[Int($0)]?.isListed == true })
-      let reader = try AssociationReader(
-        AssociationTable(present.tables), slots: present.servers.slots, family: present.family)
-      while reader.next() != nil {}
+      for family in present.families {
+        let table = try AssociationTable(present.tables.associations[family]!)
+        let owners = SlotOwners((present.slots[family] ?? []).map { $0?.member.virtualServer })
+        table.forEach(IPv4ClientKey.self, inBuckets: 0..<table.bucketCount, owners: owners) { _ in }
+      }
     }
     #expect(taken > 100 && taken < 400, "\(taken)")
     #expect(BPFObjects.held(by: getpid()) == before)

@@ -1,5 +1,6 @@
 // What the tests of this target load: ulb's own program, and small ones of libbcc's dialect.
 import BCC
+import CLayout
 import Foundation
 import LoadBalancing
 import TestSupport
@@ -33,13 +34,69 @@ extension Configuration {
 }
 
 extension DataPlane {
-  /// The list in force, as another process finds it.
-  func listInTables() throws -> [IPAddress] {
-    let tables = tables.all.map { ($0.name, $0.table) }
-    guard case .present(let kept) = try KeptTables(Dictionary(uniqueKeysWithValues: tables)) else {
-      return []
+  /// The turns in force of a virtual server, as packets find them.
+  func listInTables(_ number: UInt8 = 0, _ family: AddressFamily = .ipv4) throws -> [IPAddress] {
+    func turns<Layout: FamilyLayout>(_ layout: Layout.Type) throws -> [IPAddress] {
+      let service = tables.service
+      let bank = try Control(tables.associations[family]![.control]).bank
+      let servers = try TypedTable<UInt32, virtual_server>(service[.virtualServers])
+      let rounds = try TypedTable<UInt32, slot_line>(service[.rounds])
+      let slots = try TypedTable<UInt32, Layout.RealServer>(service[.realServers, family])
+      guard let server = servers.lookup(2 * UInt32(number) + bank) else { return [] }
+      return (0..<server.length).compactMap { index in
+        let line = rounds.lookup(server.line + index / 32)
+        let slot = line.map { line in
+          withUnsafeBytes(of: line) {
+            $0.load(fromByteOffset: 2 * Int(index % 32), as: UInt16.self)
+          }
+        }
+        return slot.flatMap { slots.lookup(2 * UInt32($0) + bank) }.map(Layout.address)
+      }
     }
-    return kept.servers.list
+    return try turns(family.layout)
+  }
+
+  /// The association table of a family.
+  func associations(_ family: AddressFamily = .ipv4) -> AssociationTable {
+    service.associations[family]!
+  }
+
+  /// Who of the clients is with whom, as it is read out.
+  func servers(_ reader: AssociationReader? = nil) -> [ServedClient: IPAddress] {
+    let reader = reader ?? readAssociations()
+    var servers: [ServedClient: IPAddress] = [:]
+    while let associations = reader.next() {
+      for association in associations {
+        let virtualServer = reader.virtualServers[Int(association.virtualServer)]
+        let client = ServedClient(of: virtualServer.name, association.client)
+        servers[client] = virtualServer.realServers[Int(association.realServer)]
+      }
+    }
+    return servers
+  }
+
+  /// Puts the associations of clients of one virtual server into the tables.
+  @discardableResult
+  func restore(_ clients: [Client: IPAddress], of name: String? = nil) -> Restored {
+    let virtualServer = configuration.virtualServers.first { $0.name == name }!
+    let realServers = Array(Set(clients.values))
+    return restore(
+      clients.map { Association(client: $0, realServer: UInt32(realServers.firstIndex(of: $1)!)) },
+      of: [
+        SavedVirtualServer(
+          name: name, address: virtualServer.address, roundPosition: 0, realServers: realServers)
+      ])
+  }
+}
+
+/// A client of one virtual server.
+struct ServedClient: Hashable {
+  /// `nil` for the command line's.
+  let virtualServer: String?
+  let client: Client
+
+  init(of virtualServer: String? = nil, _ client: Client) {
+    (self.virtualServer, self.client) = (virtualServer, client)
   }
 }
 

@@ -80,10 +80,59 @@ struct SharedAssociationTests {
         #expect(counts[Int(age)] == entries.count { $0.age == age })
       }
       var young = 0
-      tables.table.forEach(Key.self, inBuckets: 0..<tables.table.bucketCount, ages: 10...19) { _ in
-        young += 1
-      }
+      tables.table.forEach(
+        Key.self, inBuckets: 0..<tables.table.bucketCount, owners: tables.owners, ages: 10...19
+      ) { _ in young += 1 }
       #expect(young == counts[10...19].reduce(0, +))
+    }
+    try forBothFamilies { try check($0, $1) }
+  }
+
+  @Test("a client of several virtual servers has an association with each, told by its slot")
+  func severalVirtualServers() throws {
+    func check<Key: ClientKey>(_ family: AddressFamily, _ type: Key.Type) throws {
+      var tables = try SharedAssociations(family, maxAssociations: 1_000)
+      // Two slots each: of number 0, of the last, of one between; the next slot is nobody's.
+      let numbers: [UInt8] = [0, 0, 127, 127, 5, 5]
+      tables.owners = SlotOwners(numbers + [nil])
+      let entries = (0..<600).map { number in
+        Entry<Key>(
+          number / 3, virtualServer: numbers[2 * (number % 3)], slot: UInt16(2 * (number % 3)),
+          age: UInt8(number / 6))
+      }
+      #expect(tables.insert(entries) == 600)
+      for entry in entries {
+        #expect(tables.table.find(entry.client, of: entry.virtualServer) == entry)
+        #expect(tables.table.find(entry.client, of: 6) == nil)
+      }
+      let read = tables.entries(Key.self)
+      #expect(read.count == 600)
+      #expect(read.allSatisfy { tables.table.find($0.client, of: $0.virtualServer) == $0 })
+      // Another slot's owner tells another client, or none.
+      tables.owners = SlotOwners([nil, nil, 127])
+      #expect(tables.entries(Key.self).count == 200)
+      tables.table.forget(Key(7), of: 127)
+      #expect(tables.table.find(Key(7), of: 127) == nil)
+      #expect(tables.table.find(Key(7), of: 5) != nil && tables.table.find(Key(7)) != nil)
+    }
+    try forBothFamilies { try check($0, $1) }
+  }
+
+  @Test("where a place is freed, it is told whose the association is that moves")
+  func movesOfSeveral() throws {
+    func check<Key: ClientKey>(_ family: AddressFamily, _ type: Key.Type) throws {
+      let size = 20_000
+      var tables = try SharedAssociations(family, maxAssociations: UInt32(size))
+      tables.owners = SlotOwners([0, 1, 2, 3])
+      let entries = (0..<size * 6 / 5).map { number in
+        Entry<Key>(number / 4, virtualServer: UInt8(number % 4), slot: UInt16(number % 4))
+      }
+      for start in stride(from: 0, to: entries.count, by: 500) {
+        #expect(tables.insert(Array(entries[start..<start + 500])) == 500)
+      }
+      for entry in entries {
+        #expect(tables.table.find(entry.client, of: entry.virtualServer) == entry)
+      }
     }
     try forBothFamilies { try check($0, $1) }
   }
@@ -113,6 +162,15 @@ struct SharedAssociationTests {
     expected ^= expected >> 29
     let hash = IPv4ClientKey(client).hash(secret)
     #expect(hash == ClientHash(tag: tag, hash: expected))
+    // Of another virtual server the tag is another, and the hash that of the tag.
+    let tagOfFifth = tag ^ (5 &* secret.1 & ~0xffff)
+    var expectedOfFifth = (tagOfFifth ^ secret.0) &* secret.1
+    expectedOfFifth = (expectedOfFifth ^ (expectedOfFifth >> 28)) &* secret.2
+    expectedOfFifth = (expectedOfFifth ^ (expectedOfFifth >> 32)) &* secret.3
+    expectedOfFifth ^= expectedOfFifth >> 29
+    #expect(
+      IPv4ClientKey(client).hash(secret, virtualServer: 5)
+        == ClientHash(tag: tagOfFifth, hash: expectedOfFifth))
     let (first, second) = hash.buckets(of: 1_000)
     #expect(first == Int(((expected >> 32) * 1_000) >> 32))
     #expect(second == (first + 1 + Int(((expected & 0xffff_ffff) * 999) >> 32)) % 1_000)

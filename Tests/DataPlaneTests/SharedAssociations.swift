@@ -12,6 +12,8 @@ import TestSupport
 struct SharedAssociations {
   let table: AssociationTable
   let control: MappedTable<CLayout.control>
+  /// Whose the slots are: the command line's, unless a test says otherwise.
+  var owners = SlotOwners([UInt8](repeating: 0, count: 65_535))
 
   private static let fixedSecret: HashSecret = (
     0x6a09_e667_f3bc_c909, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1
@@ -40,13 +42,13 @@ struct SharedAssociations {
   /// All associations, bucket by bucket.
   func entries<Key: ClientKey>(_ type: Key.Type) -> [Entry<Key>] {
     var entries: [Entry<Key>] = []
-    table.forEach(type, inBuckets: 0..<table.bucketCount) { entries.append($0) }
+    table.forEach(type, inBuckets: 0..<table.bucketCount, owners: owners) { entries.append($0) }
     return entries
   }
 
   @discardableResult
   func insert<Key: ClientKey>(_ entries: [Entry<Key>]) -> Int {
-    entries.withUnsafeBufferPointer { table.insert($0) }
+    entries.withUnsafeBufferPointer { table.insert($0, owners: owners) }
   }
 
   /// Does what a packet does: gives a client a place, whatever stands there.
@@ -72,6 +74,17 @@ struct SharedAssociations {
   }
 }
 
+/// What is of the command line's virtual server, as most of these tests are.
+extension AssociationTable {
+  func hash<Key: ClientKey>(_ client: Key) -> ClientHash { hash(client, of: 0) }
+  func find<Key: ClientKey>(_ client: Key) -> Entry<Key>? { find(client, of: 0) }
+  func forget<Key: ClientKey>(_ client: Key) { forget(client, of: 0) }
+}
+
+extension ClientKey {
+  func hash(_ secret: HashSecret) -> ClientHash { hash(secret, virtualServer: 0) }
+}
+
 private func array<Leaf>(of leaf: Leaf.Type, _ count: Int) throws -> Table {
   let map = try BPFMap(
     .array, keySize: 4, leafSize: MemoryLayout<Leaf>.size, capacity: count, flags: Table.mappable)
@@ -89,7 +102,12 @@ extension ClientKey {
 }
 
 extension Entry {
-  init(_ number: Int, slot: UInt16 = 1, age: UInt8 = 0) {
-    self.init(client: Key(number), slot: slot, age: age)
+  init(_ number: Int, virtualServer: UInt8 = 0, slot: UInt16 = 1, age: UInt8 = 0) {
+    self.init(client: Key(number), virtualServer: virtualServer, slot: slot, age: age)
+  }
+
+  /// One of the command line's virtual server.
+  init(client: Key, slot: UInt16, age: UInt8) {
+    self.init(client: client, virtualServer: 0, slot: slot, age: age)
   }
 }

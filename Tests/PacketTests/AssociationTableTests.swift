@@ -141,13 +141,13 @@ struct AssociationTableTests {
       var trace = ZipfTrace(clients: 4 * capacity, exponent: exponent, seed: 1)
       var order = ExactOrder(capacity: capacity)
       var (hits, exactHits) = (0, 0)
-      var turn = dataPlane.roundPosition
+      var turn = dataPlane.roundPosition()
       for step in 0..<30 * capacity {
         let client = trace.next()
         let wasKnown = order.use(client)
         _ = try dataPlane.program.testRun(frame: frames.next(client: client))
         // Each new client takes a turn.
-        let next = dataPlane.roundPosition
+        let next = dataPlane.roundPosition()
         // At first both tables are not full.
         if step >= 10 * capacity {
           if next == turn { hits += 1 }

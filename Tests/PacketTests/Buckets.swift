@@ -38,6 +38,7 @@ final class Buckets {
   private let control: Memory
 
   init(_ tables: Tables, _ family: AddressFamily) throws {
+    let tables = tables.associations[family]!
     self.family = family
     associations = try Memory(of: tables[.associations])
     clients = family == .ipv6 ? try Memory(of: tables[.clients]) : nil

@@ -45,7 +45,8 @@ struct ClientTests {
       try director.dataPlane.apply(addresses.servers(1..<4))
       let client = Client(address: request.source, port: request.sourcePort)
       let restored = director.dataPlane.restore(
-        [Association(client: client, realServer: 0)], of: [addresses.server(1)])
+        [Association(client: client, realServer: 0)],
+        of: [director.dataPlane.saved([addresses.server(1)])])
       try #require(restored.count == 1)
       try director.expect(.sent("\(address)", .ingressReusedNAT, request, to: addresses.server(1)))
       try director.expect(

@@ -106,14 +106,17 @@ final class Director {
 
   /// A program that differs from the director's in one thing, over the same tables.
   func program(replacing text: String, with other: String) throws -> Program {
-    let source = try Renderer.source(for: dataPlane.configuration, createdAssociations: 1)
+    let plan = dataPlane.service.plan
+    let source = try Renderer.source(
+      for: dataPlane.configuration, plan.served, dataPlane.service.sizes,
+      createdAssociations: [addresses.family: 1])
     try #require(source.ranges(of: text).count == 1, "the template does not have one \(text)")
     return try compiling {
       let headers = try KernelHeaderTree(.own)
       let module = try Module(
         source: source.replacing(text, with: other), compilerFlags: headers.compilerFlags)
       for (name, table) in dataPlane.tables.all {
-        try module.replaceTable(name.rawValue, with: table)
+        try module.replaceTable(name.description, with: table)
       }
       return try module.loadXDPProgram("ulb")
     }
@@ -187,7 +190,7 @@ final class Director {
 
   /// Lets an address lead to a slot, as the table of addresses has it.
   func setSlot(of address: IPAddress, _ slot: UInt32) throws {
-    let table = dataPlane.tables[.slotOfAddress]
+    let table = dataPlane.tables.service[.slotOfAddress, addresses.family]
     switch addresses.family {
     case .ipv4: try TypedTable(table).update(address.words(UInt32.self), slot)
     case .ipv6:
@@ -205,10 +208,31 @@ extension IPAddress {
 
 extension DataPlane {
   /// Makes a list the one in service.
+  ///
+  /// - Returns: the slots that were given to others.
   @discardableResult
-  func apply(_ list: [IPAddress]) throws -> ServerPlan.Change? {
+  func apply(_ list: [IPAddress]) throws -> [UInt16] {
     var next = configuration
     next.realServers = list
-    return try apply(next).realServers
+    return try apply(next).reused[next.family] ?? []
+  }
+
+  /// The command line's virtual server with other real servers, as it is saved.
+  func saved(_ realServers: [IPAddress]) -> SavedVirtualServer {
+    SavedVirtualServer(
+      address: configuration.virtualServer, roundPosition: 0, realServers: realServers)
+  }
+
+  /// The association table of the command line's virtual server.
+  var associations: AssociationTable { service.associations[configuration.family]! }
+
+  /// The slots of its family.
+  var slots: [SlotPlan.Slot?] { service.plan.slots(of: configuration.family) }
+}
+
+extension AssociationReader {
+  /// Whom an association leads to.
+  func realServer(of association: Association) -> IPAddress {
+    virtualServers[Int(association.virtualServer)].realServers[Int(association.realServer)]
   }
 }

@@ -24,10 +24,9 @@ struct ExactOrderTests {
       if step % 60 == 59 {
         model.servers = Array(
           all.shuffled(using: &numbers).prefix(.random(in: 1...3, using: &numbers)))
-        let slots = director.dataPlane.servers.slots
-        let change = try director.dataPlane.apply(model.servers)
-        for slot in change?.reused ?? [] {
-          if let former = slots[Int(slot)] { model.forget(former.address) }
+        let slots = director.dataPlane.slots
+        for slot in try director.dataPlane.apply(model.servers) {
+          if let former = slots[Int(slot)] { model.forget(former.member.address) }
         }
       }
       let client = Int.random(in: 0..<capacity + 3, using: &numbers)
@@ -40,7 +39,8 @@ struct ExactOrderTests {
       let expected = model.decide(datagram.bytes)
       seen[expected.record.event, default: 0] += 1
       let entries = { director.buckets.entries.sorted { $0.stamp < $1.stamp }.map(\.client) }
-      guard try director.run(datagram) == expected.outcome, director.events() == [expected.record],
+      guard try director.run(datagram) == expected.outcome,
+        director.events() == [director.labelled(expected.record)],
         entries() == model.orderOfUse
       else {
         Issue.record(

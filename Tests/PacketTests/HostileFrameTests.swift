@@ -120,7 +120,7 @@ struct HostileFrameTests {
       let expected = model.decide(frame)
       let outcome = try director.run(frame)
       let events = director.events()
-      guard outcome == expected.outcome, events == [expected.record] else {
+      guard outcome == expected.outcome, events == [director.labelled(expected.record)] else {
         Issue.record(
           """
           frame \(number): \(frame.map { String($0, radix: 16) }.joined(separator: " "))

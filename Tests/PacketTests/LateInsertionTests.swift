@@ -42,7 +42,8 @@ struct LateInsertionTests {
       }
     }
     for client in clients {
-      let entry = Entry(client: Key(addresses.identity(of: client)), slot: 2, age: 0)
+      let entry = Entry(
+        client: Key(addresses.identity(of: client)), virtualServer: 0, slot: 2, age: 0)
       #expect(insertion.reserve(entry) == .reserved)
     }
     #expect(Set(director.buckets.entries.map(\.slot)) == [Buckets.pending])
@@ -61,7 +62,8 @@ struct LateInsertionTests {
 
     func entry(_ client: Int) -> Entry<Key> {
       // Always the first server's.
-      Entry(client: Key(director.addresses.identity(of: client)), slot: 0, age: 0)
+      Entry(
+        client: Key(director.addresses.identity(of: client)), virtualServer: 0, slot: 0, age: 0)
     }
   }
 

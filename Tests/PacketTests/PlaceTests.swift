@@ -14,7 +14,8 @@ extension Director {
     let identity = addresses.identity(of: client)
     let hash =
       addresses.family == .ipv4
-      ? IPv4ClientKey(identity).hash(key) : IPv6ClientKey(identity).hash(key)
+      ? IPv4ClientKey(identity).hash(key, virtualServer: 0)
+      : IPv6ClientKey(identity).hash(key, virtualServer: 0)
     let (first, second) = hash.buckets(of: buckets.count)
     return (first, second, hash.tag)
   }

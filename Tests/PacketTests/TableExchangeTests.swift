@@ -24,9 +24,12 @@ struct TableExchangeTests {
     configuration.interface = "lo"
     configuration.mode = mode
     configuration.maxAssociations = maxAssociations
+    let dataPlane = former.dataPlane
+    let objects: [(name: String, object: any KernelObject)] =
+      dataPlane.tables.all.map { ("\($0.name).1", $0.table) } + [("program.1", dataPlane.program)]
     let kept = try KeptObjects(
-      KeptObjects.names(of: former.dataPlane.tables, set: 1).map { name, table in
-        (name, try table.withDescriptor { try $0.duplicate() })
+      objects.map { name, object in
+        (name, try object.withDescriptor { try $0.duplicate() })
       })
     return try compiling {
       try Handover(

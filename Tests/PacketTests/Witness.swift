@@ -42,7 +42,7 @@ extension Director {
     #expect(Set(entries.map(\.client)).count == entries.count)
     let known = Set(clients.map { addresses.identity(of: $0) })
     #expect(entries.allSatisfy { known.contains($0.client) })
-    let slots = dataPlane.servers.slots
+    let slots = dataPlane.slots
     #expect(entries.allSatisfy { slots[Int($0.slot)]?.isListed == true })
     #expect((0..<buckets.count).allSatisfy { buckets[lockOf: $0] == 0 })
     if buckets.count == 1 {
@@ -59,7 +59,7 @@ extension Director {
   ///
   /// - Returns: how many are remembered.
   func expectServers(_ servers: [Int], of clients: Range<Int>) -> Int {
-    let slots = dataPlane.servers.slots
+    let slots = dataPlane.slots
     let numbers = Dictionary(
       uniqueKeysWithValues: zip(clients.map { addresses.identity(of: $0) }, servers))
     var count = 0
@@ -67,7 +67,7 @@ extension Director {
     for entry in buckets.entries {
       guard let number = numbers[entry.client] else { continue }
       count += 1
-      if slots[Int(entry.slot)]?.address != addresses.server(number) { wrong += 1 }
+      if slots[Int(entry.slot)]?.member.address != addresses.server(number) { wrong += 1 }
     }
     #expect(wrong == 0)
     return count

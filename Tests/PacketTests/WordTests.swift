@@ -38,7 +38,7 @@ struct WordTests {
       #expect(director.buckets.entries.map(\.word) == before.map(\.word))
       _ = director.events()
 
-      let turn = Int(director.dataPlane.roundPosition) % 3 + 1
+      let turn = Int(director.dataPlane.roundPosition()) % 3 + 1
       let given = addresses.server(turn)
       try director.expect(.sent("by a client", .ingressNewNAT, requests[0], to: given))
       try director.expect(
@@ -69,7 +69,7 @@ struct WordTests {
   @Test("a slot beyond the last is no server's", arguments: AddressFamily.allCases, [3, 65535])
   func beyondTheLast(family: AddressFamily, maxServers: UInt32) throws {
     let director = try Director(family, level: .trace, maxServers: maxServers)
-    let count = ServerPlan.capacity(maxRealServers: maxServers)
+    let count = SlotPlan.capacity(maxRealServers: maxServers)
     let slots = [count, count + 1, 2 * count, 2 * count + 1, 0x7fff, 0x8000, 0xfffe, 0xffff]
     for slot in Set(slots.compactMap { UInt16(exactly: $0) }) where slot >= count {
       try Pair(director, slot: slot).expectTakenOver()

@@ -4,27 +4,60 @@
  */
 #pragma once
 
-#define IPV6 0 /* the family of 10.40.0.1 */
+/* The families that have a virtual server, and how many virtual servers of each have an address. */
+#define HAS_IPV4 1
+#define VIRTUAL_SERVERS_V4 1
+#define HAS_IPV6 0
+#define VIRTUAL_SERVERS_V6 0
 
-/* The virtual server's address in network byte order, from the most significant word on. */
-#define VIRTUAL_SERVER_CONFIGURED 1
-#define VIRTUAL_SERVER                                                                             \
-	{                                                                                          \
-		__constant_htonl(0x0a280001) \
-	}
+/* The virtual servers: number, name, address. */
+/* 0: 10.40.0.1 */
 
-/* The balanced UDP ports: comparisons for a few, a bitmap for many. */
+/*
+ * Their addresses in network byte order, from the most significant word on: comparisons for a few,
+ * a table of cells for many. Each is a row.
+ */
+#define ADDRESS_CELL_BITS 9
+#define ADDRESS_CELLS (1 << ADDRESS_CELL_BITS)
+#define ADDRESS_FOLD 0x9e3779b97f4a7c15ULL
+#define ADDRESSES_HASHED_V4 0
+#define ADDRESS_MULTIPLIER_V4 0x6c576fac43fd007dULL
+#define FOR_EACH_ADDRESS_V4(CASE) CASE(0, __constant_htonl(0x0a280001)) 
+#define ADDRESSES_HASHED_V6 0
+#define ADDRESS_MULTIPLIER_V6 0x6c576fac43fd007dULL
+#define FOR_EACH_ADDRESS_V6(CASE) 
+
+/*
+ * Their balanced UDP ports, with the numbers of the virtual servers: comparisons for a few, a table
+ * of rows for many. ROW_OF_PORTS is that of the ports alone, of all virtual servers of a family.
+ */
 #define MAX_PORTS 16u
-#define PORT_COUNT 2
-_Static_assert(PORT_COUNT <= MAX_PORTS, "see option -mp");
-#define PORTS_IN_BITMAP 0
-#define FOR_EACH_PORT(CASE) CASE(5683) CASE(5684)
+_Static_assert(2 <= MAX_PORTS, "see option -mp");
+#define PORT_ROWS 0
+#define PORTS_COMPARED_V4 1
+#define PORTS_ALIKE_V4 1 /* each virtual server has all of them */
+#define ROW_OF_PORTS_V4 0
+#define FOR_EACH_PORT_V4(CASE) CASE(5683, 0) CASE(5684, 0) 
+#define FOR_EACH_SERVICE_V4(CASE) CASE(0, 5683, 0) CASE(0, 5684, 0) 
+#define PORTS_COMPARED_V6 1
+#define PORTS_ALIKE_V6 1 /* each virtual server has all of them */
+#define ROW_OF_PORTS_V6 0
+#define FOR_EACH_PORT_V6(CASE) 
+#define FOR_EACH_SERVICE_V6(CASE) 
+
+/* Whether any of them chooses real servers by Maglev. */
+#define MAGLEV 0
 
 /* Sizes of the tables. */
 #define MAX_REAL_SERVERS 32
-#define REAL_SERVER_SLOTS 64
 #define MAX_ASSOCIATIONS 1048576
-#define CREATED_ASSOCIATIONS 1048576 /* fewer where others' tables are used */
+#define REAL_SERVER_SLOTS_V4 64
+#define LIKELY_SLOT_BITS_V4 9
+#define CREATED_ASSOCIATIONS_V4 1048576 /* fewer where others' tables are used */
+#define REAL_SERVER_SLOTS_V6 1
+#define LIKELY_SLOT_BITS_V6 5
+#define CREATED_ASSOCIATIONS_V6 1048576 /* fewer where others' tables are used */
+#define ROUND_LINES 2
 #define EVENT_PAGES 64
 
 /* Events below this level are not compiled in. */

@@ -11,7 +11,7 @@
  * raised with each change of a key, a value, a type or a flag of a table that is kept, and of what
  * a value means. Those before are in former.h.
  */
-#define LAYOUT_VERSION 3
+#define LAYOUT_VERSION 4
 
 /* An address, the most significant word first. */
 struct ip_address_v4 {
@@ -29,8 +29,10 @@ struct ip_address_v6 {
 /*
  * A bucket of the association table, one cache line. A word is an association: the client's tag in
  * its upper 48 bits, the slot of its real server in the lower 16; 0 is free. With IPv4 the tag is
- * the client: its address above its port, both as read from memory. With IPv6 it is the upper part
- * of a keyed hash of the client, whose address and port stand in bucket_clients_v6.
+ * the client: its address above its port, both as read from memory, and over them, by exclusive or,
+ * the upper part of the table's secret[1] times the number of the virtual server, so that a client
+ * of several has a tag with each. With IPv6 it is the upper part of a keyed hash of the client and
+ * that number; the client's address and port stand in bucket_clients_v6.
  *
  * A stamp is the low octet of the epoch in which its place was last used. Of a table that is a
  * single bucket it is the place's rank instead, 0 for the one that was used last.
@@ -65,23 +67,33 @@ struct bucket_clients_v6 {
 /* What state a slot of the table of real servers is in. */
 #define REAL_SERVER_UNUSED   0 /* never had an address */
 #define REAL_SERVER_UNLISTED 1 /* keeps its address, as associations may lead to it */
-#define REAL_SERVER_LISTED   2
+#define REAL_SERVER_DRAINING 2 /* keeps its clients, and is given no new one */
+#define REAL_SERVER_UP	     3
 
 /*
- * A slot of the table of real servers. It is given another address only when no word of the
- * association table leads to it any more.
+ * A slot of the table of real servers: a real server behind one virtual server. It is given another
+ * address or virtual server only when no word of the association table leads to it any more. A
+ * server behind several virtual servers has a slot for each, and each leads to the next: the last
+ * to the first. The address stands behind it, in the struct of its family.
  */
-struct real_server_v4 {
-	__be32 address;
+struct real_server {
 	__u16 checksum_delta; /* ~virtual server + real server, folded (RFC 1624, equation 3) */
-	__u16 state;	      /* REAL_SERVER_… */
+	__u8 state;	      /* REAL_SERVER_… */
+	__u8 virtual_server;  /* its number */
+	__u16 next;	      /* the next slot with the same address; itself where none is */
+	__u16 row;	      /* of the virtual server's address, in the table of ports */
+};
+
+struct real_server_v4 {
+	struct real_server server;
+	__be32 address;
+	__u32 padding;
 };
 
 struct real_server_v6 {
+	struct real_server server;
 	__be32 address[4];
-	__u16 checksum_delta; /* ~virtual server + real server, folded (RFC 1624, equation 3) */
-	__u16 state;	      /* REAL_SERVER_… */
-	__u32 padding[3];
+	__u64 padding;
 };
 
 /* Numbers of virtual servers are below this: a number is not given anew before it is swept. */
@@ -118,8 +130,9 @@ struct virtual_server_name {
 };
 
 /*
- * What a packet needs to know of the tables: which of the two banks of real servers and of the
- * round is in force, which one store switches, and how the association table is read.
+ * What a packet needs to know of the tables of its family: which of the two banks of virtual
+ * servers, real servers and rounds is in force, which one store switches, and how the association
+ * table is read.
  */
 struct control {
 	__u32 bank; /* 0 or 1 */
@@ -160,7 +173,9 @@ struct port_line {
 
 /* What happened to one frame. Of an IPv4 address only the first word is set. */
 struct event_record {
-	__u32 event; /* an EVENT_… code of the settings */
+	__u16 event;	     /* an EVENT_… code of the settings */
+	__u8 family;	     /* of the addresses: 4 or 6; 0 where no IP header was reached */
+	__u8 virtual_server; /* its number; NO_VIRTUAL_SERVER_NUMBER where it is nobody's */
 	__be16 source_port;
 	__be16 destination_port;
 	__u8 destination_mac[6];
@@ -173,14 +188,15 @@ struct event_record {
 
 _Static_assert(sizeof(struct bucket) == 64, "one cache line");
 _Static_assert(sizeof(struct bucket_clients_v6) == 128, "two cache lines");
-_Static_assert(sizeof(struct real_server_v4) == 8, "a power of two: the array index is a shift");
+_Static_assert(sizeof(struct real_server) == 8, "addresses are aligned to 8 bytes");
+_Static_assert(sizeof(struct real_server_v4) == 16, "a power of two: the array index is a shift");
 _Static_assert(sizeof(struct real_server_v6) == 32, "a power of two: the array index is a shift");
 _Static_assert(sizeof(struct control) == 64, "one cache line");
-_Static_assert(sizeof(struct ip_address_v4) == 4, "no hidden padding");
-_Static_assert(sizeof(struct ip_address_v6) == 16, "no hidden padding");
-_Static_assert(sizeof(struct event_record) == 84, "no hidden padding");
 _Static_assert(sizeof(struct virtual_server) == 32, "a power of two: the array index is a shift");
 _Static_assert(sizeof(struct virtual_server_name) == 64, "one cache line");
 _Static_assert(sizeof(struct address_row) == 32, "a power of two: the array index is a shift");
 _Static_assert(sizeof(struct port_line) == 64, "one cache line");
 _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
+_Static_assert(sizeof(struct ip_address_v4) == 4, "no hidden padding");
+_Static_assert(sizeof(struct ip_address_v6) == 16, "no hidden padding");
+_Static_assert(sizeof(struct event_record) == 84, "no hidden padding");

@@ -1,31 +1,38 @@
 // Renders, compiles and loads the program of a configuration, beside whatever is in service.
 import BCC
+import CLayout
 import LoadBalancing
 import SystemPackage
 
-/// A program that the kernel has accepted, attached to nothing, with the tables of its own.
+/// A program that the kernel has accepted, attached to nothing, with its tables.
 struct LoadedProgram {
   let program: Program
   let tables: Tables
+  /// The table of slots by the hash of their addresses, of each family with several virtual servers.
+  /// It is not kept.
+  let likelySlots: [AddressFamily: Table]
   let events: EventSource
   /// What libbcc printed while it compiled and loaded.
   let output: String
   let times: DataPlane.Times
 
-  /// Compiles and loads.
+  /// Compiles and loads. The service tables are new.
   ///
   /// - Parameters:
-  ///   - configuration: as it stands; what its live settings say counts.
-  ///   - kept: tables that the program is to use, which must fit; `nil` for new ones.
-  init(_ configuration: Configuration, keeping kept: Tables? = nil) throws(DataPlaneError) {
-    let configuration = configuration.effective
+  ///   - configuration: with its live settings put in.
+  ///   - shared: association tables that the program is to use, which must fit; new ones are made
+  ///     for each other family.
+  init(
+    _ configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
+    sharing shared: [AddressFamily: AssociationTables] = [:]
+  ) throws(DataPlaneError) {
     if let version = LibraryVersion.loaded, version < .oldestSupported {
       throw .libraryTooOld(version)
     }
     var times = DataPlane.Times()
     var stopwatch = Stopwatch()
     let source = try Renderer.source(
-      for: configuration, createdAssociations: kept == nil ? nil : 1,
+      for: configuration, served, sizes, createdAssociations: shared.mapValues { _ in 1 },
       traceTag: TraceTag.ofThisProcess)
     times.render = stopwatch.lap()
     let flags = DebugFlags(rawValue: UInt32(configuration.debug))
@@ -34,14 +41,14 @@ struct LoadedProgram {
       let module = try Module(
         source: source, flags: flags, compilerFlags: ["-Wall"] + headers.compilerFlags)
       times.compile = stopwatch.lap()
-      if let kept {
-        for (name, table) in kept.all { try module.replaceTable(name.rawValue, with: table) }
-      }
-      if let kept { tables = kept } else { tables = try Tables(of: module, configuration.family) }
-      if configuration.distinctPorts.count > Renderer.mostComparedPorts {
-        try LoadedProgram.fillPorts(try module.table("ports"), configuration.distinctPorts)
-      }
+      tables = try LoadedProgram.tables(of: module, configuration, sizes.families, shared)
+      let maps = Renderer.serviceMaps(served)
+      try LoadedProgram.fillServiceMaps(module, maps)
+      likelySlots = try LoadedProgram.likelySlots(of: module, maps)
       program = try module.loadXDPProgram("ulb", flags: flags)
+      // What is kept belongs together by what the program is said to use: the names, too, which no
+      // packet asks for.
+      for (_, table) in tables.all { try program.bind(table) }
       times.load = stopwatch.lap()
       events = try EventSource(of: module)
       output = module.output + program.log
@@ -51,26 +58,65 @@ struct LoadedProgram {
     }
   }
 
-  private static func fillPorts(_ table: Table, _ ports: [UInt16]) throws(BCCError) {
-    let table = try TypedTable<UInt32, UInt64>(table)
-    var words: [UInt32: UInt64] = [:]
-    for port in ports { words[UInt32(port) / 64, default: 0] |= 1 << (UInt64(port) % 64) }
-    try table.update(keys: Array(words.keys), leaves: Array(words.values))
+  private static func tables(
+    of module: Module, _ configuration: Configuration, _ families: [AddressFamily],
+    _ shared: [AddressFamily: AssociationTables]
+  ) throws(BCCError) -> Tables {
+    var associations: [AddressFamily: AssociationTables] = [:]
+    for family in families {
+      if let tables = shared[family] {
+        for (name, table) in tables.all {
+          try module.replaceTable(name.description, with: table)
+        }
+        associations[family] = tables
+      } else {
+        let tables = try AssociationTables(of: module, family)
+        try AssociationTable.begin(tables, maxAssociations: configuration.maxAssociations)
+        associations[family] = tables
+      }
+    }
+    return Tables(
+      associations: associations, service: try ServiceTables(of: module, families))
+  }
+
+  /// Fills what the packet path looks up of addresses and ports. It is the program's own: nobody
+  /// else asks for it.
+  private static func fillServiceMaps(_ module: Module, _ maps: [ServiceMap]) throws(BCCError) {
+    func fill<Leaf: BitwiseCopyable>(_ name: String, _ entries: [UInt32: Leaf]) throws(BCCError) {
+      guard !entries.isEmpty else { return }
+      let table = try TypedTable<UInt32, Leaf>(try module.table(name))
+      try table.update(keys: Array(entries.keys), leaves: Array(entries.values))
+    }
+    for map in maps {
+      if map.addressesAreHashed { try fill("addresses_v\(map.family.version)", map.cells) }
+      try fill("virtual_server_of_port", map.portLines)
+    }
+  }
+
+  private static func likelySlots(
+    of module: Module, _ maps: [ServiceMap]
+  ) throws(BCCError) -> [AddressFamily: Table] {
+    var tables: [AddressFamily: Table] = [:]
+    for map in maps where map.count > 1 {
+      tables[map.family] = try module.table("likely_slots_v\(map.family.version)")
+    }
+    return tables
   }
 
   private static func wording(_ error: BCCError, _ configuration: Configuration) -> DataPlaneError {
-    guard case .tableCreation(let table, let number) = error, outOfMemory.contains(number) else {
+    guard case .tableCreation(let text, let number) = error, outOfMemory.contains(number) else {
       return .wording(error)
     }
-    let associations = TableName.associations.rawValue
-    guard [associations, TableName.clients.rawValue].contains(table) else {
+    let name = TableName(text)
+    let table = name?.kind.rawValue ?? text
+    guard let name, let family = name.family, [.associations, .clients].contains(name.kind) else {
       return .outOfMemory(
         table: table,
         advice: "\(configuration.maxRealServers) real servers; lower --max_realservers (-mrs)")
     }
-    let needed = TableMemory.associations(configuration)
+    let needed = TableMemory.associations(configuration.maxAssociations, family)
     return .outOfMemory(
-      table: associations,
+      table: TableKind.associations.rawValue,
       advice: """
         \(configuration.maxAssociations) associations need about \(needed); free memory, or lower \
         --max_associations (-ma)
@@ -79,9 +125,4 @@ struct LoadedProgram {
 
   /// The last is what the kernel says to sizes beyond 32 bits.
   private static let outOfMemory: Set<Errno> = [.noMemory, .argListTooLong, .invalidArgument]
-}
-
-extension Configuration {
-  /// The balanced ports, each once, in order.
-  var distinctPorts: [UInt16] { Set(ports).sorted() }
 }

@@ -5,44 +5,64 @@ import Mustache
 
 /// Renders the XDP program's source for a configuration.
 public enum Renderer {
-  /// The most ports that are compared one by one; more are looked up in a bitmap.
-  static let mostComparedPorts = 16
-
   /// The complete source, with `#line` directives that name the template's files.
   ///
-  /// - Parameter createdAssociations: the size to create the association table with: 1 where
-  ///   another table takes its place before the program is loaded.
-  public static func source(
-    for configuration: Configuration, createdAssociations: UInt32? = nil,
-    traceTag: String = "ulb: "
+  /// - Parameters:
+  ///   - served: the virtual servers that the program is to know.
+  ///   - createdAssociations: the size to create a family's association table with, where it is not
+  ///     the configuration's: 1 where another table takes its place before the program is loaded.
+  static func source(
+    for configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
+    createdAssociations: [AddressFamily: UInt32] = [:], traceTag: String = "ulb: "
   ) throws(DataPlaneError) -> String {
     // libbcc's listing of byte code shows the lines of the text that it was given alone.
     let namesFiles = configuration.debug & 2 == 0
     var inlined: Set<String> = []
     let settings = try renderedSettings(
-      configuration, createdAssociations: createdAssociations ?? configuration.maxAssociations,
-      traceTag: traceTag)
+      configuration, served, sizes, createdAssociations: createdAssociations, traceTag: traceTag)
     return try inline(
       BPFTemplates.main, settings: settings, namesFiles: namesFiles, inlined: &inlined)
   }
 
+  /// What the packet path knows of addresses and ports, of both families.
+  static func serviceMaps(_ served: [NumberedVirtualServer]) -> [ServiceMap] {
+    var firstRow = 0
+    return AddressFamily.allCases.map { family in
+      let map = ServiceMap(family, served, firstRow: firstRow)
+      firstRow += map.portRows
+      return map
+    }
+  }
+
   private static func renderedSettings(
-    _ configuration: Configuration, createdAssociations: UInt32, traceTag: String
+    _ configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
+    createdAssociations: [AddressFamily: UInt32], traceTag: String
   ) throws(DataPlaneError) -> String {
-    let ports = configuration.distinctPorts
+    let maps = serviceMaps(served)
     let values: [String: Any] = [
-      "ipv6": configuration.family == .ipv6 ? 1 : 0,
-      "virtual_server": configuration.virtualServer.description,
-      "virtual_server_configured": configuration.virtualServer.isUnspecified ? 0 : 1,
-      "virtual_server_words": words(configuration.virtualServer),
+      "virtual_servers": served.map { numbered in
+        let server = numbered.virtualServer
+        // A name may be anything but the end of a comment.
+        let label = server.label.replacing("*/", with: "* /")
+        var row: [String: Any] = ["number": Int(numbered.number), "label": label]
+        if server.name != nil { row["name"] = label }
+        row["address"] = server.address.description
+        return row
+      },
+      "cell_bits": ServiceMap.cellBits,
+      "fold": hexadecimal(IPAddress.fold),
+      "families": maps.map { map in
+        family(
+          map, sizes,
+          createdAssociations: createdAssociations[map.family] ?? configuration.maxAssociations)
+      },
       "max_ports": configuration.maxPorts,
-      "port_count": ports.count,
-      "ports_in_bitmap": ports.count > mostComparedPorts ? 1 : 0,
-      "ports": ports.count > mostComparedPorts ? [] : ports,
+      "most_ports": served.map { Set($0.virtualServer.ports).count }.max() ?? 0,
+      "port_rows": maps.map(\.portRows).reduce(0, +),
+      "maglev": served.contains { $0.virtualServer.scheduler == .maglev } ? 1 : 0,
       "max_realservers": configuration.maxRealServers,
-      "real_server_slots": ServerPlan.capacity(maxRealServers: configuration.maxRealServers),
       "max_associations": configuration.maxAssociations,
-      "created_associations": createdAssociations,
+      "round_lines": sizes.lines,
       "event_pages": eventPages(configuration.logLevel),
       "log_level": configuration.logLevel.rawValue,
       "log_level_name": configuration.logLevel.name,
@@ -66,6 +86,33 @@ public enum Renderer {
     }
   }
 
+  private static func family(
+    _ map: ServiceMap, _ sizes: ProgramSizes, createdAssociations: UInt32
+  ) -> [String: Any] {
+    [
+      "version": map.family == .ipv4 ? 4 : 6,
+      "is_present": sizes.families.contains(map.family) ? 1 : 0,
+      "count": map.count,
+      "addresses_hashed": map.addressesAreHashed ? 1 : 0,
+      "multiplier": hexadecimal(map.multiplier),
+      "addresses": (map.addressesAreHashed ? [] : map.rows).map {
+        ["row": $0.row, "words": words($0.address)] as [String: Any]
+      },
+      "ports_compared": map.portsAreCompared ? 1 : 0,
+      "ports_alike": map.portsAreAlike ? 1 : 0,
+      "row_of_ports": map.rowOfPorts,
+      "ports": (map.portsAreCompared ? map.ports : []).map {
+        ["port": $0.port, "number": $0.number] as [String: Any]
+      },
+      "services": (map.portsAreCompared ? map.services : []).map {
+        ["row": $0.row, "port": $0.port, "number": $0.number] as [String: Any]
+      },
+      "slots": sizes.slots[map.family] ?? 1,
+      "likely_slot_bits": sizes.likelySlotBits(map.family),
+      "created_associations": createdAssociations,
+    ]
+  }
+
   /// Levels at which every packet is an event want room for more of them; in pages of 4 KiB.
   private static func eventPages(_ level: LogLevel) -> Int {
     level <= .info ? 1024 : 64
@@ -74,8 +121,13 @@ public enum Renderer {
   private static func words(_ address: IPAddress) -> [String] {
     let octets = address.octets
     return stride(from: 0, to: octets.count, by: 4).map { start in
+      // The value that the words have as numbers.
       "0x" + octets[start..<start + 4].map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
+  }
+
+  private static func hexadecimal(_ number: UInt64) -> String {
+    "0x" + String(number, radix: 16)
   }
 
   private static func file(named name: String) throws(DataPlaneError) -> String {

@@ -18,27 +18,45 @@ protocol AssociationCopying {
 /// A copy from tables of the same family.
 ///
 /// - Parameters:
-///   - plan: the slots that the associations of `table` lead to.
+///   - former: has that family.
+///   - plan: what the associations of `table` lead to.
 ///   - progress: is told again and again how far it is, as a copy may take long.
 func makeAssociationCopy(
-  from former: KeptTables, to table: AssociationTable, plan: ServerPlan,
-  progress: @escaping (String) -> Void
+  from former: KeptTables, _ family: AddressFamily, to table: AssociationTable,
+  plan: ServicePlan, progress: @escaping (String) -> Void
 ) throws(BCCError) -> any AssociationCopying {
+  let owners = plan.owners(of: family)
   func copy<Former: FormerAssociations>(_ former: Former) -> any AssociationCopying {
-    AssociationCopy(from: former, to: table, progress: progress)
+    AssociationCopy(from: former, to: table, owners: owners, progress: progress)
   }
-  // Each knows its types: a million are copied.
-  switch (former, former.family) {
-  case (.present(let tables), .ipv4):
-    return copy(try SharedFormerAssociations<IPv4ClientKey>(tables, to: plan))
-  case (.present(let tables), .ipv6):
-    return copy(try SharedFormerAssociations<IPv6ClientKey>(tables, to: plan))
-  case (.former(let tables), .ipv4):
-    return copy(
-      try HashedFormerAssociations<IPv4ClientKey, _>(tables, FormerIPv4Layout.self, to: plan))
-  case (.former(let tables), .ipv6):
-    return copy(
-      try HashedFormerAssociations<IPv6ClientKey, _>(tables, FormerIPv6Layout.self, to: plan))
+  func copyShared(_ table: AssociationTable, _ translation: SlotTranslation)
+    -> any AssociationCopying
+  {
+    // Each knows its types: a million are copied.
+    switch family {
+    case .ipv4: copy(SharedFormerAssociations<IPv4ClientKey>(table, translation))
+    case .ipv6: copy(SharedFormerAssociations<IPv6ClientKey>(table, translation))
+    }
+  }
+  switch former {
+  case .present(let tables):
+    // Asked for where the family is one of the tables'.
+    return copyShared(
+      try AssociationTable(tables.tables.associations[family]!),
+      SlotTranslation((tables.slots[family] ?? []).map { $0?.member }, to: plan, family))
+  case .former(let tables):
+    let translation = SlotTranslation(tables, to: plan)
+    switch (tables.associations, family) {
+    case (.shared(let table), _): return copyShared(table, translation)
+    case (.hashed(let table), .ipv4):
+      return copy(
+        try HashedFormerAssociations<IPv4ClientKey, _>(
+          table, FormerIPv4Layout.self, tables.slots, translation))
+    case (.hashed(let table), .ipv6):
+      return copy(
+        try HashedFormerAssociations<IPv6ClientKey, _>(
+          table, FormerIPv6Layout.self, tables.slots, translation))
+    }
   }
 }
 
@@ -48,18 +66,24 @@ struct AssociationCopy<Former: FormerAssociations>: AssociationCopying {
 
   private let former: Former
   private let table: AssociationTable
+  /// Of the table's slots.
+  private let owners: SlotOwners
   private let progress: (String) -> Void
   private var count = 0
   /// When the first step began, by the former table's epoch.
   private var beginning: UInt64
-  /// The clients that the first step has put into a single bucket.
-  private var clientsBefore: [Key] = []
+  /// What the first step has put into a single bucket.
+  private var entriesBefore: [Entry<Key>] = []
 
   /// How many are inserted with one wait for packets.
   private static var batch: Int { 1 << 15 }
 
-  init(from former: Former, to table: AssociationTable, progress: @escaping (String) -> Void) {
-    (self.former, self.table, self.progress) = (former, table, progress)
+  init(
+    from former: Former, to table: AssociationTable, owners: SlotOwners,
+    progress: @escaping (String) -> Void
+  ) {
+    (self.former, self.table, self.owners) = (former, table, owners)
+    self.progress = progress
     beginning = former.epoch
   }
 
@@ -68,7 +92,7 @@ struct AssociationCopy<Former: FormerAssociations>: AssociationCopying {
     if table.isSingleBucket {
       let newest = try newest()
       count = insert(newest)
-      clientsBefore = newest.map(\.client)
+      entriesBefore = newest
       return report()
     }
     for ages in former.ageGroups(fitting: table.maxAssociations) {
@@ -84,8 +108,12 @@ struct AssociationCopy<Former: FormerAssociations>: AssociationCopying {
   private func insert(_ entries: [Entry<Key>]) -> Int {
     // Where ages are not known, those that come later are newer than all of these.
     let entries =
-      former.tellsAges ? entries : entries.map { Entry(client: $0.client, slot: $0.slot, age: 1) }
-    return entries.withUnsafeBufferPointer { table.insert($0) }
+      former.tellsAges
+      ? entries
+      : entries.map {
+        Entry(client: $0.client, virtualServer: $0.virtualServer, slot: $0.slot, age: 1)
+      }
+    return entries.withUnsafeBufferPointer { table.insert($0, owners: owners) }
   }
 
   mutating func copyRest() throws(BCCError) -> Int {
@@ -144,25 +172,25 @@ struct AssociationCopy<Former: FormerAssociations>: AssociationCopying {
   private func copyOrder(_ insertion: inout LateInsertion<Key>) throws(BCCError) -> Int {
     var newest = try newest()
     var newcomers: [Entry<Key>] = []
-    table.forEach(Key.self, inBuckets: 0..<1) { entry in
-      let isCopied = clientsBefore.contains(entry.client)
-      if !isCopied && !newest.contains(where: { $0.client == entry.client }) {
-        newcomers.append(entry)
-      }
+    table.forEach(Key.self, inBuckets: 0..<1, owners: owners) { entry in
+      let isKnown = (entriesBefore + newest).contains { $0.isOfSameClient(as: entry) }
+      if !isKnown { newcomers.append(entry) }
     }
     newcomers.sort { $0.age < $1.age }
     newest = Array(newest.prefix(table.maxAssociations - newcomers.count))
-    var leaving = clientsBefore.filter { client in !newest.contains { $0.client == client } }
+    var leaving = entriesBefore.filter { entry in
+      !newest.contains { $0.isOfSameClient(as: entry) }
+    }
     for entry in newest where insertion.reserve(entry) == .noRoom {
       // The last of those in the order of use.
       guard let last = leaving.popLast() else { break }
-      table.forget(last)
+      table.forget(last.client, of: last.virtualServer)
       _ = insertion.reserve(entry)
     }
     _ = insertion.settle()
     for entry in (newcomers + newest).reversed() {
-      if let place = table.find(table.hash(entry.client)) { table.putFirst(place) }
+      if let place = table.find(table.hash(entry)) { table.putFirst(place) }
     }
-    return newest.count { table.find($0.client) != nil }
+    return newest.count { table.find($0.client, of: $0.virtualServer) != nil }
   }
 }

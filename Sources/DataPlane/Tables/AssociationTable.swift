@@ -8,10 +8,35 @@ import LoadBalancing
 /// An association as a table holds it.
 struct Entry<Key: ClientKey>: BitwiseCopyable, Equatable, Sendable {
   var client: Key
+  /// The number of the virtual server that it is a client of.
+  var virtualServer: UInt8
   /// The number of its real server's slot.
   var slot: UInt16
   /// How long ago it was used: 0 is last.
   var age: UInt8
+
+  /// Whether both are of one client of one virtual server.
+  func isOfSameClient(as other: Entry) -> Bool {
+    client == other.client && virtualServer == other.virtualServer
+  }
+}
+
+/// Which virtual server the real server of each slot is behind: whose client a word is of.
+struct SlotOwners: Sendable {
+  /// By slot.
+  private let numbers: [UInt8]
+
+  /// Of a slot that is nobody's.
+  static let nobody = UInt8(NO_VIRTUAL_SERVER_NUMBER)
+
+  /// - Parameter numbers: by slot; `nil` for one that is nobody's.
+  init(_ numbers: [UInt8?]) { self.numbers = numbers.map { $0 ?? SlotOwners.nobody } }
+
+  /// The number of a virtual server, or ``nobody``.
+  @inline(__always)
+  subscript(slot: UInt16) -> UInt8 {
+    Int(slot) < numbers.count ? numbers[Int(slot)] : SlotOwners.nobody
+  }
 }
 
 /// The buckets of an association table, who their associations belong to, and how they are read.
@@ -79,11 +104,13 @@ struct AssociationTable: Sendable {
   /// Hands over the associations of some buckets, with how long ago they were used, in epochs; of a
   /// single bucket in ranks.
   ///
-  /// - Parameter ages: which ones.
+  /// - Parameters:
+  ///   - owners: what leads to a slot of nobody's is passed over.
+  ///   - ages: which ones.
   @inline(__always)
   func forEach<Key: ClientKey>(
-    _ type: Key.Type, inBuckets range: Range<Int>, ages: ClosedRange<UInt8> = 0...oldestAge,
-    _ body: (Entry<Key>) -> Void
+    _ type: Key.Type, inBuckets range: Range<Int>, owners: SlotOwners,
+    ages: ClosedRange<UInt8> = 0...oldestAge, _ body: (Entry<Key>) -> Void
   ) {
     for index in range {
       let bucket = SharedBucket(buckets[index])
@@ -93,10 +120,12 @@ struct AssociationTable: Sendable {
         let slot = SharedBucket.slot(of: word)
         guard word != 0, slot != AssociationTable.pendingSlot else { continue }
         let age = age(bucket, place)
-        guard ages.contains(age),
-          let client = Key(word: word, place: place, names: names, secret: secret)
+        let owner = owners[slot]
+        guard ages.contains(age), owner != SlotOwners.nobody,
+          let client = Key(
+            word: word, place: place, names: names, secret: secret, virtualServer: owner)
         else { continue }
-        body(Entry(client: client, slot: slot, age: age))
+        body(Entry(client: client, virtualServer: owner, slot: slot, age: age))
       }
     }
   }
@@ -113,13 +142,13 @@ struct AssociationTable: Sendable {
     return counts
   }
 
-  /// A client's association; `nil` where it has none.
-  func find<Key: ClientKey>(_ client: Key) -> Entry<Key>? {
-    guard let place = find(client.hash(secret)) else { return nil }
+  /// A client's association with a virtual server; `nil` where it has none.
+  func find<Key: ClientKey>(_ client: Key, of virtualServer: UInt8) -> Entry<Key>? {
+    guard let place = find(hash(client, of: virtualServer)) else { return nil }
     let word = bucket(place).word(place.index)
     let slot = SharedBucket.slot(of: word)
     guard word != 0, slot != AssociationTable.pendingSlot else { return nil }
-    return Entry(client: client, slot: slot, age: age(place))
+    return Entry(client: client, virtualServer: virtualServer, slot: slot, age: age(place))
   }
 
   // MARK: Places
@@ -136,7 +165,15 @@ struct AssociationTable: Sendable {
   @inline(__always)
   func names(_ place: Place) -> UnsafeMutablePointer<bucket_clients_v6>? { names?[place.bucket] }
 
-  func hash<Key: ClientKey>(_ client: Key) -> ClientHash { client.hash(secret) }
+  @inline(__always)
+  func hash<Key: ClientKey>(_ client: Key, of virtualServer: UInt8) -> ClientHash {
+    client.hash(secret, virtualServer: virtualServer)
+  }
+
+  @inline(__always)
+  func hash<Key: ClientKey>(_ entry: Entry<Key>) -> ClientHash {
+    hash(entry.client, of: entry.virtualServer)
+  }
 
   /// How long ago a place was used. The epoch is read after the stamp: no stamp is ahead of it then.
   @inline(__always)
@@ -225,9 +262,12 @@ struct AssociationTable: Sendable {
   /// left out, as is one for which there is room only where one is that is as new or newer. No
   /// program may use the table yet.
   ///
+  /// - Parameter owners: of the slots of all that the table has.
   /// - Returns: of how many clients the table has one now that it had none of; those count too that
   ///   were left out for their own sake.
-  func insert<Key: ClientKey>(_ entries: UnsafeBufferPointer<Entry<Key>>) -> Int {
+  func insert<Key: ClientKey>(
+    _ entries: UnsafeBufferPointer<Entry<Key>>, owners: SlotOwners
+  ) -> Int {
     // Where they go is nowhere near each other: memory is asked for some of them at once.
     let atOnce = 32
     var count = 0
@@ -236,12 +276,12 @@ struct AssociationTable: Sendable {
       for start in stride(from: 0, to: entries.count, by: atOnce) {
         let end = min(start + atOnce, entries.count)
         for index in start..<end {
-          let hash = entries[index].client.hash(secret)
+          let hash = hash(entries[index])
           hashes[index - start] = hash
           fetch(hash)
         }
         for index in start..<end {
-          count += insert(entries[index], hashes[index - start], &moves)
+          count += insert(entries[index], hashes[index - start], owners, &moves)
         }
       }
     }
@@ -257,7 +297,7 @@ struct AssociationTable: Sendable {
 
   @inline(__always)
   private func insert<Key: ClientKey>(
-    _ entry: Entry<Key>, _ hash: ClientHash, _ moves: inout Int
+    _ entry: Entry<Key>, _ hash: ClientHash, _ owners: SlotOwners, _ moves: inout Int
   ) -> Int {
     if let place = find(hash) {
       if !isSingleBucket && entry.age < age(place) { write(entry, hash, place) }
@@ -271,7 +311,7 @@ struct AssociationTable: Sendable {
     guard !isSingleBucket else { return 0 }
     if moves > 0 {
       moves -= 1
-      if let place = makeRoom(Key.self, hash) {
+      if let place = makeRoom(Key.self, hash, owners) {
         write(entry, hash, place)
         return 1
       }
@@ -285,17 +325,22 @@ struct AssociationTable: Sendable {
   /// Frees a place for a client by moving an association to the other bucket that it may be in.
   ///
   /// - Returns: `nil` where all of those are full.
-  private func makeRoom<Key: ClientKey>(_ type: Key.Type, _ hash: ClientHash) -> Place? {
+  private func makeRoom<Key: ClientKey>(
+    _ type: Key.Type, _ hash: ClientHash, _ owners: SlotOwners
+  ) -> Place? {
     let (first, second) = hash.buckets(of: buckets.count)
     for place in [first, second].flatMap({ index in
       (0..<places).map { Place(bucket: index, index: $0) }
     }) {
       let bucket = bucket(place)
       let word = bucket.word(place.index)
-      guard
-        let client = Key(word: word, place: place.index, names: names(place), secret: secret)
+      let owner = owners[SharedBucket.slot(of: word)]
+      guard owner != SlotOwners.nobody,
+        let client = Key(
+          word: word, place: place.index, names: names(place), secret: secret,
+          virtualServer: owner)
       else { continue }
-      let own = client.hash(secret).buckets(of: buckets.count)
+      let own = self.hash(client, of: owner).buckets(of: buckets.count)
       let other = own.first == place.bucket ? own.second : own.first
       guard let free = findFree(inBucket: other).place else { continue }
       self.bucket(free).setStamp(free.index, bucket.stamp(place.index))
@@ -335,9 +380,9 @@ struct AssociationTable: Sendable {
   /// Has an association of a single bucket count as the one that was used last.
   func putFirst(_ place: Place) { bucket(place).setRank(place.index, 0) }
 
-  /// Forgets a client's association.
-  func forget<Key: ClientKey>(_ client: Key) {
-    guard let place = find(client.hash(secret)) else { return }
+  /// Forgets a client's association with a virtual server.
+  func forget<Key: ClientKey>(_ client: Key, of virtualServer: UInt8) {
+    guard let place = find(hash(client, of: virtualServer)) else { return }
     let bucket = bucket(place)
     // Where a packet is first, its word is newer.
     _ = bucket.swapWord(place.index, bucket.word(place.index), for: 0)

@@ -1,31 +1,46 @@
-// The association table as the domain's associations: read out, and put back into another table.
+// The association tables as the domain's associations: read out, and put back into other tables.
 import LoadBalancing
 
-/// Reads all associations of a table, a piece at a time.
+/// Reads all associations of all virtual servers, a piece at a time.
 public struct AssociationReader {
-  /// What the associations' indices point into: the real servers of all slots.
-  public let realServers: [IPAddress]
+  /// What the associations' indices point into: the virtual servers, each with the real servers of
+  /// all its slots.
+  public let virtualServers: [SavedVirtualServer]
   private let nextPiece: () -> [Association]?
 
   /// - Parameters:
-  ///   - slots: that the table's associations lead to: asked for with each piece.
-  ///   - family: the table's.
+  ///   - plan: what the tables' associations lead to: asked for with each piece.
+  ///   - roundPosition: that of a virtual server, by its number.
   init(
-    _ table: AssociationTable, slots: @autoclosure @escaping () -> [ServerPlan.Slot?],
-    family: AddressFamily
+    _ tables: [AddressFamily: AssociationTable], plan: @escaping () -> ServicePlan,
+    roundPosition: (UInt8) -> UInt32
   ) {
-    let addresses = slots().prefix { $0 != nil }.compactMap { $0?.address }
-    realServers = addresses
-    var pieces = table.pieces.makeIterator()
+    let beginning = plan()
+    let targets = Targets(beginning)
+    virtualServers = zip(beginning.served, targets.realServers).map { numbered, realServers in
+      SavedVirtualServer(
+        name: numbered.virtualServer.name, address: numbered.virtualServer.address,
+        roundPosition: roundPosition(numbered.number), realServers: realServers)
+    }
+    var pieces = AddressFamily.allCases.compactMap { family in
+      tables[family].map { (family: family, table: $0, pieces: $0.pieces.makeIterator()) }
+    }[...]
     nextPiece = {
-      guard let piece = pieces.next() else { return nil }
-      // Between two pieces a slot may have been given to another real server.
-      let areSame = zip(addresses, slots()).map { $0 == $1?.address }
-      // Each call knows its types: a million are read.
-      return switch family {
-      case .ipv4: table.associations(IPv4ClientKey.self, piece, areSame)
-      case .ipv6: table.associations(IPv6ClientKey.self, piece, areSame)
+      while let family = pieces.first?.family {
+        guard let piece = pieces[pieces.startIndex].pieces.next() else {
+          pieces.removeFirst()
+          continue
+        }
+        let table = pieces[pieces.startIndex].table
+        // Between two pieces a slot may have been given to another real server.
+        let wanted = targets.of(family, asIn: plan())
+        // Each call knows its types: a million are read.
+        return switch family {
+        case .ipv4: table.associations(IPv4ClientKey.self, piece, wanted)
+        case .ipv6: table.associations(IPv6ClientKey.self, piece, wanted)
+        }
       }
+      return nil
     }
   }
 
@@ -34,44 +49,144 @@ public struct AssociationReader {
   public func next() -> [Association]? { nextPiece() }
 }
 
+/// Where in the lists of a reading a slot leads to.
+private struct Target {
+  let virtualServer: UInt8
+  let realServer: UInt32
+}
+
+/// What the slots of a plan lead to.
+private struct Targets {
+  /// Of each virtual server, in the order of those that are served.
+  private(set) var realServers: [[IPAddress]]
+  private var slots: [AddressFamily: [(member: SlotPlan.Member, target: Target)?]] = [:]
+
+  init(_ plan: ServicePlan) {
+    var indices: [UInt8: Int] = [:]
+    for (index, numbered) in plan.served.enumerated() { indices[numbered.number] = index }
+    realServers = Array(repeating: [], count: plan.served.count)
+    for family in plan.families {
+      var all: [(member: SlotPlan.Member, target: Target)?] = []
+      for slot in plan.slots(of: family) {
+        guard let member = slot?.member, let index = indices[member.virtualServer],
+          plan.served[index].virtualServer.family == family
+        else {
+          all.append(nil)
+          continue
+        }
+        let target = Target(
+          virtualServer: UInt8(index), realServer: UInt32(realServers[index].count))
+        all.append((member, target))
+        realServers[index].append(member.address)
+      }
+      slots[family] = all
+    }
+  }
+
+  /// Those of a family that have the same members in another plan.
+  func of(_ family: AddressFamily, asIn plan: ServicePlan) -> WantedSlots {
+    let now = plan.slots(of: family)
+    let targets = (slots[family] ?? []).enumerated().map { index, slot in
+      index < now.count && slot?.member == now[index]?.member ? slot?.target : nil
+    }
+    return WantedSlots(targets: targets, owners: plan.owners(of: family))
+  }
+}
+
+/// What is read of a table.
+private struct WantedSlots {
+  /// By slot; `nil` for one that is left out.
+  let targets: [Target?]
+  let owners: SlotOwners
+}
+
 extension AssociationTable {
   /// The associations of some buckets.
-  ///
-  /// - Parameter areWanted: of which slots; what leads elsewhere is left out.
   fileprivate func associations<Key: ClientKey>(
-    _ type: Key.Type, _ buckets: Range<Int>, _ areWanted: [Bool]
+    _ type: Key.Type, _ buckets: Range<Int>, _ wanted: WantedSlots
   ) -> [Association] {
     var associations: [Association] = []
     associations.reserveCapacity(buckets.count * 4)
-    forEach(type, inBuckets: buckets) { entry in
-      guard entry.slot < areWanted.count, areWanted[Int(entry.slot)] else { return }
+    forEach(type, inBuckets: buckets, owners: wanted.owners) { entry in
+      guard entry.slot < wanted.targets.count, let target = wanted.targets[Int(entry.slot)] else {
+        return
+      }
       associations.append(
         Association(
-          client: entry.client.client, realServer: UInt32(entry.slot), age: entry.age))
+          client: entry.client.client, virtualServer: target.virtualServer,
+          realServer: target.realServer, age: entry.age))
     }
     return associations
   }
+}
 
-  /// Puts saved associations into a table that is not in service yet, those that were used last
-  /// first.
-  ///
+/// Puts saved associations into tables that are not in service yet.
+struct AssociationRestorer {
+  private let plan: ServicePlan
+  private let tables: [AddressFamily: AssociationTable]
+
+  init(_ tables: [AddressFamily: AssociationTable], plan: ServicePlan) {
+    (self.tables, self.plan) = (tables, plan)
+  }
+
+  /// The number that a saved virtual server has now; `nil` where its clients are nobody's.
+  func number(of saved: SavedVirtualServer) -> UInt8? {
+    plan.served.first { saved.isSame(as: $0.virtualServer) }?.number
+  }
+
   /// - Parameters:
-  ///   - associations: of the table's family.
-  ///   - slots: those of the real servers that their indices point into; `nil` for one that is not
-  ///     listed.
-  func restore<Key: ClientKey>(
-    _ type: Key.Type, _ associations: [Association], slots: [UInt16?]
+  ///   - associations: those that were used last first.
+  ///   - saved: what their indices point into.
+  func restore(_ associations: [Association], of saved: [SavedVirtualServer]) -> Restored {
+    let places = saved.map { virtualServer -> Place? in
+      guard let number = number(of: virtualServer) else { return nil }
+      return Place(
+        number: number, family: virtualServer.family,
+        slots: virtualServer.realServers.map {
+          plan.servingSlot(of: $0, number, virtualServer.family)
+        })
+    }
+    var restored = Restored()
+    restored += restore(IPv4ClientKey.self, .ipv4, associations, places)
+    restored += restore(IPv6ClientKey.self, .ipv6, associations, places)
+    restored.unserved = associations.count - restored.count - restored.unlisted - restored.unplaced
+    return restored
+  }
+
+  /// What a saved virtual server is now.
+  private struct Place {
+    let number: UInt8
+    let family: AddressFamily
+    /// Of its saved real servers; `nil` for one that does not serve.
+    let slots: [UInt16?]
+  }
+
+  private func restore<Key: ClientKey>(
+    _ type: Key.Type, _ family: AddressFamily, _ associations: [Association], _ places: [Place?]
   ) -> Restored {
+    guard let table = tables[family] else { return Restored() }
     var entries: [Entry<Key>] = []
     entries.reserveCapacity(associations.count)
-    for association in associations {
-      let index = Int(association.realServer)
-      guard index < slots.count, let slot = slots[index] else { continue }
-      entries.append(Entry(client: Key(association.client), slot: slot, age: association.age))
+    var unlisted = 0
+    for association in associations where association.client.address.family == family {
+      let index = Int(association.virtualServer)
+      guard index < places.count, let place = places[index], place.family == family else {
+        continue
+      }
+      let realServer = Int(association.realServer)
+      guard realServer < place.slots.count, let slot = place.slots[realServer] else {
+        unlisted += 1
+        continue
+      }
+      entries.append(
+        Entry(
+          client: Key(association.client), virtualServer: place.number, slot: slot,
+          age: association.age))
     }
-    let count = entries.withUnsafeBufferPointer { insert($0) }
-    return Restored(
-      count: count, unlisted: associations.count - entries.count, unplaced: entries.count - count)
+    let count = entries.withUnsafeBufferPointer {
+      table.insert($0, owners: plan.owners(of: family))
+    }
+    return Restored(count: count, unlisted: unlisted, unplaced: entries.count - count)
   }
 }
 

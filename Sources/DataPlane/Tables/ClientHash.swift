@@ -35,14 +35,20 @@ protocol ClientKey: BitwiseCopyable, Equatable, Sendable {
   init(_ client: Client)
   var client: Client { get }
 
-  func hash(_ secret: HashSecret) -> ClientHash
+  /// A client of several virtual servers has a tag with each.
+  ///
+  /// - Parameter number: the virtual server's.
+  func hash(_ secret: HashSecret, virtualServer number: UInt8) -> ClientHash
 
   /// Whose a word is; `nil` where that is not told, as it is being written.
   ///
-  /// - Parameter names: those of the word's bucket, a `struct bucket_clients_v6`; `nil` where the
-  ///   table has none.
+  /// - Parameters:
+  ///   - names: those of the word's bucket, a `struct bucket_clients_v6`; `nil` where the table has
+  ///     none.
+  ///   - number: that of the virtual server which the word's slot is behind.
   init?(
-    word: UInt64, place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?, secret: HashSecret)
+    word: UInt64, place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?, secret: HashSecret,
+    virtualServer number: UInt8)
 
   /// Says whose the word is.
   func note(place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?)
@@ -61,22 +67,32 @@ struct IPv4ClientKey: ClientKey {
       address: IPAddress(words: (address, 0, 0, 0), family: .ipv4), port: UInt16(bigEndian: port))
   }
 
-  /// The tag is the client itself. Multiplications by secret odd numbers mix it.
+  /// The tag is the client itself, and over it the virtual server's mask. Multiplications by secret
+  /// odd numbers mix it.
   @inline(__always)
-  func hash(_ secret: HashSecret) -> ClientHash {
-    let tag = UInt64(address) << 32 | UInt64(port) << 16
+  func hash(_ secret: HashSecret, virtualServer number: UInt8) -> ClientHash {
+    let client = UInt64(address) << 32 | UInt64(port) << 16
+    let tag = client ^ IPv4ClientKey.mask(number, secret)
     var hash = (tag ^ secret.0) &* secret.1
     hash = (hash ^ hash >> 28) &* secret.2
     hash = (hash ^ hash >> 32) &* secret.3
     return ClientHash(tag: tag, hash: hash ^ hash >> 29)
   }
 
+  /// What tells the tags of a client with several virtual servers apart; nothing for number 0.
+  @inline(__always)
+  private static func mask(_ number: UInt8, _ secret: HashSecret) -> UInt64 {
+    UInt64(number) &* secret.1 & ~0xffff
+  }
+
   @inline(__always)
   init?(
-    word: UInt64, place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?, secret: HashSecret
+    word: UInt64, place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?, secret: HashSecret,
+    virtualServer number: UInt8
   ) {
-    address = UInt32(truncatingIfNeeded: word >> 32)
-    port = UInt16(truncatingIfNeeded: word >> 16)
+    let client = word ^ IPv4ClientKey.mask(number, secret)
+    address = UInt32(truncatingIfNeeded: client >> 32)
+    port = UInt16(truncatingIfNeeded: client >> 16)
   }
 
   @inline(__always)
@@ -99,13 +115,13 @@ struct IPv6ClientKey: ClientKey {
     return Client(address: IPAddress(words: words, family: .ipv6), port: UInt16(bigEndian: port))
   }
 
-  /// SipHash-1-3 of the address's 16 octets and the port's 2.
+  /// SipHash-1-3 of the address's 16 octets, the port's 2 and the virtual server's number.
   @inline(__always)
-  func hash(_ secret: HashSecret) -> ClientHash {
+  func hash(_ secret: HashSecret, virtualServer number: UInt8) -> ClientHash {
     var state = SipHash(key: (secret.0, secret.1))
     state.add(upper)
     state.add(lower)
-    state.add(UInt64(port) | 18 << 56)
+    state.add(UInt64(port) | UInt64(number) << 16 | 18 << 56)
     state.finish()
     let tag = state.value & ~0xffff
     return ClientHash(tag: tag == 0 ? 1 << 16 : tag, hash: state.furtherValue)
@@ -114,12 +130,13 @@ struct IPv6ClientKey: ClientKey {
   /// A name is written after its word, in pieces: it is one only where the word is of its hash.
   @inline(__always)
   init?(
-    word: UInt64, place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?, secret: HashSecret
+    word: UInt64, place: Int, names: UnsafeMutablePointer<bucket_clients_v6>?, secret: HashSecret,
+    virtualServer number: UInt8
   ) {
     guard let names else { return nil }
     (upper, lower) = IPv6ClientKey.addresses(names)[place]
     port = IPv6ClientKey.ports(names)[place]
-    guard hash(secret).tag == word & ~0xffff else { return nil }
+    guard hash(secret, virtualServer: number).tag == word & ~0xffff else { return nil }
   }
 
   @inline(__always)

@@ -30,33 +30,41 @@ protocol FormerAssociations {
   ) throws(BCCError)
 }
 
-/// The slots of the new table, by the numbers of the former one's.
-private func translation(_ addresses: [IPAddress?], _ plan: ServerPlan) -> [UInt16?] {
-  addresses.map { address in address.flatMap { plan.listedSlot(of: $0) } }
-}
+/// What the slots of a former table are in a new one, whose virtual servers have the same numbers.
+struct SlotTranslation {
+  /// Whose clients the former table's words are of.
+  let owners: SlotOwners
+  /// By the former slot; `nil` for one whose real server does not serve any more.
+  fileprivate let slots: [UInt16?]
 
-extension ServerPlan {
-  /// The slot of a real server that is listed; `nil` where it is not.
-  func listedSlot(of address: IPAddress) -> UInt16? {
-    guard let number = slot(of: address), slots[Int(number)]?.isListed == true else { return nil }
-    return UInt16(number)
+  /// - Parameter members: of the former table's slots.
+  init(_ members: [SlotPlan.Member?], to plan: ServicePlan, _ family: AddressFamily) {
+    owners = SlotOwners(members.map { $0?.virtualServer })
+    slots = members.map { member in
+      member.flatMap { plan.servingSlot(of: $0.address, $0.virtualServer, family) }
+    }
+  }
+
+  /// That of a former version, which had one virtual server: the command line's.
+  init(_ former: FormerTables, to plan: ServicePlan) {
+    self.init(
+      former.slots.map { SlotPlan.Member(virtualServer: 0, address: $0.address) }, to: plan,
+      former.family)
+  }
+
+  @inline(__always)
+  fileprivate subscript(slot: UInt16) -> UInt16? {
+    Int(slot) < slots.count ? slots[Int(slot)] : nil
   }
 }
 
-/// Those of a table of this layout, which other sizes or another virtual server make unfit.
+/// Those of a table whose buckets are today's, but whose size or version is not.
 struct SharedFormerAssociations<Key: ClientKey>: FormerAssociations {
   private let table: AssociationTable
-  private let slots: [UInt16?]
+  private let translation: SlotTranslation
 
-  init(_ former: PresentTables, to plan: ServerPlan) throws(BCCError) {
-    self.init(
-      try AssociationTable(former.tables), former.servers.slots.map { $0?.address }, to: plan)
-  }
-
-  /// - Parameter addresses: those of the slots that the table's associations lead to.
-  init(_ table: AssociationTable, _ addresses: [IPAddress?], to plan: ServerPlan) {
-    self.table = table
-    slots = translation(addresses, plan)
+  init(_ table: AssociationTable, _ translation: SlotTranslation) {
+    (self.table, self.translation) = (table, translation)
   }
 
   var tellsAges: Bool { true }
@@ -93,28 +101,34 @@ struct SharedFormerAssociations<Key: ClientKey>: FormerAssociations {
   ) throws(BCCError) {
     for piece in table.pieces {
       var entries: [Entry<Key>] = []
-      table.forEach(Key.self, inBuckets: piece, ages: ages) { entry in
-        guard entry.slot < slots.count, let slot = slots[Int(entry.slot)] else { return }
-        entries.append(Entry(client: entry.client, slot: slot, age: entry.age))
+      table.forEach(Key.self, inBuckets: piece, owners: translation.owners, ages: ages) { entry in
+        guard let slot = translation[entry.slot] else { return }
+        entries.append(
+          Entry(
+            client: entry.client, virtualServer: entry.virtualServer, slot: slot, age: entry.age))
       }
       try body(entries)
     }
   }
 }
 
-/// Those of a former layout, an LRU hash: in which order they were used, the kernel keeps to itself.
+/// Those of versions 1 and 2, an LRU hash: in which order they were used, the kernel keeps to itself.
 struct HashedFormerAssociations<Key: ClientKey, Layout: FormerLayout>: FormerAssociations {
   private let table: TypedTable<Layout.FlowKey, UInt64>
   private let generations: [UInt32]
-  private let slots: [UInt16?]
+  private let translation: SlotTranslation
 
   /// How many are read at once.
   private static var batch: Int { 1 << 15 }
 
-  init(_ former: FormerTables, _ layout: Layout.Type, to plan: ServerPlan) throws(BCCError) {
-    table = try TypedTable(former.associations)
-    generations = former.slots.map(\.generation)
-    slots = translation(former.slots.map(\.address), plan)
+  /// - Parameter slots: those that the table's associations lead to.
+  init(
+    _ table: Table, _ layout: Layout.Type, _ slots: [FormerTables.Slot],
+    _ translation: SlotTranslation
+  ) throws(BCCError) {
+    self.table = try TypedTable(table)
+    generations = slots.map(\.generation)
+    self.translation = translation
   }
 
   var tellsAges: Bool { false }
@@ -131,7 +145,7 @@ struct HashedFormerAssociations<Key: ClientKey, Layout: FormerLayout>: FormerAss
       var entries: [Entry<Key>] = []
       for (client, leaf) in zip(Layout.clients(keys), leaves) {
         guard let slot = slot(of: leaf) else { continue }
-        entries.append(Entry(client: Key(client), slot: slot, age: 0))
+        entries.append(Entry(client: Key(client), virtualServer: 0, slot: slot, age: 0))
       }
       try body(entries)
     }
@@ -141,9 +155,8 @@ struct HashedFormerAssociations<Key: ClientKey, Layout: FormerLayout>: FormerAss
   private func slot(of leaf: UInt64) -> UInt16? {
     let leaf = former_association(word: leaf)
     let slot = Int(leaf.server)
-    guard leaf.generation != 0, slot < slots.count, generations[slot] == leaf.generation else {
-      return nil
-    }
-    return slots[slot]
+    guard leaf.generation != 0, slot < generations.count, generations[slot] == leaf.generation
+    else { return nil }
+    return translation[UInt16(truncatingIfNeeded: slot)]
   }
 }

@@ -55,7 +55,7 @@ struct LateInsertion<Key: ClientKey> {
   /// ago. Of a single bucket none goes.
   @inline(__always)
   mutating func reserve(_ entry: Entry<Key>) -> Outcome {
-    let hash = table.hash(entry.client)
+    let hash = table.hash(entry)
     for _ in 0..<LateInsertion.attempts {
       if let place = table.find(hash) { return .present(place) }
       let free = table.findFree(hash)

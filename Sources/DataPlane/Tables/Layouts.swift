@@ -28,15 +28,11 @@ protocol FamilyLayout {
   /// Those of former versions of the layouts.
   associatedtype Former: FormerLayout
 
-  /// A slot that was never used.
-  static var unusedRealServer: RealServer { get }
-  static func realServer(_ slot: ServerPlan.Slot, virtualServer: IPAddress) -> RealServer
-  /// One of REAL_SERVER_….
-  static func state(_ realServer: RealServer) -> Int32
+  static func realServer(_ server: real_server, address: IPAddress) -> RealServer
+  /// What both families have.
+  static func server(_ realServer: RealServer) -> real_server
   static func address(_ realServer: RealServer) -> IPAddress
-  static func checksumDelta(_ realServer: RealServer) -> UInt16
   static func key(_ address: IPAddress) -> AddressKey
-  static func address(_ key: AddressKey) -> IPAddress
 }
 
 extension FamilyLayout {
@@ -53,12 +49,33 @@ extension AddressFamily {
     case .ipv6: IPv6Layout.self
     }
   }
+
+  /// What the tables say of it: 4 or 6.
+  var version: UInt8 {
+    switch self {
+    case .ipv4: 4
+    case .ipv6: 6
+    }
+  }
+
+  /// `nil` for a number that is neither's.
+  init?(version: some BinaryInteger) {
+    guard let family = AddressFamily.allCases.first(where: { $0.version == version }) else {
+      return nil
+    }
+    self = family
+  }
 }
 
-extension ServerPlan.Slot {
-  /// What the table says of it.
-  fileprivate var state: UInt16 {
-    UInt16(isListed ? REAL_SERVER_LISTED : REAL_SERVER_UNLISTED)
+extension RealServer.State {
+  /// What the table says of it, one of REAL_SERVER_….
+  var inTables: UInt8 {
+    switch self {
+    case .up: UInt8(REAL_SERVER_UP)
+    case .draining: UInt8(REAL_SERVER_DRAINING)
+    // Its clients go, and it may come back: as one that has left.
+    case .down: UInt8(REAL_SERVER_UNLISTED)
+    }
   }
 }
 
@@ -67,21 +84,12 @@ enum IPv4Layout: FamilyLayout {
   typealias AddressKey = ip_address_v4
   typealias Former = FormerIPv4Layout
 
-  static var unusedRealServer: real_server_v4 { real_server_v4() }
-
-  static func realServer(_ slot: ServerPlan.Slot, virtualServer: IPAddress) -> real_server_v4 {
-    real_server_v4(
-      address: slot.address.words.0,
-      checksum_delta: Checksum.delta(from: virtualServer, to: slot.address), state: slot.state)
+  static func realServer(_ server: real_server, address: IPAddress) -> real_server_v4 {
+    real_server_v4(server: server, address: address.words.0, padding: 0)
   }
-
-  static func state(_ server: real_server_v4) -> Int32 { Int32(server.state) }
-  static func address(_ server: real_server_v4) -> IPAddress {
-    IPAddress(words: (server.address, 0, 0, 0), family: .ipv4)
-  }
-  static func checksumDelta(_ server: real_server_v4) -> UInt16 { server.checksum_delta }
-  static func address(_ key: ip_address_v4) -> IPAddress {
-    IPAddress(words: (key.word, 0, 0, 0), family: .ipv4)
+  static func server(_ realServer: real_server_v4) -> real_server { realServer.server }
+  static func address(_ realServer: real_server_v4) -> IPAddress {
+    IPAddress(words: (realServer.address, 0, 0, 0), family: .ipv4)
   }
   static func key(_ address: IPAddress) -> ip_address_v4 { ip_address_v4(word: address.words.0) }
 }
@@ -91,36 +99,64 @@ enum IPv6Layout: FamilyLayout {
   typealias AddressKey = ip_address_v6
   typealias Former = FormerIPv6Layout
 
-  static var unusedRealServer: real_server_v6 { real_server_v6() }
-
-  static func realServer(_ slot: ServerPlan.Slot, virtualServer: IPAddress) -> real_server_v6 {
-    real_server_v6(
-      address: slot.address.words,
-      checksum_delta: Checksum.delta(from: virtualServer, to: slot.address), state: slot.state,
-      padding: (0, 0, 0))
+  static func realServer(_ server: real_server, address: IPAddress) -> real_server_v6 {
+    real_server_v6(server: server, address: address.words, padding: 0)
   }
-
-  static func state(_ server: real_server_v6) -> Int32 { Int32(server.state) }
-  static func address(_ server: real_server_v6) -> IPAddress {
-    IPAddress(words: server.address, family: .ipv6)
-  }
-  static func checksumDelta(_ server: real_server_v6) -> UInt16 { server.checksum_delta }
-  static func address(_ key: ip_address_v6) -> IPAddress {
-    IPAddress(words: key.word, family: .ipv6)
+  static func server(_ realServer: real_server_v6) -> real_server { realServer.server }
+  static func address(_ realServer: real_server_v6) -> IPAddress {
+    IPAddress(words: realServer.address, family: .ipv6)
   }
   static func key(_ address: IPAddress) -> ip_address_v6 { ip_address_v6(word: address.words) }
 }
 
+extension Scheduler {
+  /// What the table says of it, one of SCHEDULER_….
+  var inTables: UInt32 {
+    switch self {
+    case .roundRobin: UInt32(SCHEDULER_ROUND_ROBIN)
+    case .maglev: UInt32(SCHEDULER_MAGLEV)
+    }
+  }
+}
+
+/// A virtual server's name in the table of names. The command line's has none.
+enum VirtualServerName {
+  static func inTables(_ name: String?) -> virtual_server_name {
+    var result = virtual_server_name()
+    let octets = Array((name ?? "").utf8.prefix(VirtualServer.longestName))
+    result.length = UInt8(octets.count)
+    withUnsafeMutableBytes(of: &result.octets) { $0.copyBytes(from: octets) }
+    return result
+  }
+
+  /// What another process has written: `nil` for the command line's.
+  static func read(_ name: virtual_server_name) throws(KeptTables.Refusal) -> String? {
+    guard name.length > 0 else { return nil }
+    let octets = withUnsafeBytes(of: name.octets) { Array($0.prefix(Int(name.length))) }
+    guard name.length <= VirtualServer.longestName,
+      let text = String(validating: octets, as: UTF8.self),
+      !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+    else { throw KeptTables.Refusal("virtual_server_names has one that cannot be a name") }
+    return text
+  }
+}
+
 extension EventRecord {
   /// A record of the ring buffer; `nil` for one that is no event of ours.
-  init?(_ bytes: UnsafeRawBufferPointer, family: AddressFamily) {
+  ///
+  /// - Parameters:
+  ///   - labels: of the virtual servers, by number.
+  ///   - family: of one that has no addresses.
+  init?(_ bytes: UnsafeRawBufferPointer, labels: [UInt8: String], family: AddressFamily) {
     guard bytes.count >= MemoryLayout<event_record>.size else { return nil }
     let record = bytes.loadUnaligned(as: event_record.self)
-    guard let event = Event(rawValue: record.event) else { return nil }
+    guard let event = Event(rawValue: UInt32(record.event)) else { return nil }
+    let family = AddressFamily(version: record.family) ?? family
     let source = EventRecord.octets(record.source_mac)
     let destination = EventRecord.octets(record.destination_mac)
     self.init(
-      event: event, sourceMAC: source, destinationMAC: destination,
+      event: event, virtualServer: labels[record.virtual_server], sourceMAC: source,
+      destinationMAC: destination,
       source: IPAddress(words: record.source, family: family),
       destination: IPAddress(words: record.destination, family: family),
       sourcePort: UInt16(bigEndian: record.source_port),

@@ -1,107 +1,189 @@
-// Kept tables of the layouts of today: the plan in force is read from them, and a program of this ulb
-// can use them as they are.
+// Kept tables of the layouts of today: what is in force is read from them, and a program of this ulb
+// can use the association tables as they are.
 import BCC
 import CLayout
 import LoadBalancing
 
-/// Tables of the layouts of today.
+/// The tables of a program that another process has left in force.
 public struct PresentTables: Sendable {
   let tables: Tables
-  let family: AddressFamily
-  /// How many associations the table was made for.
-  let maxAssociations: UInt32
-  let roundPosition: RoundPosition
-  /// The plan in force; its capacity is the count of slots.
-  let servers: ServerPlan
-  /// What the packet path adds to a checksum for each slot that was ever used.
-  private let checksumDeltas: [UInt16]
+  /// How many associations each family's table was made for.
+  let maxAssociations: [AddressFamily: UInt32]
+  let roundPositions: RoundPositions
+  /// Who was in force: the virtual servers by their numbers.
+  let virtualServers: [UInt8: VirtualServer]
+  /// The slots of each family, by number. A member may be of a virtual server that has left.
+  let slots: [AddressFamily: [SlotPlan.Slot?]]
 
-  init(_ kept: [TableName: Table], control: Table) throws {
-    let control = try PresentTables.read(control)
-    let addressSize = kept[.slotOfAddress]?.keySize ?? IPv4Layout.addressSize
-    family = try KeptTables.family(ofKeys: "addresses", bytes: addressSize) { $0.addressSize }
-    tables = try KeptTables.whole(kept, TableName.all(of: family))
-    let layout = family.layout
-    try KeptTables.check(tables) { layout.shape(of: $0) }
-    try KeptTables.checkSizes(
-      tables, mostRealServers: ServerPlan.mostSlots, slotCount: ServerPlan.capacity,
-      single: [.roundPosition, .control, .insertions])
-    try PresentTables.checkBuckets(tables, control)
-    maxAssociations = control.max_associations
-    roundPosition = try RoundPosition(tables)
-    (servers, checksumDeltas) = try PresentTables.readPlan(tables, control.bank, layout)
+  /// A virtual server as the tables tell of it.
+  struct VirtualServer: Sendable, Hashable {
+    /// `nil` for the command line's.
+    let name: String?
+    let family: AddressFamily
   }
 
-  /// Whether a program for this configuration can use them as they are, and go from the list in
-  /// force to the configuration's.
-  func fit(_ configuration: Configuration) -> Bool {
-    var plan = servers
-    return family == configuration.family && maxAssociations == configuration.maxAssociations
-      && tables.maxRealServers == Int(configuration.maxRealServers)
-      && isOf(virtualServer: configuration.virtualServer)
-      && (try? plan.apply(configuration.realServers)) != nil
-  }
+  var families: [AddressFamily] { tables.families }
 
-  /// Whether the packet path translates between this virtual server and the real servers.
-  func isOf(virtualServer: IPAddress) -> Bool {
-    zip(servers.slots, checksumDeltas).allSatisfy { slot, delta in
-      slot.map { Checksum.delta(from: virtualServer, to: $0.address) == delta } ?? true
+  /// Looks through the tables of a program.
+  ///
+  /// - Parameter kept: those that the kernel says are the program's.
+  init(_ kept: [TableName: Table]) throws {
+    let families = AddressFamily.allCases.filter { kept[TableName(.control, of: $0)] != nil }
+    guard !families.isEmpty else {
+      throw KeptTables.Refusal("they are not whole without a control of some family")
     }
+    tables = try PresentTables.whole(kept, families)
+    var maxAssociations: [AddressFamily: UInt32] = [:]
+    var banks: [AddressFamily: UInt32] = [:]
+    for family in families {
+      let control = try PresentTables.readControl(tables.associations[family]!)
+      maxAssociations[family] = control.max_associations
+      banks[family] = control.bank
+    }
+    self.maxAssociations = maxAssociations
+    try PresentTables.checkSizes(tables)
+    roundPositions = try RoundPositions(tables.service)
+    virtualServers = try PresentTables.readVirtualServers(tables.service, banks)
+    var slots: [AddressFamily: [SlotPlan.Slot?]] = [:]
+    for (family, bank) in banks {
+      slots[family] = try PresentTables.readSlots(
+        tables.service, family, bank, virtualServers, family.layout)
+    }
+    self.slots = slots
   }
 
-  /// Reads control first of all: by its version it is known what the other tables have to be.
-  private static func read(_ table: Table) throws -> control {
-    let (found, expected) = (TableShape(table), IPv4Layout.shape(of: .control))
-    guard found == expected else { throw KeptTables.Refusal(.control, is: found, not: expected) }
-    let read = try TypedTable<UInt32, control>(table).lookup(0) ?? control()
+  // MARK: Checks
+
+  /// All tables that a program of these families has, of the right shapes.
+  private static func whole(_ kept: [TableName: Table], _ families: [AddressFamily]) throws
+    -> Tables
+  {
+    let names =
+      families.flatMap { TableName.associations(of: $0) } + TableName.service(of: families)
+    let missing = names.filter { kept[$0] == nil }.map(\.description)
+    guard missing.isEmpty else {
+      throw KeptTables.Refusal("they are not whole without \(missing.joined(separator: ", "))")
+    }
+    // No entry may be read before: the kernel writes as many bytes as the type and size say.
+    for name in names {
+      try KeptTables.check(kept[name]!, name.description, is: name.shape)
+    }
+    var associations: [AddressFamily: AssociationTables] = [:]
+    for family in families { associations[family] = AssociationTables(kept: kept, family) }
+    return Tables(
+      associations: associations, service: ServiceTables(kept: kept, families)!)
+  }
+
+  private static func readControl(_ tables: AssociationTables) throws -> control {
+    let name = TableName(.control, of: tables.family)
+    guard tables[.control].capacity == 1, tables[.insertions].capacity == 1 else {
+      throw KeptTables.Refusal("\(name) or what belongs to it has more than one entry")
+    }
+    let read = try TypedTable<UInt32, control>(tables[.control]).lookup(0) ?? control()
     guard read.layout_version == Tables.layoutVersion else {
       throw KeptTables.Refusal(
         "they have layout version \(read.layout_version), this ulb knows \(Tables.layoutVersion)")
     }
     try KeptTables.check(bank: read.bank)
-    guard Control.isSecret(read.secret) else { throw KeptTables.Refusal("control has no secret") }
+    try KeptTables.checkBuckets(
+      tables.all.filter { [.associations, .clients].contains($0.name.kind) }
+        .map { ($0.name.description, $0.table) },
+      maxAssociations: read.max_associations, secret: read.secret)
     return read
   }
 
-  private static func checkBuckets(_ tables: Tables, _ control: control) throws {
-    let associations = control.max_associations
-    guard associations > 0 else { throw KeptTables.Refusal("control tells of 0 associations") }
-    let buckets = AssociationTable.bucketCount(maxAssociations: associations)
-    for (name, table) in tables.all where [.associations, .clients].contains(name) {
-      guard table.capacity == buckets else {
-        throw KeptTables.Refusal(
-          "\(name.rawValue) has \(table.capacity) buckets, and control tells of \(associations) "
-            + "associations")
+  private static func checkSizes(_ tables: Tables) throws {
+    let service = tables.service
+    let numbers = ProgramSizes.numbers
+    let fit =
+      service[.virtualServers].capacity == 2 * numbers
+      && service[.roundPosition].capacity == numbers && service[.names].capacity == numbers
+      && tables.families.allSatisfy { family in
+        let slots = service[.slotOfAddress, family].capacity
+        return (1...SlotPlan.mostSlots).contains(slots)
+          && service[.realServers, family].capacity == 2 * slots
       }
+    guard fit else {
+      let sizes = service.all.map { "\($0.name) \($0.table.capacity)" }
+      throw KeptTables.Refusal("their sizes do not fit together: \(sizes.joined(separator: ", "))")
     }
   }
 
-  /// The plan in force, as far as the first slot that was never used.
-  private static func readPlan<Layout: FamilyLayout>(
-    _ tables: Tables, _ bank: UInt32, _ layout: Layout.Type
-  ) throws -> (ServerPlan, [UInt16]) {
-    let slotCount = tables[.slotOfAddress].capacity
-    let realServers = try TypedTable<UInt32, Layout.RealServer>(tables[.realServers])
-    var slots: [ServerPlan.Slot] = []
-    var checksumDeltas: [UInt16] = []
-    var addresses: Set<IPAddress> = []
-    for index in 0..<slotCount {
-      let key = Tables.index(slot: UInt32(index), bank: bank)
-      guard let entry = realServers.lookup(key) else { break }
-      let state = Layout.state(entry)
-      guard state != REAL_SERVER_UNUSED else { break }
-      guard [REAL_SERVER_UNLISTED, REAL_SERVER_LISTED].contains(state) else {
-        throw KeptTables.Refusal(
-          "slot \(index) of real_servers is in no state that there is: \(state)")
+  // MARK: What was in force
+
+  private static func readVirtualServers(
+    _ tables: ServiceTables, _ banks: [AddressFamily: UInt32]
+  ) throws -> [UInt8: VirtualServer] {
+    let entries = try TypedTable<UInt32, virtual_server>(tables[.virtualServers])
+    let names = try TypedTable<UInt32, virtual_server_name>(tables[.names])
+    var found: [UInt8: VirtualServer] = [:]
+    var known: Set<String> = []
+    for number in 0..<UInt8(ProgramSizes.numbers) {
+      for (family, bank) in banks {
+        let index = ServiceTables.index(virtualServer: number, bank: bank)
+        guard let entry = entries.lookup(index), entry.family == UInt32(family.version) else {
+          continue
+        }
+        let name = try VirtualServerName.read(
+          names.lookup(UInt32(number)) ?? virtual_server_name())
+        guard (name == nil) == (number == 0) else {
+          throw KeptTables.Refusal(
+            name.map { "virtual server 0 has a name: \($0.shortened())" }
+              ?? "virtual server \(number) has no name")
+        }
+        if let name, !known.insert(name).inserted {
+          throw KeptTables.Refusal("virtual server \(name.shortened()) is there twice")
+        }
+        guard found[number] == nil else {
+          throw KeptTables.Refusal("virtual server \(number) is of both families")
+        }
+        found[number] = VirtualServer(name: name, family: family)
       }
-      let address = Layout.address(entry)
-      guard addresses.insert(address).inserted else {
-        throw KeptTables.Refusal("real_servers has \(address) in two slots")
-      }
-      slots.append(ServerPlan.Slot(address: address, isListed: state == REAL_SERVER_LISTED))
-      checksumDeltas.append(Layout.checksumDelta(entry))
     }
-    let round = try KeptTables.readRound(tables, bank: bank, slots: slots, isListed: \.isListed)
-    return (ServerPlan(capacity: slotCount, slots: slots, round: round), checksumDeltas)
+    guard found.count <= LoadBalancing.VirtualServer.most else {
+      throw KeptTables.Refusal("they tell of \(found.count) virtual servers")
+    }
+    return found
   }
+
+  private static func readSlots<Layout: FamilyLayout>(
+    _ tables: ServiceTables, _ family: AddressFamily, _ bank: UInt32,
+    _ virtualServers: [UInt8: VirtualServer], _ layout: Layout.Type
+  ) throws -> [SlotPlan.Slot?] {
+    let name = TableName(.realServers, of: family)
+    let table = tables[.realServers, family]
+    var slots = [SlotPlan.Slot?](repeating: nil, count: table.capacity / 2)
+    var members: Set<SlotPlan.Member> = []
+    var reader = BatchReader(
+      try TypedTable<UInt32, Layout.RealServer>(table), limit: min(table.capacity, 1 << 13))
+    while let (keys, entries) = try reader.next() {
+      for (key, entry) in zip(keys, entries) where key % 2 == bank {
+        let (slot, server) = (Int(key / 2), Layout.server(entry))
+        guard server.state != REAL_SERVER_UNUSED else { continue }
+        guard let state = PresentTables.states[server.state] else {
+          throw KeptTables.Refusal(
+            "slot \(slot) of \(name) is in no state that there is: \(server.state)")
+        }
+        let member = SlotPlan.Member(
+          virtualServer: server.virtual_server, address: Layout.address(entry))
+        // Of one that has left, associations may not have been forgotten yet.
+        guard virtualServers[member.virtualServer]?.family == family || state == nil else {
+          throw KeptTables.Refusal(
+            "slot \(slot) of \(name) is of no virtual server that there is: "
+              + "\(member.virtualServer)")
+        }
+        guard members.insert(member).inserted else {
+          throw KeptTables.Refusal("\(name) has \(member.address) in two slots")
+        }
+        slots[slot] = SlotPlan.Slot(member: member, state: state)
+      }
+    }
+    return slots
+  }
+
+  /// By REAL_SERVER_…: one that is down cannot be told from one that has left.
+  private static let states: [UInt8: LoadBalancing.RealServer.State?] = [
+    UInt8(REAL_SERVER_UNLISTED): nil as LoadBalancing.RealServer.State?,
+    UInt8(REAL_SERVER_DRAINING): .draining, UInt8(REAL_SERVER_UP): .up,
+  ]
 }

@@ -1,73 +1,105 @@
-// The tables that hold what must live on when a program is exchanged for another.
+// The tables that the daemon and a program share.
 import BCC
 import CLayout
 import LoadBalancing
 
-/// The one place for the names of tables: those by which the template declares them.
-enum TableName: String, CaseIterable {
-  /// Buckets of the association table.
-  case associations
-  /// Who the associations of each bucket belong to. With IPv6 alone: an IPv4 association tells it.
-  case clients
-  /// How often associations were made: the packet path's own.
-  case insertions
-  /// Slots, each in two banks.
-  case realServers = "real_servers"
-  /// Address → slot.
-  case slotOfAddress = "slot_of_address"
-  /// Two banks of turns.
-  case rounds
-  /// The index in the round that the next new client is given.
-  case roundPosition = "round_position"
-  /// Which bank is in force, the layout's version, and how the association table is read.
-  case control
+/// The association tables of one family. They outlive programs.
+public struct AssociationTables: Sendable {
+  public let family: AddressFamily
+  private let tables: [TableKind: Table]
 
-  /// Those of a family.
-  static func all(of family: AddressFamily) -> [TableName] {
-    allCases.filter { $0 != .clients || family == .ipv6 }
-  }
-}
-
-/// The tables of the packet path that outlive the program that was loaded with them.
-public struct Tables: Sendable {
-  private let tables: [TableName: Table]
-  /// Those that there are.
-  private let names: [TableName]
-
-  /// The version of the layouts that this program was built with.
-  static let layoutVersion = UInt32(LAYOUT_VERSION)
-
-  /// Those of a module that has just been compiled.
+  /// Those that a module has just been compiled with.
   init(of module: Module, _ family: AddressFamily) throws(BCCError) {
-    names = TableName.all(of: family)
-    var tables: [TableName: Table] = [:]
-    for name in names { tables[name] = try module.table(name.rawValue) }
-    self.tables = tables
+    var tables: [TableKind: Table] = [:]
+    for name in TableName.associations(of: family) {
+      tables[name.kind] = try module.table(name.description)
+    }
+    (self.family, self.tables) = (family, tables)
   }
 
   /// Those that another process has kept, others left aside; `nil` where one is missing.
-  init?(kept: [TableName: Table], names: [TableName]) {
+  init?(kept: [TableName: Table], _ family: AddressFamily) {
+    let names = TableName.associations(of: family)
     guard names.allSatisfy({ kept[$0] != nil }) else { return nil }
-    (tables, self.names) = (kept.filter { names.contains($0.key) }, names)
+    self.family = family
+    tables = Dictionary(uniqueKeysWithValues: names.map { ($0.kind, kept[$0]!) })
   }
 
   /// A table that there is.
-  subscript(name: TableName) -> Table {
+  subscript(kind: TableKind) -> Table {
     // Each initialiser has seen to it that none is missing.
-    tables[name]!
+    tables[kind]!
   }
 
   /// With IPv6 alone.
   var clients: Table? { tables[.clients] }
 
   /// Each with its name.
-  var all: [(name: TableName, table: Table)] { names.map { ($0, self[$0]) } }
+  var all: [(name: TableName, table: Table)] {
+    TableName.associations(of: family).map { ($0, self[$0.kind]) }
+  }
+}
 
-  /// The longest list of real servers that the tables were made for.
-  var maxRealServers: Int { self[.rounds].capacity / 2 - 1 }
+/// The tables that are made with a program and belong to it.
+public struct ServiceTables: Sendable {
+  let families: [AddressFamily]
+  private let tables: [TableName: Table]
+
+  /// Those that a module has just been compiled with.
+  init(of module: Module, _ families: [AddressFamily]) throws(BCCError) {
+    var tables: [TableName: Table] = [:]
+    for name in TableName.service(of: families) {
+      tables[name] = try module.table(name.description)
+    }
+    (self.families, self.tables) = (families, tables)
+  }
+
+  /// Those that another process has kept, others left aside; `nil` where one is missing.
+  init?(kept: [TableName: Table], _ families: [AddressFamily]) {
+    let names = TableName.service(of: families)
+    guard names.allSatisfy({ kept[$0] != nil }) else { return nil }
+    self.families = families
+    tables = kept.filter { names.contains($0.key) }
+  }
+
+  /// A table that all families share.
+  subscript(kind: TableKind) -> Table { self[kind, .ipv4] }
+
+  /// A table that there is.
+  subscript(kind: TableKind, family: AddressFamily) -> Table {
+    // Each initialiser has seen to it that none is missing.
+    tables[TableName(kind, of: family)]!
+  }
+
+  /// Each with its name.
+  var all: [(name: TableName, table: Table)] {
+    TableName.service(of: families).map { ($0, tables[$0]!) }
+  }
 
   /// Where the table of real servers has a slot.
   static func index(slot: UInt32, bank: UInt32) -> UInt32 { 2 * slot + bank }
+
+  /// Where the table of virtual servers has a number.
+  static func index(virtualServer number: UInt8, bank: UInt32) -> UInt32 {
+    2 * UInt32(number) + bank
+  }
+}
+
+/// All tables of a program that the daemon reads or writes.
+public struct Tables: Sendable {
+  /// Of each family that the program knows.
+  public var associations: [AddressFamily: AssociationTables]
+  public var service: ServiceTables
+
+  /// The version of the layouts that this program was built with.
+  static let layoutVersion = UInt32(LAYOUT_VERSION)
+
+  var families: [AddressFamily] { service.families }
+
+  /// Each with its name.
+  var all: [(name: TableName, table: Table)] {
+    families.flatMap { associations[$0]?.all ?? [] } + service.all
+  }
 }
 
 /// What a layout says of a table.
@@ -105,48 +137,32 @@ struct TableShape: Equatable, CustomStringConvertible {
   }
 }
 
-extension FamilyLayout {
-  /// What the template declares.
-  static func shape(of name: TableName) -> TableShape {
-    switch name {
-    case .associations: .mapped(of: bucket.self)
-    case .clients: .mapped(of: bucket_clients_v6.self)
-    case .insertions: .array(of: UInt64.self)
-    case .realServers: .array(of: RealServer.self)
-    case .slotOfAddress: TableShape(.hash, AddressKey.self, UInt32.self)
-    case .rounds: .array(of: UInt32.self)
-    case .roundPosition: .array(of: UInt64.self)
-    case .control: .mapped(of: control.self)
-    }
-  }
-}
-
-/// The index in the round that the next new client is given.
-struct RoundPosition: Sendable {
+/// The index in the round of each virtual server that its next new client is given.
+struct RoundPositions: Sendable {
   private let table: TypedTable<UInt32, UInt64>
 
-  init(_ tables: Tables) throws(BCCError) {
-    try self.init(tables[.roundPosition])
-  }
+  init(_ tables: ServiceTables) throws(BCCError) { try self.init(tables[.roundPosition]) }
 
-  init(_ table: Table) throws(BCCError) {
-    self.table = try TypedTable(table)
-  }
+  init(_ table: Table) throws(BCCError) { self.table = try TypedTable(table) }
 
   /// What is beyond the round counts as the first.
-  func read() -> UInt32 { UInt32(truncatingIfNeeded: table.lookup(0) ?? 0) }
+  func read(_ number: UInt8) -> UInt32 {
+    UInt32(truncatingIfNeeded: table.lookup(UInt32(number)) ?? 0)
+  }
 
-  func write(_ position: UInt32) throws(BCCError) { try table.update(0, UInt64(position)) }
+  func write(_ number: UInt8, _ position: UInt32) throws(BCCError) {
+    try table.update(UInt32(number), UInt64(position))
+  }
 }
 
 extension AssociationTable {
-  init(_ tables: Tables) throws(BCCError) {
+  init(_ tables: AssociationTables) throws(BCCError) {
     try self.init(
       associations: tables[.associations], clients: tables.clients, control: tables[.control])
   }
 
   /// Makes tables that have just been created an association table for so many.
-  static func begin(_ tables: Tables, maxAssociations: UInt32) throws(BCCError) {
+  static func begin(_ tables: AssociationTables, maxAssociations: UInt32) throws(BCCError) {
     try begin(
       associations: tables[.associations], control: tables[.control],
       maxAssociations: maxAssociations)

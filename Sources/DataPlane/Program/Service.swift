@@ -1,0 +1,110 @@
+// A program with its tables and what they hold: all that a packet sees, as a whole.
+import BCC
+import LoadBalancing
+
+/// A loaded program whose tables are filled with a plan.
+struct Service {
+  let loaded: LoadedProgram
+  let sizes: ProgramSizes
+  /// Of each family that the program knows.
+  let associations: [AddressFamily: AssociationTable]
+  let positions: RoundPositions
+  /// What is in force, once the program is.
+  private(set) var plan: ServicePlan
+  private var writer: ServiceWriter
+
+  var tables: Tables { loaded.tables }
+
+  /// Renders, compiles, loads and fills, beside whatever is in service.
+  ///
+  /// - Parameters:
+  ///   - configuration: with its live settings put in.
+  ///   - plan: that of the configuration.
+  ///   - shared: association tables that are in service already, and whose slots have the same
+  ///     meaning; new ones are made for each other family.
+  init(
+    _ configuration: Configuration, _ plan: ServicePlan,
+    sharing shared: [AddressFamily: AssociationTables]
+  ) throws(DataPlaneError) {
+    sizes = plan.sizes(maxRealServers: configuration.maxRealServers)
+    loaded = try LoadedProgram(configuration, plan.served, sizes, sharing: shared)
+    self.plan = plan
+    do throws(BCCError) {
+      var associations: [AddressFamily: AssociationTable] = [:]
+      for (family, tables) in loaded.tables.associations {
+        associations[family] = try AssociationTable(tables)
+      }
+      self.associations = associations
+      positions = try RoundPositions(loaded.tables.service)
+      writer = try ServiceWriter(loaded, sizes)
+      try writer.fill(plan)
+    } catch {
+      throw .wording(error)
+    }
+  }
+
+  /// Whether another plan can be put in force without another program, as far as there is room.
+  func fits(_ plan: ServicePlan) -> Bool { plan.fits(sizes) }
+
+  /// Writes another plan, without a packet's seeing any of it.
+  mutating func prepare(_ plan: ServicePlan) throws(DataPlaneError) -> PreparedService {
+    do throws(BCCError) { return try writer.prepare(plan) } catch { throw .wording(error) }
+  }
+
+  /// Puts another plan in force, which cannot fail.
+  mutating func commit(_ prepared: PreparedService, _ plan: ServicePlan) {
+    writer.commit(prepared, plan)
+    self.plan = plan
+  }
+
+  /// Forgets the associations that lead to slots which another plan gives to other members. None of
+  /// them is served until its real server returns.
+  ///
+  /// - Parameter isInService: whether packets may be under way that have seen the list before the
+  ///   one in force. They make associations with servers of that list, too; after this, nobody does
+  ///   with one that has left.
+  func forget(slots: [AddressFamily: [UInt16]], isInService: Bool) {
+    guard !slots.isEmpty else { return }
+    if isInService { GracePeriod.wait() }
+    for (family, slots) in slots { associations[family]?.forget(slots: slots) }
+  }
+
+  /// Forgets the associations of virtual servers that have left, and frees their slots and numbers.
+  /// The program has been swapped in.
+  mutating func forgetLeft() {
+    let left = plan.left
+    forget(
+      slots: left.reduce(into: [:]) { slots, family in
+        slots[family.key] = family.value.flatMap { plan.slots(of: $0, family.key) }
+      }, isInService: true)
+    plan.forgetLeft()
+  }
+
+  /// Has the rounds begin where those of another program are, as far as their virtual servers are
+  /// the same.
+  func copyPositions(
+    from other: RoundPositions, _ virtualServers: [NumberedVirtualServer]
+  ) throws(BCCError) {
+    for numbered in plan.served {
+      let isSame = virtualServers.contains {
+        $0.number == numbered.number && $0.virtualServer.family == numbered.virtualServer.family
+      }
+      if isSame { try positions.write(numbered.number, other.read(numbered.number)) }
+    }
+  }
+}
+
+extension Renderer {
+  /// The source of the program that a configuration begins with.
+  ///
+  /// - Parameter configuration: with its live settings put in.
+  public static func source(
+    for configuration: Configuration, traceTag: String = "ulb: "
+  ) throws(DataPlaneError) -> String {
+    var plan = ServicePlan()
+    _ = try plan.apply(configuration, mayGrow: true)
+    return try source(
+      for: configuration, plan.served, plan.sizes(maxRealServers: configuration.maxRealServers),
+      traceTag: traceTag)
+  }
+}
