@@ -133,17 +133,3 @@ extension VirtualServerChange {
     return parts.isEmpty ? "no server came or went" : parts.joined(separator: "; ")
   }
 }
-
-extension ServerPlan.Change {
-  /// The most servers that are named one by one.
-  private static let most = 8
-
-  /// What a new list changes, on one line.
-  public var summary: String {
-    func words(_ what: String, _ addresses: [IPAddress]) -> String? {
-      addresses.isEmpty ? nil : "\(what) \(addresses.summary(atMost: Self.most, of: "servers"))"
-    }
-    let parts = [words("added", added), words("removed", removed)].compactMap { $0 }
-    return parts.isEmpty ? "no server came or went" : parts.joined(separator: "; ")
-  }
-}
