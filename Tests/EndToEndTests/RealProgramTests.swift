@@ -10,24 +10,27 @@ private final class CoAPServers {
   let family: AddressFamily
   let topology: Topology
   private let servers: [ChildProcess]
-  private let daemon: Daemon
 
-  init(_ family: AddressFamily, count: Int = 3) throws {
+  init(_ family: AddressFamily, in topology: Topology) throws {
     self.family = family
-    topology = try Topology(realServers: count)
-    let topology = topology
-    servers = try (0..<count).map {
+    self.topology = topology
+    servers = try topology.realServers.enumerated().map { number, namespace in
       try ChildProcess(
         [
-          "coap-server-openssl", "-A", Topology.realServer($0, family), "-p", "5683", "-d", "1",
+          "coap-server-openssl", "-A", Topology.realServer(number, family), "-p", "5683", "-d", "1",
           "-k", "secret", "-h", "hint",
-        ], in: topology.realServers[$0])
+        ], in: namespace)
     }
-    daemon = try Daemon.start(
-      BalancedService.arguments(
-        family, servers: (0..<count).map { Topology.realServer($0, family) }, ports: [5683, 5684]),
+    for number in servers.indices { try name(number, "srv\(number + 1)") }
+  }
+
+  var addresses: [String] { servers.indices.map { Topology.realServer($0, family) } }
+
+  /// Puts ulb in front of them.
+  func balance() throws -> Daemon {
+    try Daemon.start(
+      BalancedService.arguments(family, servers: addresses, ports: [5683, 5684]),
       in: topology.director)
-    for number in 0..<count { try name(number, "srv\(number + 1)") }
   }
 
   private func location(_ scheme: String, _ address: String) -> String {
@@ -65,7 +68,8 @@ private final class CoAPServers {
 @Suite struct RealProgramTests {
   @Test(arguments: AddressFamily.allCases, ["coap", "coaps"])
   func coap(_ family: AddressFamily, _ scheme: String) throws {
-    let servers = try CoAPServers(family)
+    let servers = try CoAPServers(family, in: Topology(realServers: 3))
+    let daemon = try servers.balance()
     // Each has a port of its own, and over DTLS a session of its own.
     #expect(try servers.ask(scheme) == "srv1")
     #expect(try servers.ask(scheme) == "srv2")
@@ -78,12 +82,48 @@ private final class CoAPServers {
     #expect(try servers.ask(scheme, known) == "srv2")
     #expect(try servers.ask(scheme) == "srv3")
     #expect(try servers.ask(scheme, known) == "srv2")
+    #expect(try daemon.stop() == 0)
+  }
+
+  /// One daemon, one interface; each family has its own turns, and a server of each writes when it likes.
+  @Test(arguments: AddressFamily.allCases, ["coap", "coaps"])
+  func coapOfBothFamiliesAtOnce(_ first: AddressFamily, _ scheme: String) throws {
+    let topology = try Topology(realServers: 2)
+    let families = [first, first.other]
+    let servers = try families.map { try CoAPServers($0, in: topology) }
+    let file = try ConfigFile([])
+    let second = ConfigText.VirtualServer(
+      "second", at: Topology.virtualServer(families[1]), ports: [5683, 5684],
+      realServers: servers[1].addresses)
+    try file.replace(
+      withText: "\(ConfigText(realServers: servers[0].addresses, virtualServers: [second]))")
+    let daemon = try Daemon.start(
+      BalancedService.arguments(first, servers: [], file: file, ports: [5683, 5684]),
+      in: topology.director)
+
+    let observers = try servers.map { try $0.start(scheme, ["-w", "-s", "50"]) }
+    for observer in observers { try observer.waitForLine(containing: "srv1") }
+    for _ in 0..<2 {
+      #expect(try servers.map { try $0.ask(scheme) } == ["srv2", "srv2"])
+      #expect(try servers[1].ask(scheme, ["-w", "-G", "3"]) == "srv1\nsrv1\nsrv1")
+      #expect(try servers[0].ask(scheme) == "srv1")
+    }
+    let known = families.map { ["-a", Topology.clientAddress($0), "-p", "40001"] }
+    #expect(try zip(servers, known).map { try $0.ask(scheme, $1) } == ["srv2", "srv2"])
+    #expect(try servers.map { try $0.ask(scheme) } == ["srv1", "srv1"])
+    #expect(try zip(servers, known).map { try $0.ask(scheme, $1) } == ["srv2", "srv2"])
+    for (number, observer) in observers.enumerated() {
+      try servers[number].name(0, "news-\(number)")
+      try observer.waitForLine(containing: "news-\(number)")
+    }
+    #expect(try daemon.stop() == 0)
   }
 
   /// A server's notifications (RFC 7641) come when the server likes.
   @Test(arguments: AddressFamily.allCases, ["coap", "coaps"])
   func coapObserve(_ family: AddressFamily, _ scheme: String) throws {
-    let servers = try CoAPServers(family, count: 2)
+    let servers = try CoAPServers(family, in: Topology(realServers: 2))
+    let daemon = try servers.balance()
     let observer = try servers.start(scheme, ["-w", "-s", "50"])
     try observer.waitForLine(containing: "srv1")
     #expect(try servers.ask(scheme) == "srv2")
@@ -92,6 +132,7 @@ private final class CoAPServers {
       try observer.waitForLine(containing: news)
     }
     #expect(try servers.ask(scheme) == "second-news")
+    #expect(try daemon.stop() == 0)
   }
 
   @Test(arguments: AddressFamily.allCases)

@@ -3,7 +3,7 @@ import Foundation
 import Synchronization
 import TestSupport
 
-/// Known clients that ask the virtual server in turn on a thread of its own, one question at a time.
+/// Known clients that ask their virtual servers in turn on a thread of its own, one question at a time.
 final class Traffic: Sendable {
   struct Record: Sendable {
     /// For each client the servers that answered, one entry for each change.
@@ -17,9 +17,17 @@ final class Traffic: Sendable {
   private let finished = DispatchSemaphore(value: 0)
 
   /// - Parameter timeout: how long a client waits for an answer before it counts as none.
-  init(
+  convenience init(
     _ clients: [UDPSocket], to virtualServer: Endpoint, timeout: Duration = .seconds(10)
   ) {
+    self.init(clients.map { ($0, virtualServer) }, timeout: timeout)
+  }
+
+  /// - Parameters:
+  ///   - clients: each with the virtual server that it asks.
+  ///   - timeout: how long a client waits for an answer before it counts as none.
+  init(_ clients: [(socket: UDPSocket, virtualServer: Endpoint)], timeout: Duration = .seconds(10))
+  {
     record = Mutex(Record(servers: clients.map { _ in [] }))
     Thread.detachNewThread { [self] in
       var number = 0
@@ -27,7 +35,8 @@ final class Traffic: Sendable {
         let index = number % clients.count
         let question = String(number)
         number += 1
-        let answer = ask(clients[index], question, virtualServer, timeout)
+        let (client, virtualServer) = clients[index]
+        let answer = ask(client, question, virtualServer, timeout)
         record.withLock { record in
           guard let answer else {
             record.unanswered += 1
