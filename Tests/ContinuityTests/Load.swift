@@ -94,6 +94,14 @@ final class Load: Sendable {
 
   var sentSoFar: Int { sentCount.load(ordering: .relaxed) }
 
+  /// Waits until so many packets a second were sent from the start on: who was held up catches up.
+  func waitForRate(_ rate: Double) -> Bool {
+    waitUntil {
+      let sent = sent.withLock { $0 }
+      return Double(sent.ofPhase.reduce(0, +)) >= rate * (sent.time / .seconds(1))
+    }
+  }
+
   /// Waits until every client has sent another packet.
   func waitForRound() -> Bool {
     let start = sentSoFar
@@ -315,7 +323,7 @@ enum KernelCounters {
   /// A counter of UDP, of both families together.
   static func udp(_ name: String, in namespace: NetworkNamespace) throws -> Int {
     let line = try read("snmp6", in: namespace).first { $0.hasPrefix("Udp6\(name) ") }
-    guard let value = line?.split(separator: " ").last.flatMap({ Int($0) }) else {
+    guard let value = line?.split(whereSeparator: \.isWhitespace).last.flatMap({ Int($0) }) else {
       throw Failure("no counter Udp6\(name)")
     }
     return try value + snmp("Udp", name, in: namespace)
