@@ -12,9 +12,11 @@ struct Failure: Error, CustomStringConvertible {
 
 /// Runs a program that a test cannot go on without.
 @discardableResult
-func need(_ arguments: [String], in namespace: NetworkNamespace? = nil) throws -> String {
+func need(
+  _ arguments: [String], in namespace: NetworkNamespace? = nil, timeout: Duration = patience
+) throws -> String {
   let child = try ChildProcess(arguments, in: namespace)
-  let status = try child.waitForExit()
+  let status = try child.waitForExit(timeout: timeout)
   guard status == 0 else {
     throw Failure("\(arguments.joined(separator: " ")): status \(status)\n\(child.transcript)")
   }

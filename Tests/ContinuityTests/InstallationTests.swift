@@ -19,10 +19,11 @@ import Testing
     try #require(commands.contains("sudo systemctl enable --now ulb@eth0\n"))
     // The container has no network to fetch packages over: they are there when it starts.
     let scratch = Package.path(".build/static")
-    try need([
-      "swift", "build", "--package-path", Package.path("."), "--scratch-path", scratch, "-c",
-      "release", "--static-swift-stdlib", "--product", "ulb",
-    ])
+    try need(
+      [
+        "swift", "build", "--package-path", Package.path("."), "--scratch-path", scratch, "-c",
+        "release", "--static-swift-stdlib", "--product", "ulb",
+      ], timeout: .seconds(600))
 
     let topology = try Topology(realServers: 3)
     let network = try Network(topology)
