@@ -274,7 +274,8 @@ static __u32 count_keys(int table, const struct bpf_map_info *info)
 
 static void count_associations(int table, const struct bpf_map_info *info, void *count)
 {
-	if (!strcmp(info->name, "associations"))
+	/* Of one family, whose name it has where there may be another. */
+	if (!strncmp(info->name, "associations", strlen("associations")))
 		*(__u32 *)count = info->type == BPF_MAP_TYPE_ARRAY ? count_words(table, info)
 								   : count_keys(table, info);
 }
