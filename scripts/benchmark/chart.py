@@ -4,6 +4,7 @@ import statistics
 from html import escape
 
 import limits
+from virtual_servers import MANY
 
 WIDTH = 960
 LEFT, RIGHT = 150, 40
@@ -11,7 +12,9 @@ INK, GREY, FAINT = "#222222", "#666666", "#dddddd"
 COLOURS = {"bounce": "#b8b8b8", "sticky": "#7a8fa6", "ulb": "#d1495b", "ulb -l DEBUG": "#e8a0a9",
            "nftables": "#3b7a57", "nginx": "#8a6fb0", "render": "#9ecae1", "compile": "#d1495b",
            "load": "#edae49", "fill": "#3b7a57", "attach": "#7a8fa6",
-           "median": "#d1495b", "worst": "#8a6fb0"}
+           "median": "#d1495b", "worst": "#8a6fb0",
+           "1 virtual server": "#d1495b", "same ports": "#9ecae1",
+           "own ports, at the common one": "#7a8fa6", "own ports, at its own": "#3b7a57"}
 
 
 def colour(name):
@@ -178,6 +181,19 @@ class Page:
                 + "\n".join(self.parts) + "\n</svg>\n")
 
 
+def virtual_servers(result):
+    """Of 1,000 clients, in both directions: {packets: {target: ns}}. One alone costs the same
+    whatever ports the many have: the first that was measured stands for it."""
+    rows = {}
+    for family, costs in result["virtual_servers"].items():
+        for scenario, back in (("flows:1000", ""), ("egress:1000", ", back")):
+            title = f"IPv{family}{back}"
+            rows[title] = {"1 virtual server": next(iter(costs.values()))[scenario][
+                "1 virtual server"]["ns"]}
+            rows[title] |= {ports: cost[scenario][MANY]["ns"] for ports, cost in costs.items()}
+    return rows
+
+
 def draw(result):
     machine = result["machine"]
     page = Page("What ulb costs", [
@@ -212,9 +228,12 @@ def draw(result):
         page.text(LEFT, page.y + 8, "On a smaller scale:", size=11, fill=GREY)
         page.y += 8
         page.bars(slow, "ns", legend=False)
+    page.heading(f"One virtual server beside {MANY}, in ns on one CPU (less is better)",
+                 "A packet of 1,000 known clients; which ports the many have, and to which it goes.")
+    page.bars(virtual_servers(result), "ns")
     page.heading("Start-up, in ms", "From the command to the program on the interface, by steps.")
     page.stack({name: row["steps_ms"] for name, row in result["start_up"].items()
-                if row["steps_ms"]}, "ms")
+                if row["steps_ms"]} | {MANY: result["start_up_of_many"]["steps_ms"]}, "ms")
     page.heading("Reload, in ms, over the number of real servers",
                  "From a list being read to its being in force, all of its servers being new: "
                  "median and worst.")

@@ -1,6 +1,8 @@
 """What the packet path may cost, as ratios to the floors of the same run, and whether it keeps to it."""
 import statistics
 
+from virtual_servers import MANY
+
 KNOWN = ["hot", "flows:1000", "egress:1", "egress:1000"]
 # A known client's packet: what it costs beyond bounce, in times what sticky costs beyond bounce.
 # With IPv6 the client is hashed by SipHash, which sticky's table does not do.
@@ -16,6 +18,10 @@ MEMORY_LIMIT = {4: 20, 6: 50}  # bytes for each of --max_associations
 HIT_RATIO_LIMIT = 1  # × the exact order's
 PUSHED_OUT_LIMIT = 20  # clients
 RELOAD_LIMIT = 100  # ms
+MAGLEV_LIMIT = 100  # ms beyond what round robin takes
+MANY_LIMIT = 12  # ns beyond one virtual server
+BOTH_RATIO, BOTH_LIMIT = 1.02, 1  # × one family, and ns beyond that
+CHANGE_LIMIT, COMPILATION_LIMIT, START_LIMIT = 1500, 600, 900  # ms
 DEBUG_LIMIT = 0.5  # × the default level
 
 DIGITS = {"×": 3, "ns": 1, "ms": 1, "B": 1, "clients": 0}  # of each unit, behind the point
@@ -87,6 +93,36 @@ def of_large(family, costs):
 
 def of_reload(times):
     return [check("replacing all of 4,096 servers", max(times[4096]), RELOAD_LIMIT, "ms")]
+
+
+def of_virtual_servers(family, costs):
+    """The worst of the scenarios."""
+    return [check(f"IPv{family}, {MANY}, {ports}: beyond one's",
+                  max(row[MANY]["more"] for row in rows.values()), MANY_LIMIT, "ns")
+            for ports, rows in costs.items()]
+
+
+def of_both_families(family, costs):
+    """The worst of the scenarios."""
+    return [check(f"IPv{family}, both families: known client, beyond {BOTH_RATIO:g} × one's",
+                  max(row["both"]["more"] - (BOTH_RATIO - 1) * row["one family"]["ns"]
+                      for row in costs.values()), BOTH_LIMIT, "ns")]
+
+
+def of_start_up_of_many(row):
+    return [check(f"start with {MANY}", row["ready_ms"], START_LIMIT, "ms")]
+
+
+def of_changes(times):
+    return [check(f"one of {MANY} changed, at SIGHUP: in force after", max(times["asked"]),
+                  CHANGE_LIMIT, "ms"),
+            check(f"one of {MANY} changed: read, rendered and compiled",
+                  statistics.median(times["compiled"]), COMPILATION_LIMIT, "ms")]
+
+
+def of_maglev(times, round_robin):
+    return [check("Maglev for all of 4,096 servers, beyond round robin",
+                  max(times[4096]) - statistics.median(round_robin[4096]), MAGLEV_LIMIT, "ms")]
 
 
 def of_table_sizes(family, sizes):

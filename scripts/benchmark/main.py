@@ -15,6 +15,7 @@ import chart
 import limits
 from measure import Measurements
 from network import Failed, Lab
+from virtual_servers import MANY
 
 
 def say(text=""):
@@ -48,6 +49,12 @@ def print_costs(costs):
     for scenario, row in costs.items():
         say(f"  {scenario:18}" + "".join(f"{row[name]['ns']:14.0f}" for name in targets)
             + f"   {row['ulb']['action'].lower()}")
+
+
+def with_more(rows, target):
+    """What a target costs, and how much more that is than what it stands beside."""
+    return ", ".join(f"{scenario} {row[target]['ns']:.0f} ns ({row[target]['more']:+.1f})"
+                     for scenario, row in rows.items())
 
 
 def run(lab, arguments, executables):
@@ -99,6 +106,24 @@ def run(lab, arguments, executables):
             say(f"  {scenario:18}small {row['small']:4.0f} ns, large {row['large']:4.0f} ns")
         checks += found
 
+    for key in ("virtual_servers", "both_families", "schedulers"):
+        result[key] = {}
+    for family in (4, 6):
+        chapter(f"Several virtual servers, IPv{family}")
+        costs, found = judged(lambda: measurements.virtual_servers(family),
+                              lambda costs: limits.of_virtual_servers(family, costs))
+        for ports, rows in costs.items():
+            say(f"  {MANY}, {ports}: " + with_more(rows, MANY))
+        result["virtual_servers"][family] = costs
+        checks += found
+        costs, found = judged(lambda: measurements.both_families(family),
+                              lambda costs: limits.of_both_families(family, costs))
+        say("  both families, one virtual server each: " + with_more(costs, "both"))
+        result["both_families"][family] = costs
+        checks += found
+        result["schedulers"][family] = row = measurements.schedulers(family)
+        say("  new clients: " + ", ".join(f"{name} {ns:.0f} ns" for name, ns in row.items()))
+
     result["end_to_end"], result["end_to_end_with_events"] = {}, {}
     for family in (4, 6):
         chapter(f"End to end, IPv{family}")
@@ -120,7 +145,10 @@ def run(lab, arguments, executables):
 
     chapter("Start-up and memory")
     result["start_up"] = measurements.start_up()
-    for name, row in result["start_up"].items():
+    result["start_up_of_many"], found = judged(
+        measurements.start_up_of_many, limits.of_start_up_of_many)
+    checks += found
+    for name, row in [*result["start_up"].items(), (MANY, result["start_up_of_many"])]:
         steps = ", ".join(f"{step} {time:.1f}" for step, time in row["steps_ms"].items())
         say(f"  {name}: ready after {row['ready_ms']:.0f} ms; {steps} ms")
         memory = {what: f"{size / 2**20:.1f}" for what, size in row["memory"].items()}
@@ -131,6 +159,18 @@ def run(lab, arguments, executables):
     result["reload"], found = judged(measurements.reload, limits.of_reload)
     for count, times in result["reload"].items():
         say(f"  {count:5} servers in force after {statistics.median(times):6.2f} ms")
+    checks += found
+    result["reload_maglev"], found = judged(
+        lambda: measurements.reload([4096], "maglev"),
+        lambda times: limits.of_maglev(times, result["reload"]))
+    for count, times in result["reload_maglev"].items():
+        say(f"  {count:5} servers in force after {statistics.median(times):6.2f} ms, by Maglev")
+    checks += found
+
+    chapter(f"A change of one of {MANY}")
+    result["changes"], found = judged(measurements.changes, limits.of_changes)
+    for what, times in result["changes"].items():
+        say(f"  {what:8} {statistics.median(times):5.0f} ms, at most {max(times):.0f} ms")
     checks += found
 
     result["memory"], result["hit_ratio"], result["pushed_out"] = {}, {}, {}

@@ -6,7 +6,9 @@ import signal
 import statistics
 import time
 
-from network import PORT, SERVERS, VIRTUAL, command, inside
+from network import PORT, SERVERS, VIRTUAL, Failed, command, inside
+from virtual_servers import (MANY, MIDDLE, config_text, of_both_families, ports_in_common,
+                             ports_of_their_own, replace_file, virtual_server)
 
 KNOWN = ["hot", "flows:1000", "egress:1", "egress:1000"]
 SCENARIOS = [*KNOWN, "tcp", "other", "random:1000000", "new"]
@@ -20,6 +22,7 @@ MEMORY_SIZES = [10_000, 100_000, 1_000_000, DEFAULT_SIZE, 3_000_000]
 ASSOCIATION_TABLES = ("associations", "clients")  # in each version, whatever follows
 EXPONENTS = [0.6, 0.8, 1.0, 1.2]
 MULTIPLES = [2, 4, 16]
+SETTLING = 0.1  # s that a config file is to stay as it is before the daemon believes it
 
 
 class Measurements:
@@ -29,7 +32,7 @@ class Measurements:
         self.lab, self.tools, self.executables, self.quick = lab, tools, executables, quick
         self.rounds = 5 if quick else 11
         self.round_length = 200_000 if quick else 500_000
-        self.count = 0
+        self.count = self.files = 0
 
     def director_name(self):
         self.count += 1
@@ -181,17 +184,13 @@ class Measurements:
         return {scenario: {name: row[name]["ns"] for name in ("small", "large")}
                 for scenario, row in result.items()}
 
-    def config_file(self, family, count, first, first_of_all=()):
+    def config_file(self, family, count, first, first_of_all=(), scheduler=None):
         """A config file of so many real servers; another `first` gives other ones."""
-        path = f"{self.lab.folder}/servers{family}.cfg"
-        with open(path + ".new", "w") as file:
-            file.write("[Real Servers]\n")
-            file.writelines(f"{server}\n" for server in first_of_all)
-            for i in range(first, first + count - len(first_of_all)):
-                file.write(f"10.{80 + (i >> 16)}.{i >> 8 & 255}.{i & 255}\n" if family == 4
-                           else f"fd70:{i >> 16:x}:{i & 0xffff:x}::2\n")
-        os.rename(path + ".new", path)
-        return path
+        servers = [f"10.{80 + (i >> 16)}.{i >> 8 & 255}.{i & 255}" if family == 4
+                   else f"fd70:{i >> 16:x}:{i & 0xffff:x}::2"
+                   for i in range(first, first + count - len(first_of_all))]
+        return replace_file(f"{self.lab.folder}/servers{family}.cfg",
+                            config_text([*first_of_all, *servers], scheduler=scheduler))
 
     def end_to_end(self, family):
         """Packets a second that come back to the gateway: {target: {median, rounds}}."""
@@ -230,39 +229,43 @@ class Measurements:
                                 "returned": row["returned"], "sent": row["sent"]} for row in rows}
 
     def start_up(self):
+        """Of one virtual server, for each executable."""
+        return {name: self.starts(path) for name, path in self.executables.items()}
+
+    def starts(self, executable, **options):
         """Medians in ms of the steps of a start, of the time to READY=1, and memory in bytes."""
-        result = {}
-        for name, path in self.executables.items():
-            steps, ready, memory = {}, [], None
-            for _ in range(3 if self.quick else 7):
-                director, daemon = self.started(path)
-                ready.append(daemon.ready_after * 1000)
-                memory = {**daemon.memory(), "table": self.table_memory(director)}
-                director.stop()
-                director, daemon = self.started(path, arguments=["-l", "DEBUG"])
-                for line in re.findall(r"^Start: (.*)\.$", daemon.log(), re.MULTILINE):
-                    for step, ms in re.findall(r"(\w+) ([\d.]+) ms", line):
-                        steps.setdefault(step, []).append(float(ms))
-                director.stop()
-            result[name] = {
-                "ready_ms": statistics.median(ready),
+        steps, ready, memory = {}, [], None
+        for _ in range(3 if self.quick else 7):
+            director, daemon = self.started(executable, **options)
+            ready.append(daemon.ready_after * 1000)
+            memory = {**daemon.memory(), "table": self.table_memory(director)}
+            director.stop()
+            director, daemon = self.started(
+                executable, **{**options, "arguments": [
+                    *options.get("arguments", ()), "-l", "DEBUG"]})
+            for line in re.findall(r"^Start: (.*)\.$", daemon.log(), re.MULTILINE):
+                for step, ms in re.findall(r"(\w+) ([\d.]+) ms", line):
+                    steps.setdefault(step, []).append(float(ms))
+            director.stop()
+        return {"ready_ms": statistics.median(ready),
                 "steps_ms": {step: statistics.median(times) for step, times in steps.items()},
                 "memory": memory}
-        return result
 
-    def reload(self):
+    def reload(self, counts=None, scheduler=None):
         """ms until a list of as many, all new, real servers is in force: {count: [ms]}."""
         result, first = {}, 0
-        path = self.config_file(4, 1, first)
+        path = self.config_file(4, 1, first, scheduler=scheduler)
         director, daemon = self.started(
             self.executables["ulb"], servers=["-cfg", path],
             arguments=["-mrs", 4096, "-l", "DEBUG"])
         seen = 0
-        for count in [1, 64, 1024, 4096] if self.quick else [1, 4, 16, 64, 256, 1024, 4096]:
+        if not counts:
+            counts = [1, 64, 1024, 4096] if self.quick else [1, 4, 16, 64, 256, 1024, 4096]
+        for count in counts:
             # The first list of a size takes the place of a shorter one, the others of one as long.
             for turn in range(3 if self.quick else 4):
                 first += 4096
-                self.config_file(4, count, first)
+                self.config_file(4, count, first, scheduler=scheduler)
                 daemon.process.send_signal(signal.SIGHUP)
                 seen += 1
                 ms = float(daemon.wait_for(
@@ -291,3 +294,112 @@ class Measurements:
                            "sticky": floor}}
             director.stop()
         return result
+
+    # Several virtual servers. Only the present executable is known to have them.
+
+    def servers_file(self, servers, scheduler=None, path=None):
+        """A config file of these virtual servers, the first of them the command line's; a new file
+        for each daemon, as it looks at it all its life."""
+        first, *others = servers
+        self.files += not path
+        return replace_file(path or f"{self.lab.folder}/virtual-servers{self.files}.cfg",
+                            config_text(first.servers, others, scheduler))
+
+    def started_with(self, servers, path=None, scheduler=None):
+        first = servers[0]
+        return self.started(
+            self.executables["ulb"], family=first.family, address=first.address, ports=first.ports,
+            servers=["-cfg", path or self.servers_file(servers, scheduler)])
+
+    def known_costs(self, server, port, directors):
+        """What a known client's packet costs that is of a virtual server's: {scenario: {target: …}}
+        with ns, and with how many ns more than the first target's, in the same rounds."""
+        costs, _ = self.packet_cost(
+            server.family, KNOWN, directors, "-v", server.address, "-r", server.servers[0],
+            "-p", port, rounds=min(7, self.rounds))
+        one = next(iter(directors))
+        result = {}
+        for scenario, row in costs.items():
+            for name in directors:
+                if row[name]["action"] != "TX":
+                    raise Failed(f"{name}: {scenario} is not served")
+            result[scenario] = {name: {"ns": row[name]["ns"], "more": round(statistics.median(
+                many - few for many, few in zip(row[name]["rounds"], row[one]["rounds"])), 1)}
+                for name in directors}
+        return result
+
+    def virtual_servers(self, family):
+        """The cost of one of many virtual servers beside that of the same alone:
+        {which ports they have, and the packet: {scenario: {target: {"ns", "more"}}}}."""
+        in_common, _ = self.started_with(of_both_families(ports_in_common))
+        of_their_own, _ = self.started_with(of_both_families(ports_of_their_own))
+        server = virtual_server(family, MIDDLE, ports_of_their_own(MIDDLE))
+        alone, _ = self.started_with([server])
+        common, own = server.ports
+        result = {
+            "same ports": self.known_costs(
+                server, common, {"1 virtual server": alone, MANY: in_common}),
+            "own ports, at the common one": self.known_costs(
+                server, common, {"1 virtual server": alone, MANY: of_their_own}),
+            "own ports, at its own": self.known_costs(
+                server, own, {"1 virtual server": alone, MANY: of_their_own})}
+        for director in (in_common, of_their_own, alone):
+            director.stop()
+        return result
+
+    def both_families(self, family):
+        """One virtual server of each family beside one alone: {scenario: {target: …}}."""
+        server, other = (virtual_server(which) for which in (family, 10 - family))
+        alone, _ = self.started_with([server])
+        both, _ = self.started_with([server, other])
+        result = self.known_costs(server, PORT, {"one family": alone, "both": both})
+        alone.stop()
+        both.stop()
+        return result
+
+    def schedulers(self, family):
+        """ns for a new client's packet: {scheduler: ns}."""
+        directors = {scheduler: self.started_with(
+            [virtual_server(family)], scheduler=scheduler)[0]
+                     for scheduler in ("round-robin", "maglev")}
+        costs, _ = self.packet_cost(family, ["new"], directors, rounds=min(7, self.rounds))
+        for director in directors.values():
+            director.stop()
+        return {name: costs["new"][name]["ns"] for name in directors}
+
+    def start_up_of_many(self):
+        path = self.servers_file(of_both_families(ports_in_common))
+        return self.starts(self.executables["ulb"], servers=["-cfg", path])
+
+    def changes(self):
+        """One of many virtual servers is changed, by turns its ports and its address: ms from the
+        file's replacement until the change is in force, where the daemon sees it by itself and where
+        it is asked to look; and from its having been asked and the file having settled to the
+        program's being compiled: {"seen": […], "asked": […], "compiled": […]}."""
+        servers = of_both_families(ports_of_their_own)
+        changed = next(i for i, server in enumerate(servers)
+                       if server.number == MIDDLE and server.family == 4)
+        path = self.servers_file(servers)
+        director, daemon = self.started_with(servers, path)
+        result = {"seen": [], "asked": [], "compiled": []}
+        turns = 4 if self.quick else 8
+        for turn in range(2 * turns):
+            server = servers[changed]
+            servers[changed] = (
+                server._replace(ports=[*server.ports, 6000 + turn]) if turn % 2
+                else server._replace(address=f"10.60.2.{turn}"))
+            # At another time between two looks of the daemon each.
+            time.sleep(turn % turns / turns)
+            start = time.monotonic()
+            self.servers_file(servers, path=path)
+            is_asked = turn >= turns
+            if is_asked:
+                asked = time.clock_gettime(time.CLOCK_BOOTTIME)
+                daemon.process.send_signal(signal.SIGHUP)
+            daemon.wait_for("Program compiled anew and swapped in", count=turn + 1, step=0.005)
+            result["asked" if is_asked else "seen"].append((time.monotonic() - start) * 1000)
+            if is_asked:
+                loaded = self.lines("load-time", director.where)[0]["loaded"] / 1e9
+                result["compiled"].append((loaded - asked - SETTLING) * 1000)
+        director.stop()
+        return {name: [round(ms, 1) for ms in times] for name, times in result.items()}

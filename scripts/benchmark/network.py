@@ -112,14 +112,15 @@ class Daemon:
         with open(self.log_path, errors="replace") as file:
             return file.read()
 
-    def wait_for(self, pattern, count=1):
-        """The last match of a pattern in the log, once there are so many."""
+    def wait_for(self, pattern, count=1, step=0.02):
+        """The last match of a pattern in the log, once there are so many; looked for each `step`,
+        in seconds."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             found = re.findall(pattern, self.log())
             if len(found) >= count:
                 return found[-1]
-            time.sleep(0.02)
+            time.sleep(step)
         raise Failed(f"ulb's log has no “{pattern}”: {self.log()[-2000:]}")
 
     def memory(self):
@@ -198,10 +199,11 @@ class Lab:
 
     # What runs in directors.
 
-    def ulb(self, name, executable, family=4, arguments=(), servers=None, ports=None):
+    def ulb(self, name, executable, family=4, arguments=(), address=None, servers=None,
+            ports=None):
         director = self.director(name)
         daemon = Daemon(
-            self, director, executable, "-vs", VIRTUAL[family],
+            self, director, executable, "-vs", address or VIRTUAL[family],
             *(servers or ["-rs", *SERVERS[family]]), "-p", *(ports or PORTS), *arguments)
         return director, daemon
 
