@@ -22,6 +22,7 @@ MAGLEV_LIMIT = 100  # ms beyond what round robin takes
 MANY_LIMIT = 12  # ns beyond one virtual server
 BOTH_RATIO, BOTH_LIMIT = 1.02, 1  # × one family, and ns beyond that
 CHANGE_LIMIT, COMPILATION_LIMIT, START_LIMIT = 1500, 600, 900  # ms
+SAVING_LIMIT, PIECE_LIMIT, RESTORING_LIMIT = 100, 5, 200  # ms
 DEBUG_LIMIT = 0.5  # × the default level
 
 DIGITS = {"×": 3, "ns": 1, "ms": 1, "B": 1, "clients": 0}  # of each unit, behind the point
@@ -123,6 +124,15 @@ def of_changes(times):
 def of_maglev(times, round_robin):
     return [check("Maglev for all of 4,096 servers, beyond round robin",
                   max(times[4096]) - statistics.median(round_robin[4096]), MAGLEV_LIMIT, "ms")]
+
+
+def of_saving(family, row):
+    number = f"IPv{family}, {row['associations']:,} associations"
+    return [check(f"{number}: what a save takes of the loop", statistics.median(row["saved"]),
+                  SAVING_LIMIT, "ms"),
+            check(f"{number}: the longest piece of it", row["piece"], PIECE_LIMIT, "ms"),
+            check(f"{number}: by how much a start is later", statistics.median(row["restored"]),
+                  RESTORING_LIMIT, "ms")]
 
 
 def of_table_sizes(family, sizes):

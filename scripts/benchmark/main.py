@@ -173,6 +173,17 @@ def run(lab, arguments, executables):
         say(f"  {what:8} {statistics.median(times):5.0f} ms, at most {max(times):.0f} ms")
     checks += found
 
+    result["saving"] = {}
+    for family in (4, 6):
+        chapter(f"The state file, IPv{family}")
+        result["saving"][family], found = judged(
+            lambda: measurements.saving(family), lambda row: limits.of_saving(family, row))
+        row = result["saving"][family]
+        say(f"  {row['associations']:,} associations: a save takes "
+            f"{statistics.median(row['saved']):.1f} ms of the loop, at most {row['piece']:.1f} ms "
+            f"at a time; a start with them is {statistics.median(row['restored']):.0f} ms later")
+        checks += found
+
     result["memory"], result["hit_ratio"], result["pushed_out"] = {}, {}, {}
     for family in (4, 6):
         chapter(f"What the association table takes and keeps, IPv{family}")

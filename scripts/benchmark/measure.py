@@ -23,6 +23,7 @@ ASSOCIATION_TABLES = ("associations", "clients")  # in each version, whatever fo
 EXPONENTS = [0.6, 0.8, 1.0, 1.2]
 MULTIPLES = [2, 4, 16]
 SETTLING = 0.1  # s that a config file is to stay as it is before the daemon believes it
+SAVED = 1_000_000  # associations
 
 
 class Measurements:
@@ -403,3 +404,63 @@ class Measurements:
                 result["compiled"].append((loaded - asked - SETTLING) * 1000)
         director.stop()
         return {name: [round(ms, 1) for ms in times] for name, times in result.items()}
+
+    # The state file.
+
+    def saving(self, family):
+        """ms of the daemon's loop that a save of a million associations takes, those of its longest
+        piece, and ms by which a start with them is later: {"saved": […], "piece": …,
+        "restored": […], "associations": …}."""
+        path = f"{self.lab.folder}/state"
+        options = {"family": family, "arguments": ["--state", path, "--state_interval", 1]}
+        director, daemon = self.started(self.executables["ulb"], **options)
+        self.packet_cost(family, [f"random:{SAVED}"], {"ulb": director}, rounds=1)
+        saved, restored = [], []
+        # The first save may have begun before all were there.
+        self.wait_for_save(path)
+        before = daemon.loop_time()
+        for _ in range(3 if self.quick else 5):
+            self.wait_for_save(path)
+            # Between two saves the loop sleeps.
+            now = daemon.loop_time()
+            saved.append((now - before) * 1000)
+            before = now
+        piece = self.longest_piece(daemon, path)
+        director.stop()
+        for _ in range(3 if self.quick else 5):
+            director, daemon = self.started(self.executables["ulb"], family=family)
+            without = daemon.ready_after
+            director.stop()
+            director, daemon = self.started(self.executables["ulb"], **options)
+            restored.append((daemon.ready_after - without) * 1000)
+            count = int(daemon.wait_for(r"Restored (\d+) association"))
+            director.stop()
+        os.unlink(path)
+        return {"associations": count, "saved": [round(ms, 1) for ms in saved],
+                "piece": round(piece, 2), "restored": [round(ms, 1) for ms in restored]}
+
+    @staticmethod
+    def file_number(path):
+        return os.stat(path).st_ino
+
+    def wait_for_save(self, path):
+        """Until another file has taken the place of the present one, and the loop knows it."""
+        before, deadline = self.file_number(path), time.monotonic() + PATIENCE
+        while self.file_number(path) == before:
+            if time.monotonic() > deadline:
+                raise Failed("the associations were not saved")
+            time.sleep(0.01)
+        time.sleep(0.1)
+
+    def longest_piece(self, daemon, path):
+        """ms of a CPU that the loop takes at most at one time during a save. It is looked at all
+        the time; two pieces that lie between two looks count as one."""
+        before, deadline = self.file_number(path), time.monotonic() + PATIENCE
+        turns = {}
+        while self.file_number(path) == before:
+            if time.monotonic() > deadline:
+                raise Failed("the associations were not saved")
+            spent, turn = daemon.loop_schedule()
+            turns[turn] = spent
+        ends = list(turns.values())
+        return max(after - before for before, after in zip(ends, ends[1:])) * 1000

@@ -123,6 +123,16 @@ class Daemon:
             time.sleep(step)
         raise Failed(f"ulb's log has no “{pattern}”: {self.log()[-2000:]}")
 
+    def loop_schedule(self):
+        """Seconds that the daemon's loop, its first thread, has had a CPU for, and how often."""
+        pid = self.process.pid
+        with open(f"/proc/{pid}/task/{pid}/schedstat") as file:
+            spent, _, turns = file.read().split()
+        return int(spent) / 1e9, int(turns)
+
+    def loop_time(self):
+        return self.loop_schedule()[0]
+
     def memory(self):
         """Bytes: anonymous and resident memory of the process."""
         with open(f"/proc/{self.process.pid}/status") as file:
