@@ -11,12 +11,12 @@ public struct PresentTables: Sendable {
   let maxAssociations: [AddressFamily: UInt32]
   let roundPositions: RoundPositions
   /// Who was in force: the virtual servers by their numbers.
-  let virtualServers: [UInt8: VirtualServer]
+  let virtualServers: [UInt8: KeptVirtualServer]
   /// The slots of each family, by number. A member may be of a virtual server that has left.
   let slots: [AddressFamily: [SlotPlan.Slot?]]
 
   /// A virtual server as the tables tell of it.
-  struct VirtualServer: Sendable, Hashable {
+  struct KeptVirtualServer: Sendable, Hashable {
     /// `nil` for the command line's.
     let name: String?
     let family: AddressFamily
@@ -113,10 +113,10 @@ public struct PresentTables: Sendable {
 
   private static func readVirtualServers(
     _ tables: ServiceTables, _ banks: [AddressFamily: UInt32]
-  ) throws -> [UInt8: VirtualServer] {
+  ) throws -> [UInt8: KeptVirtualServer] {
     let entries = try TypedTable<UInt32, virtual_server>(tables[.virtualServers])
     let names = try TypedTable<UInt32, virtual_server_name>(tables[.names])
-    var found: [UInt8: VirtualServer] = [:]
+    var found: [UInt8: KeptVirtualServer] = [:]
     var known: Set<String> = []
     for number in 0..<UInt8(ProgramSizes.numbers) {
       for (family, bank) in banks {
@@ -137,10 +137,10 @@ public struct PresentTables: Sendable {
         guard found[number] == nil else {
           throw KeptTables.Refusal("virtual server \(number) is of both families")
         }
-        found[number] = VirtualServer(name: name, family: family)
+        found[number] = KeptVirtualServer(name: name, family: family)
       }
     }
-    guard found.count <= LoadBalancing.VirtualServer.most else {
+    guard found.count <= VirtualServer.most else {
       throw KeptTables.Refusal("they tell of \(found.count) virtual servers")
     }
     return found
@@ -148,7 +148,7 @@ public struct PresentTables: Sendable {
 
   private static func readSlots<Layout: FamilyLayout>(
     _ tables: ServiceTables, _ family: AddressFamily, _ bank: UInt32,
-    _ virtualServers: [UInt8: VirtualServer], _ layout: Layout.Type
+    _ virtualServers: [UInt8: KeptVirtualServer], _ layout: Layout.Type
   ) throws -> [SlotPlan.Slot?] {
     let name = TableName(.realServers, of: family)
     let table = tables[.realServers, family]
@@ -182,8 +182,8 @@ public struct PresentTables: Sendable {
   }
 
   /// By REAL_SERVER_…: one that is down cannot be told from one that has left.
-  private static let states: [UInt8: LoadBalancing.RealServer.State?] = [
-    UInt8(REAL_SERVER_UNLISTED): nil as LoadBalancing.RealServer.State?,
+  private static let states: [UInt8: RealServer.State?] = [
+    UInt8(REAL_SERVER_UNLISTED): nil as RealServer.State?,
     UInt8(REAL_SERVER_DRAINING): .draining, UInt8(REAL_SERVER_UP): .up,
   ]
 }
