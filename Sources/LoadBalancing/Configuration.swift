@@ -118,19 +118,6 @@ public struct Configuration: Sendable, Equatable {
   /// Its family.
   public var family: AddressFamily { virtualServer.family }
 
-  // MARK: All virtual servers
-
-  /// The families that have a virtual server, IPv4 first. The command line's counts even where it is
-  /// unspecified: frames of its family are told from others then too.
-  public var families: [AddressFamily] {
-    AddressFamily.allCases.filter { family in virtualServers.contains { $0.family == family } }
-  }
-
-  /// Those of one family, in their order.
-  public func virtualServers(of family: AddressFamily) -> [VirtualServer] {
-    virtualServers.filter { $0.family == family }
-  }
-
   // MARK: What is in force
 
   /// The configuration with ``liveSettings`` put in: what the program is rendered from. It keeps

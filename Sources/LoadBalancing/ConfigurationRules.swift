@@ -223,7 +223,7 @@ extension Configuration {
 
   /// All of a family share the slots that an association can tell.
   private func validateRealServersInAll() throws(ConfigurationError) {
-    for family in families {
+    for family in AddressFamily.allCases {
       var count = 0
       for (number, server) in virtualServers.enumerated() where server.family == family {
         count += Set(server.realServers.map(\.address)).count

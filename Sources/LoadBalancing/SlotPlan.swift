@@ -119,10 +119,6 @@ public struct SlotPlan: Sendable, Equatable {
   /// The slot of a member, listed or not; `nil` if it has none.
   public func slot(of member: Member) -> UInt32? { numbers[member] }
 
-  /// One more than the highest number of a slot that has a member: a table must have room for as
-  /// many.
-  public var slotsInUse: Int { (slots.lastIndex { $0 != nil } ?? -1) + 1 }
-
   /// Gives the plan more slots, none of which has a member. It never has fewer than before.
   public mutating func grow(to capacity: Int) {
     guard capacity > slots.count else { return }

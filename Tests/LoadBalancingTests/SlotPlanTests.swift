@@ -37,8 +37,6 @@ import Testing
     #expect(plan.slots.count == 8)
     #expect(plan.slots[1] == SlotPlan.Slot(member: Self.members([1])[0], state: .up))
     #expect(plan.slots[3] == nil)
-    #expect(plan.slotsInUse == 3)
-    #expect(SlotPlan(capacity: 8).slotsInUse == 0)
   }
 
   @Test func anUnchangedListChangesNothing() throws {

@@ -94,17 +94,12 @@ struct ServicePlan: Sendable {
         rounds[number] = round
         continue
       }
-      let entries =
-        switch server.scheduler {
-        case .roundRobin: Turns.round(of: server.realServers)
-        case .maglev: Maglev.table(of: server.realServers)
-        }
       let slots = server.realServers.map { realServer in
         slot(of: realServer.address, number, server.family) ?? 0
       }
       rounds[number] = Round(
         realServers: server.realServers, scheduler: server.scheduler,
-        slots: entries.map { slots[$0] })
+        slots: server.round.map { slots[$0] })
     }
     return rounds
   }
