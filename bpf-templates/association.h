@@ -14,8 +14,8 @@
 #include "recency.h"
 
 /*
- * How often a CPU asks for the lock, some ten nanoseconds and more apart: in all about 20 us. It is
- * held for one look and one store, or longer only where a hypervisor has taken the holder's CPU.
+ * How often a CPU asks for the lock. It is held for one look and one store, or longer only where a
+ * hypervisor has taken the holder's CPU: who has asked that often goes without.
  */
 #define LOCK_ATTEMPTS 400
 /* How often a place is chosen anew because another CPU, or the daemon, was faster. */
@@ -218,10 +218,10 @@ static __always_inline void note_client(const struct client *client, __u32 index
 #endif
 
 /*
- * Has the lines fetched that a newcomer may be noted in, as early as it can be one: while those of
- * its buckets are under way, and before a lock waits for them.
+ * Has the lines fetched that a new client may be noted in, as early as it can be one: while those
+ * of its buckets are under way, and before a lock waits for them.
  */
-static __always_inline void expect_newcomer(const struct client *client)
+static __always_inline void expect_new_client(const struct client *client)
 {
 	if (client->family != IPV6)
 		return;

@@ -3,7 +3,7 @@
 
 #include "events.h"
 #include "nat.h"
-#include "newcomer.h"
+#include "new_client.h"
 #include "udp.h"
 
 /* EGRESS_NEW_NAT and EGRESS_REUSED_NAT. */
@@ -42,7 +42,7 @@ static __always_inline int egress_not_handled_port(struct frame *frame)
  * looked up by its address. Where several virtual servers have the port, the sender tells which of
  * them is meant, and is looked up first.
  */
-static __always_inline int egress(struct frame *frame, struct newcomer *newcomer)
+static __always_inline int egress(struct frame *frame, struct new_client *new_client)
 {
 	const enum family family = frame->family;
 	struct ip_address *source = ip_source(frame), *destination = ip_destination(frame);
@@ -76,7 +76,7 @@ static __always_inline int egress(struct frame *frame, struct newcomer *newcomer
 	if (!lengths_agree(frame))
 		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
 	if (!associated) {
-		expect_newcomer(&client);
+		expect_new_client(&client);
 		if (!is_answerable(family, destination, frame->udp->dest))
 			return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
 	}
@@ -88,25 +88,26 @@ static __always_inline int egress(struct frame *frame, struct newcomer *newcomer
 		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
 
 	if (!associated) {
-		*newcomer = (struct newcomer){
+		*new_client = (struct new_client){
 			.control = control,
 			.client = client,
 			.bank = bank,
 			.server = server,
 			.slot = slot,
 		};
-		return IS_NEWCOMER;
+		return IS_NEW_CLIENT;
 	}
 	return egress_nat(frame, bank, server, false);
 }
 
 /* The rows of a client that the director did not know, and a real server wrote to. */
-static __always_inline int egress_to_newcomer(struct frame *frame, const struct newcomer *newcomer,
-					      struct real_server *associated, bool is_new)
+static __always_inline int egress_to_new_client(struct frame *frame,
+						const struct new_client *new_client,
+						struct real_server *associated, bool is_new)
 {
 	if (!associated)
 		return DECIDE(frame, EGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
-	if (associated != newcomer->server)
+	if (associated != new_client->server)
 		return DECIDE(frame, EGRESS_NOT_AUTHORIZED, XDP_DROP);
-	return egress_nat(frame, newcomer->bank, associated, is_new);
+	return egress_nat(frame, new_client->bank, associated, is_new);
 }

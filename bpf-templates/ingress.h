@@ -3,7 +3,7 @@
 
 #include "events.h"
 #include "nat.h"
-#include "newcomer.h"
+#include "new_client.h"
 #include "udp.h"
 
 /* INGRESS_NEW_NAT and INGRESS_REUSED_NAT. */
@@ -18,10 +18,10 @@ static __always_inline int ingress_nat(struct frame *frame, struct real_server *
 }
 
 /* To the address of a virtual server, which its row tells. */
-static __always_inline int ingress(struct frame *frame, __u32 row, struct newcomer *newcomer)
+static __always_inline int ingress(struct frame *frame, __u32 row, struct new_client *new_client)
 {
 	const enum family family = frame->family;
-	struct virtual_server *virtual_server;
+	struct virtual_server *virtual_server = 0;
 	struct control *control;
 	struct client client;
 	struct real_server *server;
@@ -40,7 +40,7 @@ static __always_inline int ingress(struct frame *frame, __u32 row, struct newcom
 	client = client_of(frame, control, ip_source(frame), frame->udp->source);
 	server = find_association(control, bank, &client);
 	if (!server) {
-		expect_newcomer(&client);
+		expect_new_client(&client);
 		if (!is_answerable(family, ip_source(frame), frame->udp->source))
 			return DECIDE(frame, INVALID_CLIENT, XDP_DROP);
 		virtual_server = virtual_server_of(bank, frame->virtual_server);
@@ -53,21 +53,21 @@ static __always_inline int ingress(struct frame *frame, __u32 row, struct newcom
 		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
 
 	if (!server) {
-		*newcomer = (struct newcomer){
+		*new_client = (struct new_client){
 			.control = control,
 			.client = client,
 			.bank = bank,
 			.is_sender = true,
 			.virtual_server = virtual_server,
 		};
-		return IS_NEWCOMER;
+		return IS_NEW_CLIENT;
 	}
 	return ingress_nat(frame, server, false);
 }
 
 /* The rows of a client that the director did not know. */
-static __always_inline int ingress_of_newcomer(struct frame *frame, struct real_server *server,
-					       bool is_new)
+static __always_inline int ingress_of_new_client(struct frame *frame, struct real_server *server,
+						 bool is_new)
 {
 	if (!server)
 		return DECIDE(frame, INGRESS_CANNOT_CREATE_ASSO, XDP_DROP);

@@ -11,7 +11,7 @@ static __always_inline struct real_server *
 schedule_client(const struct virtual_server *virtual_server, const struct client *client,
 		__u32 bank, __u32 *slot)
 {
-	__u32 length = virtual_server->length, index;
+	__u32 length = virtual_server->length, index, line_index;
 	struct slot_line *line;
 
 	if (MAGLEV && virtual_server->scheduler == SCHEDULER_MAGLEV)
@@ -20,8 +20,8 @@ schedule_client(const struct virtual_server *virtual_server, const struct client
 		index = next_in_round(client->virtual_server, length);
 	if (index >= length)
 		return 0;
-	*slot = virtual_server->line + index / SLOTS_OF_LINE;
-	line = rounds.lookup(slot);
+	line_index = virtual_server->line + index / SLOTS_OF_LINE;
+	line = rounds.lookup(&line_index);
 	if (!line)
 		return 0;
 	*slot = line->slot[index % SLOTS_OF_LINE];

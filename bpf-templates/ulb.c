@@ -11,7 +11,7 @@
 #include "egress.h"
 
 static __always_inline int of_family(struct frame *frame, const enum family family,
-				     struct newcomer *newcomer)
+				     struct new_client *new_client)
 {
 	__u32 row;
 
@@ -34,37 +34,38 @@ static __always_inline int of_family(struct frame *frame, const enum family fami
 		return DECIDE(frame, NO_VIRTUAL_SERVER, XDP_PASS);
 	row = row_of_address(family, ip_destination(frame));
 	if (row != NO_ROW)
-		return ingress(frame, row, newcomer);
-	return egress(frame, newcomer);
+		return ingress(frame, row, new_client);
+	return egress(frame, new_client);
 }
 
-static __always_inline int of_newcomer(struct frame *frame, struct newcomer *newcomer)
+static __always_inline int of_new_client(struct frame *frame, struct new_client *new_client)
 {
 	bool is_new = false;
-	struct real_server *server = settle(newcomer, &is_new);
+	struct real_server *server = settle(new_client, &is_new);
 
-	if (newcomer->is_sender)
-		return ingress_of_newcomer(frame, server, is_new);
-	return egress_to_newcomer(frame, newcomer, server, is_new);
+	if (new_client->is_sender)
+		return ingress_of_new_client(frame, server, is_new);
+	return egress_to_new_client(frame, new_client, server, is_new);
 }
 
 int ulb(struct xdp_md *ctx)
 {
 	struct frame frame = first_of(ctx);
-	struct newcomer newcomer;
-	int verdict = IS_NEWCOMER;
+	/* Set, as the verifier lets nothing be copied that is not: not even what nobody reads. */
+	struct new_client new_client = {};
+	int verdict = IS_NEW_CLIENT;
 
 	if (!read_ethernet(&frame))
 		return DECIDE(&frame, INVALID_ETH_SIZE, XDP_DROP);
 	switch (ethertype(frame.ethernet)) {
 #if HAS_IPV4
 	case __constant_htons(ETH_P_IP):
-		verdict = of_family(&frame, IPV4, &newcomer);
+		verdict = of_family(&frame, IPV4, &new_client);
 		break;
 #endif
 #if HAS_IPV6
 	case __constant_htons(ETH_P_IPV6):
-		verdict = of_family(&frame, IPV6, &newcomer);
+		verdict = of_family(&frame, IPV6, &new_client);
 		break;
 #endif
 	default:
@@ -75,7 +76,7 @@ int ulb(struct xdp_md *ctx)
 		return DECIDE(&frame, NOT_IP_V6, XDP_PASS);
 #endif
 	}
-	if (verdict != IS_NEWCOMER)
+	if (verdict != IS_NEW_CLIENT)
 		return verdict;
-	return of_newcomer(&frame, &newcomer);
+	return of_new_client(&frame, &new_client);
 }

@@ -20,8 +20,6 @@
 	}
 
 #define NO_ROW 0xffffffff
-/* A port that several virtual servers of a family balance. Numbers are below it. */
-#define SEVERAL_VIRTUAL_SERVERS 0xfe
 
 static __always_inline struct address_row *address_row_at(enum family family, __u32 cell)
 {

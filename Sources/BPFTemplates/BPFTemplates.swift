@@ -38,7 +38,7 @@ public enum BPFTemplates {
     "round.h": PackageResources.round_h,
     "maglev.h": PackageResources.maglev_h,
     "schedulers.h": PackageResources.schedulers_h,
-    "newcomer.h": PackageResources.newcomer_h,
+    "new_client.h": PackageResources.new_client_h,
     "client.h": PackageResources.client_h,
     "recency.h": PackageResources.recency_h,
     "association.h": PackageResources.association_h,

@@ -144,6 +144,21 @@ struct VirtualServerTests {
     }
   }
 
+  /// The compiler may leave in a register what nobody reads, and the verifier refuses it.
+  @Test(
+    "the kernel takes the program at any level", arguments: Shape.allCases,
+    [(.critical, 0), (.error, 0), (.trace, 1)] as [(LogLevel, Int)])
+  func verified(shape: Shape, settings: (level: LogLevel, debug: Int)) throws {
+    for maxAssociations: UInt32 in [7, 4096] {
+      let services = try Services(shape.virtualServers, level: settings.level) {
+        $0.maxPorts = 64
+        $0.debug = settings.debug
+        $0.maxAssociations = maxAssociations
+      }
+      #expect(try services.dataPlane.program.info().verifiedInstructionCount < 1_000_000 / 2)
+    }
+  }
+
   @Test("each has its clients, its ports and its round", arguments: Shape.allCases)
   func each(shape: Shape) throws {
     let all = shape.virtualServers

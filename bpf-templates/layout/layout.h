@@ -169,7 +169,9 @@ struct port_line {
 	__u8 number[PORTS_OF_LINE];
 };
 
+/* In the place of a number: none, and several that have one port. */
 #define NO_VIRTUAL_SERVER_NUMBER 0xff
+#define SEVERAL_VIRTUAL_SERVERS	 0xfe
 
 /* What happened to one frame. Of an IPv4 address only the first word is set. */
 struct event_record {

@@ -20,7 +20,7 @@ struct ServiceMap {
     let number: Int
   }
 
-  /// A port and the only virtual server that has it, or ``severalVirtualServers``.
+  /// A port and the only virtual server that has it, or `SEVERAL_VIRTUAL_SERVERS`.
   struct Port {
     let port: UInt16
     let number: Int
@@ -29,8 +29,6 @@ struct ServiceMap {
   /// The most addresses, and the most pairs of address and port, that are compared one by one.
   static let mostComparedAddresses = 4
   static let mostComparedPorts = 16
-  /// SEVERAL_VIRTUAL_SERVERS of the template.
-  static let severalVirtualServers = 0xfe
   /// The cells among which the addresses are spread, as a power of two: eight for each at least, so
   /// that a multiplier is soon found that gives each one of its own.
   static let cellBits = 9
@@ -91,7 +89,7 @@ struct ServiceMap {
     ports = numbers.sorted { $0.key < $1.key }.map { port, numbers in
       Port(
         port: port,
-        number: numbers.count == 1 ? numbers.first! : ServiceMap.severalVirtualServers)
+        number: numbers.count == 1 ? numbers.first! : Int(SEVERAL_VIRTUAL_SERVERS))
     }
     portsAreAlike = numbers.values.allSatisfy { $0.count == own.count }
     multiplier = ServiceMap.multiplier(for: rows.map(\.address))

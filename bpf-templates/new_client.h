@@ -8,10 +8,10 @@
 #include "association.h"
 #include "schedulers.h"
 
-/* No verdict: the packet's client is a newcomer, who may be given an association. */
-#define IS_NEWCOMER -1
+/* No verdict: the packet's client is new, and may be given an association. */
+#define IS_NEW_CLIENT -1
 
-struct newcomer {
+struct new_client {
 	struct control *control;
 	struct client client;
 	__u32 bank;
@@ -24,18 +24,18 @@ struct newcomer {
 };
 
 /*
- * The real server that the newcomer has now, and whether that is new: another CPU may have been
+ * The real server that the new client has now, and whether that is new: another CPU may have been
  * first. Null where it can have none.
  */
-static __always_inline struct real_server *settle(struct newcomer *newcomer, bool *is_new)
+static __always_inline struct real_server *settle(struct new_client *new_client, bool *is_new)
 {
-	struct real_server *server = newcomer->server;
+	struct real_server *server = new_client->server;
 
-	if (newcomer->is_sender)
-		server = schedule_client(newcomer->virtual_server, &newcomer->client,
-					 newcomer->bank, &newcomer->slot);
+	if (new_client->is_sender)
+		server = schedule_client(new_client->virtual_server, &new_client->client,
+					 new_client->bank, &new_client->slot);
 	if (!server)
 		return 0;
-	return settle_association(newcomer->control, &newcomer->client, server, newcomer->slot,
-				  is_new);
+	return settle_association(new_client->control, &new_client->client, server,
+				  new_client->slot, is_new);
 }
