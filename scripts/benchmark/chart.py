@@ -231,7 +231,8 @@ def draw(result):
     page.heading(f"One virtual server beside {MANY}, in ns on one CPU (less is better)",
                  "A packet of 1,000 known clients; which ports the many have, and to which it goes.")
     page.bars(virtual_servers(result), "ns")
-    page.heading("Start-up, in ms", "From the command to the program on the interface, by steps.")
+    page.heading("Start-up, in ms", "From the command to the program on the interface, by steps: with "
+                 "-l DEBUG, which tells them, and whose program is larger.")
     page.stack({name: row["steps_ms"] for name, row in result["start_up"].items()
                 if row["steps_ms"]} | {MANY: result["start_up_of_many"]["steps_ms"]}, "ms")
     page.heading("Reload, in ms, over the number of real servers",
