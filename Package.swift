@@ -29,6 +29,7 @@ let package = Package(
       ],
       resources: [.embedInCode("files")]),
     .target(name: "LoadBalancing"),
+    .target(name: "Control"),
     .target(name: "CommandLine", dependencies: ["LoadBalancing", system]),
     .target(name: "AssociationFile", dependencies: ["CZlib", "LoadBalancing", system]),
     .target(name: "BCC", dependencies: ["CBCC", system]),

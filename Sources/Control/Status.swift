@@ -1,0 +1,237 @@
+// How the daemon does, as a whole: GET /v1/status.
+
+/// The daemon and what is in force.
+public struct Status: Codable, Sendable, Equatable {
+  /// That of `ulb --version`.
+  public var version: String
+  /// The network interface that is balanced.
+  public var interface: String
+  /// `native` or `generic`; nothing where the program is not attached.
+  public var mode: String?
+  public var pid: Int32
+  /// When this process began: RFC 3339, UTC.
+  public var startedAt: String
+  public var uptimeSeconds: Double
+  public var configuration: ConfigurationInForce
+  /// The last reading of the config file after the start; nothing before the first.
+  public var reload: Reload?
+  /// When a configuration was last put in force: by the start or by a reload. RFC 3339, UTC.
+  public var lastGoodReloadAt: String
+  /// Nothing where no state file is configured.
+  public var stateFile: StateFileStatus?
+  /// Events of packets that nobody could read in time, since ``countersSince``.
+  public var eventsLost: UInt64
+  /// Of each family that has a virtual server, IPv4 first.
+  public var associations: [AssociationTableStatus]
+  /// The command line's first, then the config file's in their order.
+  public var virtualServers: [VirtualServerSummary]
+  /// Clients whose packets are followed (`GET /v1/events?client=`): address and port.
+  public var followedClients: [String]
+  public var health: Health
+
+  public init(
+    version: String, interface: String, mode: String?, pid: Int32, startedAt: String,
+    uptimeSeconds: Double, configuration: ConfigurationInForce, reload: Reload?,
+    lastGoodReloadAt: String, stateFile: StateFileStatus?, eventsLost: UInt64,
+    associations: [AssociationTableStatus], virtualServers: [VirtualServerSummary],
+    followedClients: [String], health: Health
+  ) {
+    self.version = version
+    self.interface = interface
+    self.mode = mode
+    self.pid = pid
+    self.startedAt = startedAt
+    self.uptimeSeconds = uptimeSeconds
+    self.configuration = configuration
+    self.reload = reload
+    self.lastGoodReloadAt = lastGoodReloadAt
+    self.stateFile = stateFile
+    self.eventsLost = eventsLost
+    self.associations = associations
+    self.virtualServers = virtualServers
+    self.followedClients = followedClients
+    self.health = health
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case version, interface, mode, pid, configuration, reload, associations, health
+    case startedAt = "started_at"
+    case uptimeSeconds = "uptime_seconds"
+    case lastGoodReloadAt = "last_good_reload_at"
+    case stateFile = "state_file"
+    case eventsLost = "events_lost"
+    case virtualServers = "virtual_servers"
+    case followedClients = "followed_clients"
+  }
+}
+
+/// What of the options is in force, beside the virtual servers.
+public struct ConfigurationInForce: Codable, Sendable, Equatable {
+  /// As the operator gave it.
+  public var configFile: String?
+  /// `CRITICAL` to `TRACE`.
+  public var logLevel: String
+  /// libbcc's debug flag word, 0…4.
+  public var debug: Int
+  public var maxPorts: UInt32
+  public var maxRealServers: UInt32
+  public var maxAssociations: UInt32
+
+  public init(
+    configFile: String?, logLevel: String, debug: Int, maxPorts: UInt32, maxRealServers: UInt32,
+    maxAssociations: UInt32
+  ) {
+    self.configFile = configFile
+    self.logLevel = logLevel
+    self.debug = debug
+    self.maxPorts = maxPorts
+    self.maxRealServers = maxRealServers
+    self.maxAssociations = maxAssociations
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case debug
+    case configFile = "config_file"
+    case logLevel = "loglevel"
+    case maxPorts = "max_ports"
+    case maxRealServers = "max_realservers"
+    case maxAssociations = "max_associations"
+  }
+}
+
+/// What became of a reading of the config file.
+public struct Reload: Codable, Sendable, Equatable {
+  public enum Result: String, Codable, Sendable, CaseIterable {
+    /// What it says is in force now.
+    case applied
+    /// It says what was in force already.
+    case unchanged
+    /// What was in force stays.
+    case refused
+  }
+
+  public var result: Result
+  /// When: RFC 3339, UTC.
+  public var at: String
+  /// What has changed, a sentence each; none where nothing has.
+  public var changes: [String]
+  /// Why it was refused: file, line, reason and mend; nothing where it was not.
+  public var reason: String?
+
+  public init(result: Result, at: String, changes: [String] = [], reason: String? = nil) {
+    self.result = result
+    self.at = at
+    self.changes = changes
+    self.reason = reason
+  }
+}
+
+/// What has become of the state file.
+public struct StateFileStatus: Codable, Sendable, Equatable {
+  public var path: String
+  /// When the last save was complete; nothing before the first of this process.
+  public var savedAt: String?
+  public var ageSeconds: Double?
+  /// Why the last save has failed; nothing where it has not.
+  public var failure: String?
+
+  public init(path: String, savedAt: String?, ageSeconds: Double?, failure: String?) {
+    self.path = path
+    self.savedAt = savedAt
+    self.ageSeconds = ageSeconds
+    self.failure = failure
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case path, failure
+    case savedAt = "saved_at"
+    case ageSeconds = "age_seconds"
+  }
+}
+
+/// How full the association table of a family is.
+public struct AssociationTableStatus: Codable, Sendable, Equatable {
+  /// `ipv4` or `ipv6`.
+  public var family: String
+  /// `max_associations`: there is room for that many.
+  public var limit: UInt64
+  /// How many can be remembered at most.
+  public var places: UInt64
+  /// How many there are, by class.
+  public var clients: ClassCounts
+  /// Associations that were forgotten because another client needed their place, by class.
+  public var forgotten: ClassCounts
+
+  public init(
+    family: String, limit: UInt64, places: UInt64, clients: ClassCounts, forgotten: ClassCounts
+  ) {
+    self.family = family
+    self.limit = limit
+    self.places = places
+    self.clients = clients
+    self.forgotten = forgotten
+  }
+}
+
+/// A number of associations of each class (see the README, "Newcomers and residents").
+public struct ClassCounts: Codable, Sendable, Equatable {
+  public var newcomer: UInt64
+  public var answered: UInt64
+  public var resident: UInt64
+
+  public init(newcomer: UInt64 = 0, answered: UInt64 = 0, resident: UInt64 = 0) {
+    self.newcomer = newcomer
+    self.answered = answered
+    self.resident = resident
+  }
+
+  public var total: UInt64 { newcomer + answered + resident }
+}
+
+/// What the daemon knows to be wrong with itself.
+public struct Health: Codable, Sendable, Equatable {
+  /// Whether nothing is wrong: the program is attached, the interface is up, the config file and the
+  /// state file are good, and a real server of each virtual server takes new clients.
+  public var isGood: Bool
+  /// What is wrong, a sentence each, the gravest first.
+  public var problems: [String]
+
+  public init(problems: [String]) {
+    isGood = problems.isEmpty
+    self.problems = problems
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case isGood = "good"
+    case problems
+  }
+}
+
+/// A virtual server without its real servers one by one.
+public struct VirtualServerSummary: Codable, Sendable, Equatable {
+  /// As the API calls it: its name; the command line's is called by its address.
+  public var name: String
+  public var address: String
+  /// UDP ports.
+  public var ports: [UInt16]
+  public var scheduler: String
+  /// How many of its real servers are in each state.
+  public var up: Int
+  public var draining: Int
+  public var down: Int
+  public var clients: UInt64
+
+  public init(
+    name: String, address: String, ports: [UInt16], scheduler: String, up: Int, draining: Int,
+    down: Int, clients: UInt64
+  ) {
+    self.name = name
+    self.address = address
+    self.ports = ports
+    self.scheduler = scheduler
+    self.up = up
+    self.draining = draining
+    self.down = down
+    self.clients = clients
+  }
+}
