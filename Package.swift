@@ -58,6 +58,7 @@ let package = Package(
     .testTarget(
       name: "AssociationFileTests",
       dependencies: ["AssociationFile", "LoadBalancing", "TestSupport", system]),
+    .testTarget(name: "ControlTests", dependencies: ["Control", "TestSupport"]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
     .testTarget(
       name: "DaemonTests",
