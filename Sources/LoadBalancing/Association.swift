@@ -1,17 +1,6 @@
 // Which client is with which real server of which virtual server, as everybody outside the packet
 // path knows it. Knows neither the tables' layout nor a file's.
 
-/// A client: whom an association belongs to.
-public struct Client: Hashable, Sendable {
-  public let address: IPAddress
-  public let port: UInt16
-
-  public init(address: IPAddress, port: UInt16) {
-    self.address = address
-    self.port = port
-  }
-}
-
 /// A client and the real server that it is with.
 public struct Association: Hashable, Sendable {
   public let client: Client

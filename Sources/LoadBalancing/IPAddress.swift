@@ -129,33 +129,59 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 
   /// Dotted decimal, or RFC 5952 without its section 5: IPv4-mapped addresses stay hexadecimal.
   public var description: String {
+    var bytes = [UInt8]()
+    appendText(to: &bytes)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// Appends ``description`` in ASCII: without a string, as there are millions of addresses.
+  public func appendText(to bytes: inout [UInt8]) {
     switch family {
     case .ipv4:
-      octets.map { String($0) }.joined(separator: ".")
-    case .ipv6:
-      compressed
+      for index in 0..<4 as Range<UInt64> {
+        if index > 0 { bytes.append(UInt8(ascii: ".")) }
+        bytes.append(decimal: UInt8(truncatingIfNeeded: low >> (24 - 8 * index)))
+      }
+    case .ipv6: appendCompressed(to: &bytes)
     }
   }
 
-  private var compressed: String {
-    let groups = (0..<8).map { index in
-      let half = index < 4 ? high : low
-      return UInt16(truncatingIfNeeded: half >> (48 - 16 * UInt64(index & 3)))
-    }
+  private func group(_ index: Int) -> UInt16 {
+    UInt16(truncatingIfNeeded: (index < 4 ? high : low) >> (48 - 16 * UInt64(index & 3)))
+  }
+
+  private func appendCompressed(to bytes: inout [UInt8]) {
     // The first of the longest runs of at least two zero groups (RFC 5952 sections 4.2.2, 4.2.3).
     var best = 0..<0
     var start = 0
     while start < 8 {
       var end = start
-      while end < 8 && groups[end] == 0 { end += 1 }
+      while end < 8 && group(end) == 0 { end += 1 }
       if end - start > best.count { best = start..<end }
       start = end + 1
     }
-    func hexadecimal(_ part: ArraySlice<UInt16>) -> String {
-      part.map { String($0, radix: 16) }.joined(separator: ":")
+    if best.count < 2 { best = 8..<8 }
+    for index in 0..<8 where !best.contains(index) {
+      if index > 0 && index != best.upperBound { bytes.append(UInt8(ascii: ":")) }
+      if index == best.upperBound { bytes.append(contentsOf: "::".utf8) }
+      bytes.append(hexadecimal: group(index))
     }
-    guard best.count > 1 else { return hexadecimal(groups[...]) }
-    return hexadecimal(groups[..<best.lowerBound]) + "::" + hexadecimal(groups[best.upperBound...])
+    if best.upperBound == 8 && !best.isEmpty { bytes.append(contentsOf: "::".utf8) }
+  }
+}
+
+extension [UInt8] {
+  /// Appends a number's decimal digits in ASCII.
+  package mutating func append(decimal number: some UnsignedInteger & FixedWidthInteger) {
+    if number >= 10 { append(decimal: number / 10) }
+    append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number % 10))
+  }
+
+  /// Appends a number's hexadecimal digits in ASCII, in small letters and without leading zeros.
+  fileprivate mutating func append(hexadecimal number: UInt16) {
+    if number >= 16 { append(hexadecimal: number >> 4) }
+    let digit = UInt8(truncatingIfNeeded: number & 15)
+    append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
   }
 }
 
