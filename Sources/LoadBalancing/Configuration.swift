@@ -79,6 +79,8 @@ public struct Configuration: Sendable, Equatable {
   public var interfaceWait = 5
   /// What the config file's section [ulb] sets over the values above.
   public var liveSettings = LiveSettings()
+  /// What the control socket has set over all that.
+  public var overrides = Overrides()
 
   /// The defaults but for what has none.
   ///
@@ -120,14 +122,21 @@ public struct Configuration: Sendable, Equatable {
 
   // MARK: What is in force
 
-  /// The configuration with ``liveSettings`` put in: what the program is rendered from. It keeps
-  /// ``liveSettings``, so that asking twice changes nothing.
-  public var effective: Configuration {
+  /// The configuration with ``liveSettings`` put in: what the command line and the config file say.
+  public var configured: Configuration {
     var result = self
     if let ports = liveSettings.ports { result.ports = ports }
     if let debug = liveSettings.debug { result.debug = debug }
     if let logLevel = liveSettings.logLevel { result.logLevel = logLevel }
     if let scheduler = liveSettings.scheduler { result.virtualServers[0].scheduler = scheduler }
+    return result
+  }
+
+  /// The configuration with ``liveSettings`` and ``overrides`` put in: what the program is rendered
+  /// from. It keeps both, so that asking twice changes nothing.
+  public var effective: Configuration {
+    var result = configured
+    result.virtualServers = overrides.applied(to: result.virtualServers)
     return result
   }
 

@@ -33,12 +33,12 @@ public struct ConfigurationError: Error, Sendable, Hashable, CustomStringConvert
 
 extension Configuration {
   /// Checks what no single value shows: the counts against the maxima, the families, the ports, and
-  /// what virtual servers have in common. Does so with ``effective``, and with the ports of the
+  /// what virtual servers have in common. Does so with ``configured``, and with the ports of the
   /// command line that it may hide.
   public func validate() throws(ConfigurationError) {
     try validateFirst(ports: ports)
-    try validateFirst(ports: effective.ports)
-    try effective.validateAll()
+    try validateFirst(ports: configured.ports)
+    try configured.validateAll()
   }
 
   /// The command line's virtual server and the maxima.

@@ -9,7 +9,8 @@ extension Configuration {
   /// command line's is first, as ulb.py draws it; what ulb.py does not know is told where it differs
   /// from the default.
   public var picture: String {
-    let (first, others) = (effective.virtualServers[0], virtualServers.dropFirst())
+    let all = effective.virtualServers
+    let (first, others) = (all[0], all.dropFirst())
     let most = max(Self.fewestOfEach, Self.mostOfOthers / max(1, others.count))
     let lines =
       ["Load balancing UDP traffic over \(interface) interface for \(first.service) :"]
