@@ -6,10 +6,14 @@ let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-
 
 let package = Package(
   name: "ulb",
-  products: [.executable(name: "ulb", targets: ["ulb"])],
+  products: [
+    .executable(name: "ulb", targets: ["ulb"]),
+    .executable(name: "ulbctl", targets: ["ulbctl"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
   ],
   targets: [
     // The C libraries, and the template's own table layouts, as Swift modules.
@@ -47,6 +51,13 @@ let package = Package(
         "AssociationFile", "CLinux", "CommandLine", "DataPlane", "LoadBalancing", "Systemd",
         system,
       ]),
+    .executableTarget(
+      name: "ulbctl",
+      dependencies: [
+        "Control",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        system,
+      ]),
 
     .target(
       name: "TestSupport", dependencies: ["LoadBalancing"], path: "Tests/TestSupport"),
@@ -59,6 +70,8 @@ let package = Package(
       name: "AssociationFileTests",
       dependencies: ["AssociationFile", "LoadBalancing", "TestSupport", system]),
     .testTarget(name: "ControlTests", dependencies: ["Control", "TestSupport"]),
+    .testTarget(
+      name: "UlbctlTests", dependencies: ["Control", "TestSupport", "ulbctl", system]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
     .testTarget(
       name: "DaemonTests",

@@ -1,0 +1,104 @@
+// Who is on which real server, a line each, as conntrack -L shows it. Pure.
+import Control
+import FoundationEssentials
+
+/// A table that is written while it is read: its columns are as wide as what came first needs, and
+/// wider where a later line has more.
+struct ClientLines: Sendable {
+  private var widths: [Int]
+  private let now: Date
+  private static let titles = [
+    "Client", "Virtual server", "Real server", "Class", "Age", "Last used",
+  ]
+  /// Of an IPv4 client and server.
+  private static let leastWidths = [21, 15, 15, 8, 3, 0]
+
+  init(now: Date) {
+    self.now = now
+    widths = zip(Self.titles, Self.leastWidths).map { max($0.count, $1) }
+  }
+
+  var heading: Line { Line(joined(Self.titles), .dim) }
+
+  /// Makes room for these.
+  mutating func widen(for entries: some Sequence<AssociationEntry>) {
+    for entry in entries {
+      for (index, cell) in cells(entry).enumerated() {
+        widths[index] = max(widths[index], cell.count)
+      }
+    }
+  }
+
+  func line(_ entry: AssociationEntry) -> Line { Line(joined(cells(entry))) }
+
+  private func cells(_ entry: AssociationEntry) -> [String] {
+    [
+      entry.client, entry.virtualServer, entry.realServer, entry.class.rawValue, "\(entry.age)",
+      lastUsed(entry.lastUsed, now: now),
+    ]
+  }
+
+  private func joined(_ cells: [String]) -> String {
+    zip(cells, widths).enumerated().map { index, cell in
+      index == 4 ? cell.0.leftPadded(to: cell.1) : cell.0.padded(to: cell.1)
+    }.joined(separator: " ")
+  }
+}
+
+/// Since when something is idle, as far as it is known: `2 min to 3 min ago`.
+func lastUsed(_ span: TimeSpan?, now: Date) -> String {
+  func age(_ time: String?) -> Double? {
+    time.flatMap(Date.init(rfc3339:)).map { max(0, now.timeIntervalSince($0)) }
+  }
+  switch (age(span?.after), age(span?.before)) {
+  case (nil, nil): return "unknown"
+  case (let most?, nil): return "less than \(duration(max(1, most.rounded(.up)))) ago"
+  case (nil, let least?): return "over \(duration(least)) ago"
+  case (let most?, let least?):
+    let (from, to) = (duration(least), duration(most.rounded(.up)))
+    return from == to ? "\(to) ago" : "\(from) to \(to) ago"
+  }
+}
+
+/// All that is known of one client.
+struct ClientScreen: Sendable {
+  let client: ClientAssociations
+  /// The real servers that it is on, as the daemon lists them.
+  let virtualServers: [VirtualServerDetail]
+  let settings: ScreenSettings
+
+  func lines() -> [Line] {
+    guard !client.associations.isEmpty else {
+      return [Line([Span(client.client, .bold), Span(" is no client of any virtual server")])]
+    }
+    return [Line(client.client, .bold)] + client.associations.flatMap(lines)
+  }
+
+  private func lines(of entry: AssociationEntry) -> [Line] {
+    let virtualServer = virtualServers.first { $0.name == entry.virtualServer }
+    let realServer = virtualServer?.realServers.first { $0.address == entry.realServer }
+    var lines = [
+      Line([
+        Span("  \(entry.virtualServer) ─> "), Span(entry.realServer, .bold),
+        Span(realServer.map { " (\($0.state.rawValue), weight \($0.weight))" } ?? ""),
+      ])
+    ]
+    lines.append(
+      Line(
+        "    \(entry.class.rawValue), last used \(lastUsed(entry.lastUsed, now: settings.now)), "
+          + "age \(entry.age) of 128"))
+    if let realServer {
+      let format = settings.format
+      let (ingress, egress) = (realServer.ingress, realServer.egress)
+      lines.append(
+        Line(
+          "    its real server has \(counted(realServer.clients, "client", format)); "
+            + "in \(counted(ingress.packets, "packet", format)), "
+            + "\(counted(ingress.bytes, "byte", format)); "
+            + "out \(counted(egress.packets, "packet", format)), "
+            + "\(counted(egress.bytes, "byte", format))",
+          .dim))
+    }
+    return lines
+  }
+}

@@ -1,0 +1,12 @@
+// What a screen is drawn for. Pure.
+import FoundationEssentials
+
+/// How wide, how exact, and when.
+struct ScreenSettings: Sendable {
+  /// Columns there are; nothing where it is no terminal: as much as it takes.
+  var width: Int?
+  /// Lines there are; nothing for as many as it takes.
+  var height: Int?
+  var format = NumberFormat.compact
+  var now = Date()
+}
