@@ -34,6 +34,8 @@ let package = Package(
       resources: [.embedInCode("files")]),
     .target(name: "LoadBalancing"),
     .target(name: "Control"),
+    // The page that the web gateway serves, embedded in the executable.
+    .target(name: "StatusPage", resources: [.embedInCode("files")]),
     .target(name: "CommandLine", dependencies: ["LoadBalancing", system]),
     .target(name: "AssociationFile", dependencies: ["CZlib", "LoadBalancing", system]),
     .target(name: "BCC", dependencies: ["CBCC", system]),
