@@ -71,7 +71,8 @@ let package = Package(
     .testTarget(
       name: "AssociationFileTests",
       dependencies: ["AssociationFile", "LoadBalancing", "TestSupport", system]),
-    .testTarget(name: "ControlTests", dependencies: ["Control", "TestSupport"]),
+    .testTarget(
+      name: "ControlTests", dependencies: ["Control", "TestSupport"], exclude: ["alerts-test.yml"]),
     .testTarget(
       name: "UlbctlTests", dependencies: ["Control", "TestSupport", "ulbctl", system]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
