@@ -29,6 +29,15 @@ public enum Event: UInt32, CaseIterable, Sendable {
   case egressNotAuthorized
   case unhandledTraffic
 
+  /// What becomes of a frame.
+  public enum Verdict: String, Sendable, CaseIterable {
+    /// The director's kernel has it, untouched.
+    case pass
+    case drop
+    /// Rewritten, and out of the interface that it came in on.
+    case send
+  }
+
   /// Which way the packet went, as far as the program found out.
   public enum Direction: Sendable {
     /// Client to virtual server.
@@ -50,6 +59,8 @@ public enum Event: UInt32, CaseIterable, Sendable {
 
   /// The name in the C program and in JSON.
   public var name: String { row.name }
+  /// What becomes of the frame.
+  public var verdict: Verdict { row.verdict }
   /// An event below the configured level is not compiled in.
   public var level: LogLevel { row.level }
   /// What the log says. The translations get their second half from ``message``.
@@ -68,6 +79,7 @@ public enum Event: UInt32, CaseIterable, Sendable {
 
   private struct Row {
     let name: String
+    let verdict: Verdict
     let level: LogLevel
     let text: String
     var direction = Direction.neither
@@ -78,67 +90,87 @@ public enum Event: UInt32, CaseIterable, Sendable {
     switch self {
     case .invalidEthernetSize:
       Row(
-        name: "INVALID_ETH_SIZE", level: .warning, text: "Invalid size for ethernet packet",
+        name: "INVALID_ETH_SIZE", verdict: .drop, level: .warning,
+        text: "Invalid size for ethernet packet",
         kind: .withoutAddresses)
     case .notIPv4:
-      Row(name: "NOT_IP_V4", level: .trace, text: "Not IPv4 packet", kind: .withoutAddresses)
+      Row(
+        name: "NOT_IP_V4", verdict: .pass, level: .trace, text: "Not IPv4 packet",
+        kind: .withoutAddresses)
     case .notIPv6:
-      Row(name: "NOT_IP_V6", level: .trace, text: "Not IPv6 packet", kind: .withoutAddresses)
+      Row(
+        name: "NOT_IP_V6", verdict: .pass, level: .trace, text: "Not IPv6 packet",
+        kind: .withoutAddresses)
     case .invalidIPSize:
-      Row(name: "INVALID_IP_SIZE", level: .warning, text: "Invalid size for IP packet")
+      Row(
+        name: "INVALID_IP_SIZE", verdict: .drop, level: .warning, text: "Invalid size for IP packet"
+      )
     case .tooSmallIPHeader:
-      Row(name: "TOO_SMALL_IP_HEADER", level: .warning, text: "Too small IP header")
+      Row(name: "TOO_SMALL_IP_HEADER", verdict: .drop, level: .warning, text: "Too small IP header")
     case .notUDP:
-      Row(name: "NOT_UDP", level: .trace, text: "Not UDP packet")
+      Row(name: "NOT_UDP", verdict: .pass, level: .trace, text: "Not UDP packet")
     case .tooBigIPHeader:
-      Row(name: "TOO_BIG_IP_HEADER", level: .info, text: "Too big IP header")
+      Row(name: "TOO_BIG_IP_HEADER", verdict: .pass, level: .info, text: "Too big IP header")
     case .fragmentedIPPacket:
-      Row(name: "FRAGMENTED_IP_PACKET", level: .info, text: "Fragmented IP packet")
+      Row(name: "FRAGMENTED_IP_PACKET", verdict: .pass, level: .info, text: "Fragmented IP packet")
     case .lifetimeExpired:
-      Row(name: "LIFETIME_EXPIRED", level: .warning, text: "TTL or hoplimit expired")
+      Row(
+        name: "LIFETIME_EXPIRED", verdict: .drop, level: .warning, text: "TTL or hoplimit expired")
     case .invalidUDPSize:
-      Row(name: "INVALID_UDP_SIZE", level: .warning, text: "Invalid size for UDP packet")
+      Row(
+        name: "INVALID_UDP_SIZE", verdict: .drop, level: .warning,
+        text: "Invalid size for UDP packet")
     case .noVirtualServer:
-      Row(name: "NO_VIRTUAL_SERVER", level: .error, text: "No virtual server configured")
+      Row(
+        name: "NO_VIRTUAL_SERVER", verdict: .pass, level: .error,
+        text: "No virtual server configured")
     case .ingressNotHandledPort:
       Row(
-        name: "INGRESS_NOT_HANDLED_PORT", level: .trace, text: "Unhandled port",
+        name: "INGRESS_NOT_HANDLED_PORT", verdict: .pass, level: .trace, text: "Unhandled port",
         direction: .ingress)
     case .invalidClient:
-      Row(name: "INVALID_CLIENT", level: .warning, text: "Invalid client")
+      Row(name: "INVALID_CLIENT", verdict: .drop, level: .warning, text: "Invalid client")
     case .ingressCannotCreateAssociation:
       Row(
-        name: "INGRESS_CANNOT_CREATE_ASSO", level: .error, text: "Unable to create association",
+        name: "INGRESS_CANNOT_CREATE_ASSO", verdict: .drop, level: .error,
+        text: "Unable to create association",
         direction: .ingress)
     case .ingressNewNAT:
       Row(
-        name: "INGRESS_NEW_NAT", level: .debug, text: "Destination NAT", direction: .ingress,
+        name: "INGRESS_NEW_NAT", verdict: .send, level: .debug, text: "Destination NAT",
+        direction: .ingress,
         kind: .translated)
     case .ingressReusedNAT:
       Row(
-        name: "INGRESS_REUSED_NAT", level: .debug, text: "Destination NAT", direction: .ingress,
+        name: "INGRESS_REUSED_NAT", verdict: .send, level: .debug, text: "Destination NAT",
+        direction: .ingress,
         kind: .translated)
     case .egressNotHandledPort:
       Row(
-        name: "EGRESS_NOT_HANDLED_PORT", level: .trace, text: "Unhandled port", direction: .egress)
+        name: "EGRESS_NOT_HANDLED_PORT", verdict: .pass, level: .trace, text: "Unhandled port",
+        direction: .egress)
     case .egressCannotCreateAssociation:
       Row(
-        name: "EGRESS_CANNOT_CREATE_ASSO", level: .error, text: "Unable to create association",
+        name: "EGRESS_CANNOT_CREATE_ASSO", verdict: .drop, level: .error,
+        text: "Unable to create association",
         direction: .egress)
     case .egressNewNAT:
       Row(
-        name: "EGRESS_NEW_NAT", level: .debug, text: "Source NAT", direction: .egress,
+        name: "EGRESS_NEW_NAT", verdict: .send, level: .debug, text: "Source NAT",
+        direction: .egress,
         kind: .translated)
     case .egressReusedNAT:
       Row(
-        name: "EGRESS_REUSED_NAT", level: .debug, text: "Source NAT", direction: .egress,
+        name: "EGRESS_REUSED_NAT", verdict: .send, level: .debug, text: "Source NAT",
+        direction: .egress,
         kind: .translated)
     case .egressNotAuthorized:
       Row(
-        name: "EGRESS_NOT_AUTHORIZED", level: .info, text: "Not associated real server",
+        name: "EGRESS_NOT_AUTHORIZED", verdict: .drop, level: .info,
+        text: "Not associated real server",
         direction: .egress)
     case .unhandledTraffic:
-      Row(name: "UNHANDLED_TRAFFIC", level: .trace, text: "Unhandled traffic")
+      Row(name: "UNHANDLED_TRAFFIC", verdict: .pass, level: .trace, text: "Unhandled traffic")
     }
   }
 }

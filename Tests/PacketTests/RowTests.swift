@@ -387,6 +387,7 @@ extension Director {
   /// Runs a case's frame, and compares all there is.
   func expect(_ row: Case) throws {
     #expect(try run(row.frame) == row.outcome, "\(row.name)")
+    #expect(row.event.verdict.rawValue == "\(row.verdict)")
     let isCompiledIn = row.event.level >= level
     #expect(events() == (isCompiledIn ? [labelled(row.record)] : []), "\(row.name)")
   }
