@@ -10,6 +10,7 @@
 #pragma once
 
 #include "client.h"
+#include "counters.h"
 #include "real_servers.h"
 #include "recency.h"
 
@@ -71,15 +72,18 @@ static __always_inline __u64 find_word(const struct control *control, const stru
 	return word;
 }
 
-/* The client's real server; null where it has none, or one that is no longer listed. */
+/* The client's real server, and its slot; null where it has none, or one that is no longer listed.
+ */
 static __always_inline struct real_server *find_association(const struct control *control,
-							    __u32 bank, const struct client *client)
+							    __u32 bank, const struct client *client,
+							    __u32 *slot)
 {
 	__u64 word = find_word(control, client);
 
-	return word ? real_server_of_slot(client->family, bank, client->virtual_server,
-					  slot_of(word))
-		    : 0;
+	if (!word)
+		return 0;
+	*slot = slot_of(word);
+	return real_server_of_slot(client->family, bank, client->virtual_server, *slot);
 }
 
 /* A bounded lock: whether it is this CPU's now. */
@@ -235,14 +239,14 @@ enum placing { PLACE_TAKEN, PLACE_LOST, CLIENT_IS_PLACED };
 
 /*
  * Writes the client's word into the best place. The client's lock is held: nobody else inserts it,
- * but another's word may go into that place, or the daemon's, until the swap. *server is the one
- * that the packet was given; it is another where the client has one. What list is in force is asked
- * anew: who had the lock before may have gone by a newer one than the packet.
+ * but another's word may go into that place, or the daemon's, until the swap. *server, of *slot, is
+ * the one that the packet was given; it is another where the client has one. What list is in force
+ * is asked anew: who had the lock before may have gone by a newer one than the packet.
  */
 static __always_inline enum placing place_client(const struct control *control,
 						 const struct client *client, struct bucket *first,
-						 struct bucket *second, __u32 slot,
-						 struct real_server **server)
+						 struct bucket *second, __u32 *slot,
+						 struct real_server **server, __u64 *former)
 {
 	__u32 bank = read_bank(control);
 	__u64 best = choose_place(control, client, first, second), seen, score;
@@ -265,6 +269,7 @@ static __always_inline enum placing place_client(const struct control *control,
 
 		if (present) {
 			*server = present;
+			*slot = slot_of(seen);
 			return CLIENT_IS_PLACED;
 		}
 		/* It may be listed since: who knows that goes by the word, which is read anew. */
@@ -273,24 +278,33 @@ static __always_inline enum placing place_client(const struct control *control,
 	}
 	/* Before the word: what has just come shall not look like the oldest to anybody. */
 	touch(control, bucket, place);
-	if (__sync_val_compare_and_swap(&bucket->word[place], seen, client->tag | slot) != seen)
+	if (__sync_val_compare_and_swap(&bucket->word[place], seen, client->tag | *slot) != seen)
 		return PLACE_LOST;
+	*former = seen;
 	if (client->family == IPV6)
 		note_client(client, is_second ? second_bucket(client) : client->first, place);
 	return PLACE_TAKEN;
+}
+
+/* Whose association a new one has taken the place of. */
+static __always_inline enum former_word kind_of(__u64 former, const struct client *client)
+{
+	if (!former || slot_of(former) == SLOT_PENDING)
+		return FREE_PLACE;
+	return same_tag(former, client->tag) ? OF_CLIENT : OF_ANOTHER;
 }
 
 /*
  * Gives a real server to a client that find_association found none for, unless another CPU was
  * first. Returns the one that the client has now; null if it could not be placed.
  */
-static __always_inline struct real_server *settle_association(struct control *control,
-							      const struct client *client,
-							      struct real_server *server,
-							      __u32 slot, bool *is_new)
+static __always_inline struct real_server *
+settle_association(struct control *control, const struct client *client, struct real_server *server,
+		   __u32 *slot, bool is_sender, bool *is_new)
 {
 	struct bucket *first = bucket_at(client->family, client->first), *second = first;
 	enum placing placing = PLACE_LOST;
+	__u64 former = 0;
 
 	*is_new = false;
 #if !SINGLE_BUCKET
@@ -299,12 +313,14 @@ static __always_inline struct real_server *settle_association(struct control *co
 	if (!first || !second || !lock(first))
 		return 0;
 	for (int attempt = 0; attempt < PLACE_ATTEMPTS && placing == PLACE_LOST; attempt++)
-		placing = place_client(control, client, first, second, slot, &server);
+		placing = place_client(control, client, first, second, slot, &server, &former);
 	unlock(first);
 	if (placing == PLACE_LOST)
 		return 0;
 	*is_new = placing == PLACE_TAKEN;
-	if (*is_new)
+	if (*is_new) {
 		count_insertion(client->family, control);
+		count_association(client->family, *slot, kind_of(former, client), is_sender);
+	}
 	return server;
 }

@@ -1,15 +1,111 @@
 /*
- * Counts, each CPU for itself: no packet is interrupted by another on its CPU, so that adding needs
- * no lock. What is counted is named in the settings.
+ * Counts, each CPU in its own block: no packet is interrupted by another on its CPU, so that adding
+ * needs no lock. What is rare asks anew which CPU it is on.
  */
 #pragma once
 
 #include "tables.h"
 
-static __always_inline void count(__u32 counter)
+static __always_inline void count_traffic(struct traffic *traffic, const struct frame *frame)
 {
-	__u64 *value = counters.lookup(&counter);
+	traffic->packets++;
+	traffic->bytes += frame->length;
+}
 
-	if (value)
-		*value += 1;
+/* A frame on which so was decided. */
+static __always_inline void count_event(const struct frame *frame, __u32 event)
+{
+	__u32 index = frame->block * EVENT_COUNTERS + event;
+	struct traffic *traffic;
+
+	if (!COUNTERS_ON)
+		return;
+	traffic = event_counters.lookup(&index);
+	if (traffic)
+		count_traffic(traffic, frame);
+}
+
+static __always_inline struct real_server_counters *real_server_counters_at(enum family family,
+									    __u32 block, __u32 slot)
+{
+	__u32 index;
+
+#if HAS_IPV4
+	index = block * REAL_SERVER_SLOTS_V4 + slot;
+	if (family == IPV4)
+		return real_server_counters_v4.lookup(&index);
+#endif
+#if HAS_IPV6
+	index = block * REAL_SERVER_SLOTS_V6 + slot;
+	if (family == IPV6)
+		return real_server_counters_v6.lookup(&index);
+#endif
+	return 0;
+}
+
+static __always_inline struct association_counters *association_counters_at(enum family family,
+									    __u32 block)
+{
+#if HAS_IPV4
+	if (family == IPV4)
+		return association_counters_v4.lookup(&block);
+#endif
+#if HAS_IPV6
+	if (family == IPV6)
+		return association_counters_v6.lookup(&block);
+#endif
+	return 0;
+}
+
+/* A packet to the real server of a slot, or from it. */
+static __always_inline void count_packet(const struct frame *frame, __u32 slot, bool is_ingress)
+{
+	struct real_server_counters *counters;
+
+	if (!COUNTERS_ON)
+		return;
+	counters = real_server_counters_at(frame->family, frame->block, slot);
+	if (counters)
+		count_traffic(is_ingress ? &counters->ingress : &counters->egress, frame);
+}
+
+/* What an association was made of: what stood in its place before. */
+enum former_word { FREE_PLACE, OF_CLIENT, OF_ANOTHER };
+
+static __always_inline void count_created(struct created *created, enum former_word former,
+					  bool is_sender)
+{
+	if (former == OF_CLIENT)
+		created->taken_over++;
+	else if (is_sender)
+		created->by_client++;
+	else
+		created->by_real_server++;
+}
+
+/* An association with the real server of a slot. */
+static __always_inline void count_association(enum family family, __u32 slot,
+					      enum former_word former, bool is_sender)
+{
+	__u32 block = 1 + bpf_get_smp_processor_id();
+	struct real_server_counters *server;
+	struct association_counters *table;
+
+	if (!COUNTERS_ON)
+		return;
+	server = real_server_counters_at(family, block, slot);
+	if (server)
+		count_created(&server->created, former, is_sender);
+	table = association_counters_at(family, block);
+	if (!table)
+		return;
+	count_created(&table->created, former, is_sender);
+	if (former == OF_ANOTHER)
+		table->forgotten_newcomers++;
+}
+
+/* An event that the ring buffer had no room for. */
+static __always_inline void count_lost_event(const struct frame *frame)
+{
+	count_event(frame, EVENTS_LOST);
 }

@@ -8,32 +8,30 @@
 
 /* EGRESS_NEW_NAT and EGRESS_REUSED_NAT. */
 static __always_inline int egress_nat(struct frame *frame, __u32 bank, struct real_server *server,
-				      bool is_new)
+				      __u32 slot, bool is_new)
 {
 	struct ip_address from, *destination = ip_destination(frame);
-	int verdict;
+	int decision;
 
 	if (!copy_virtual_server_address(frame, bank, &from))
-		return XDP_ABORTED;
-	verdict = is_new ? DECIDE_TRANSLATED(frame, EGRESS_NEW_NAT, &from, destination, XDP_TX)
-			 : DECIDE_TRANSLATED(frame, EGRESS_REUSED_NAT, &from, destination, XDP_TX);
+		return NOTHING_DECIDED;
+	decision = is_new ? DECIDE_TRANSLATED(frame, EGRESS_NEW_NAT, &from, destination, XDP_TX)
+			  : DECIDE_TRANSLATED(frame, EGRESS_REUSED_NAT, &from, destination, XDP_TX);
+	count_packet(frame, slot, false);
 	source_nat(frame, server, &from);
-	return verdict;
+	return decision;
 }
 
-/* EGRESS_NOT_HANDLED_PORT, or nobody's packet. Nobody needs to know whose packet it is where that
- * is no event. */
+/* EGRESS_NOT_HANDLED_PORT, or nobody's packet: who sent it tells, as each event is counted. */
 static __always_inline int egress_not_handled_port(struct frame *frame)
 {
-	frame->virtual_server = NO_VIRTUAL_SERVER_NUMBER;
-	if (LEVEL_EGRESS_NOT_HANDLED_PORT >= LOG_LEVEL || TRACE_POINTS) {
-		struct control *control = control_of(frame->family);
-		__u32 number, slot;
+	struct control *control = control_of(frame->family);
+	__u32 number, slot;
 
-		if (control && find_real_server(frame->family, read_bank(control), ip_source(frame),
-						0, &number, &slot))
-			return DECIDE(frame, EGRESS_NOT_HANDLED_PORT, XDP_PASS);
-	}
+	frame->virtual_server = NO_VIRTUAL_SERVER_NUMBER;
+	if (control && find_real_server(frame->family, read_bank(control), ip_source(frame), 0,
+					&number, &slot))
+		return DECIDE(frame, EGRESS_NOT_HANDLED_PORT, XDP_PASS);
 	return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
 }
 
@@ -50,14 +48,14 @@ static __always_inline int egress(struct frame *frame, struct new_client *new_cl
 	struct control *control;
 	struct client client;
 	struct real_server *server = 0, *associated;
-	__u32 bank, slot = 0;
+	__u32 bank, slot = 0, associated_slot = 0;
 
 	if (number == NO_VIRTUAL_SERVER_NUMBER)
 		return egress_not_handled_port(frame);
 
 	control = control_of(family);
 	if (!control)
-		return XDP_ABORTED;
+		return NOTHING_DECIDED;
 	bank = read_bank(control);
 	if (VIRTUAL_SERVERS(family) > 1 && number == SEVERAL_VIRTUAL_SERVERS) {
 		server = find_real_server(family, bank, source, frame->udp->source, &number, &slot);
@@ -66,11 +64,13 @@ static __always_inline int egress(struct frame *frame, struct new_client *new_cl
 	}
 	frame->virtual_server = number;
 	client = client_of(frame, control, destination, frame->udp->dest);
-	associated = find_association(control, bank, &client);
-	if (associated && same_address(family, real_server_address(associated), source))
+	associated = find_association(control, bank, &client, &associated_slot);
+	if (associated && same_address(family, real_server_address(associated), source)) {
 		server = associated;
-	else if (!server)
+		slot = associated_slot;
+	} else if (!server) {
 		server = find_real_server(family, bank, source, frame->udp->source, &number, &slot);
+	}
 	if (!server)
 		return egress_not_handled_port(frame);
 	if (!lengths_agree(frame))
@@ -97,7 +97,7 @@ static __always_inline int egress(struct frame *frame, struct new_client *new_cl
 		};
 		return IS_NEW_CLIENT;
 	}
-	return egress_nat(frame, bank, server, false);
+	return egress_nat(frame, bank, server, slot, false);
 }
 
 /* The rows of a client that the director did not know, and a real server wrote to. */
@@ -109,5 +109,5 @@ static __always_inline int egress_to_new_client(struct frame *frame,
 		return DECIDE(frame, EGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
 	if (associated != new_client->server)
 		return DECIDE(frame, EGRESS_NOT_AUTHORIZED, XDP_DROP);
-	return egress_nat(frame, new_client->bank, associated, is_new);
+	return egress_nat(frame, new_client->bank, associated, new_client->slot, is_new);
 }

@@ -23,7 +23,7 @@ static __always_inline void report(const struct frame *frame, __u32 event,
 	struct event_record *record = events.ringbuf_reserve(sizeof(*record));
 
 	if (!record) {
-		count(COUNTER_EVENTS_LOST);
+		count_lost_event(frame);
 		return;
 	}
 	__builtin_memset(record, 0, sizeof(*record));
@@ -74,12 +74,19 @@ static __always_inline void report(const struct frame *frame, __u32 event,
 	} while (0)
 #endif
 
-/* One row of the packet table: its event, then its verdict. */
+/* What is decided on a frame: an event and a verdict, in one number that is not negative. */
+#define DECISION(event, verdict) ((event) << 3 | (verdict))
+#define EVENT_OF(decision)	 ((__u32)(decision) >> 3)
+#define VERDICT_OF(decision)	 ((decision)&7)
+/* Where the verifier wants an answer that there is no case for. */
+#define NOTHING_DECIDED DECISION(0, XDP_ABORTED)
+
+/* One row of the packet table: its event, then its verdict. Whoever returns it has it counted. */
 #define DECIDE_TRANSLATED(frame, event, new_source, new_destination, verdict)                      \
 	({                                                                                         \
 		TRACE(frame, event);                                                               \
 		if (LEVEL_##event >= LOG_LEVEL)                                                    \
 			report(frame, EVENT_##event, new_source, new_destination);                 \
-		(verdict);                                                                         \
+		DECISION(EVENT_##event, verdict);                                                  \
 	})
 #define DECIDE(frame, event, verdict) DECIDE_TRANSLATED(frame, event, 0, 0, verdict)

@@ -35,6 +35,8 @@ struct frame {
 	struct udphdr *udp;
 	enum family family;
 	__u32 virtual_server; /* its number, or NO_VIRTUAL_SERVER_NUMBER */
+	__u64 length;	      /* in bytes */
+	__u32 block;	      /* of the counters: that of this CPU */
 };
 
 static __always_inline struct frame first_of(struct xdp_md *ctx)
@@ -43,6 +45,8 @@ static __always_inline struct frame first_of(struct xdp_md *ctx)
 		.next = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
 		.virtual_server = NO_VIRTUAL_SERVER_NUMBER,
+		.length = (void *)(long)ctx->data_end - (void *)(long)ctx->data,
+		.block = COUNTERS_ON ? 1 + bpf_get_smp_processor_id() : 0,
 	};
 
 	return frame;

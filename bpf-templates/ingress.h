@@ -7,14 +7,16 @@
 #include "udp.h"
 
 /* INGRESS_NEW_NAT and INGRESS_REUSED_NAT. */
-static __always_inline int ingress_nat(struct frame *frame, struct real_server *server, bool is_new)
+static __always_inline int ingress_nat(struct frame *frame, struct real_server *server, __u32 slot,
+				       bool is_new)
 {
 	struct ip_address *source = ip_source(frame), *to = real_server_address(server);
-	int verdict = is_new ? DECIDE_TRANSLATED(frame, INGRESS_NEW_NAT, source, to, XDP_TX)
-			     : DECIDE_TRANSLATED(frame, INGRESS_REUSED_NAT, source, to, XDP_TX);
+	int decision = is_new ? DECIDE_TRANSLATED(frame, INGRESS_NEW_NAT, source, to, XDP_TX)
+			      : DECIDE_TRANSLATED(frame, INGRESS_REUSED_NAT, source, to, XDP_TX);
 
+	count_packet(frame, slot, true);
 	destination_nat(frame, server);
-	return verdict;
+	return decision;
 }
 
 /* To the address of a virtual server, which its row tells. */
@@ -25,7 +27,7 @@ static __always_inline int ingress(struct frame *frame, __u32 row, struct new_cl
 	struct control *control;
 	struct client client;
 	struct real_server *server;
-	__u32 bank;
+	__u32 bank, slot = 0;
 
 	frame->virtual_server = virtual_server_at(family, row, frame->udp->dest);
 	if (frame->virtual_server == NO_VIRTUAL_SERVER_NUMBER)
@@ -35,10 +37,10 @@ static __always_inline int ingress(struct frame *frame, __u32 row, struct new_cl
 
 	control = control_of(family);
 	if (!control)
-		return XDP_ABORTED;
+		return NOTHING_DECIDED;
 	bank = read_bank(control);
 	client = client_of(frame, control, ip_source(frame), frame->udp->source);
-	server = find_association(control, bank, &client);
+	server = find_association(control, bank, &client, &slot);
 	if (!server) {
 		expect_new_client(&client);
 		if (!is_answerable(family, ip_source(frame), frame->udp->source))
@@ -62,14 +64,15 @@ static __always_inline int ingress(struct frame *frame, __u32 row, struct new_cl
 		};
 		return IS_NEW_CLIENT;
 	}
-	return ingress_nat(frame, server, false);
+	return ingress_nat(frame, server, slot, false);
 }
 
 /* The rows of a client that the director did not know. */
-static __always_inline int ingress_of_new_client(struct frame *frame, struct real_server *server,
-						 bool is_new)
+static __always_inline int ingress_of_new_client(struct frame *frame,
+						 const struct new_client *new_client,
+						 struct real_server *server, bool is_new)
 {
 	if (!server)
 		return DECIDE(frame, INGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
-	return ingress_nat(frame, server, is_new);
+	return ingress_nat(frame, server, new_client->slot, is_new);
 }

@@ -20,6 +20,7 @@ struct new_client {
 	struct virtual_server *virtual_server;
 	/* Else: the real server that wrote. */
 	struct real_server *server;
+	/* Of the real server that the client has, as soon as that is known. */
 	__u32 slot;
 };
 
@@ -37,5 +38,5 @@ static __always_inline struct real_server *settle(struct new_client *new_client,
 	if (!server)
 		return 0;
 	return settle_association(new_client->control, &new_client->client, server,
-				  new_client->slot, is_new);
+				  &new_client->slot, new_client->is_sender, is_new);
 }

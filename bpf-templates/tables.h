@@ -83,7 +83,24 @@ BPF_TABLE("percpu_array", __u32, struct turns, turns_in_hand, VIRTUAL_SERVER_NUM
 
 BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
 
-BPF_TABLE("percpu_array", __u32, __u64, counters, COUNTERS);
+/*
+ * Counters, in blocks: by the event's code, by the real server's slot, and one entry a block. They
+ * outlive the program.
+ */
+BPF_F_TABLE("array", __u32, struct traffic, event_counters, COUNTER_BLOCKS *EVENT_COUNTERS,
+	    BPF_F_MMAPABLE);
+#if HAS_IPV4
+BPF_F_TABLE("array", __u32, struct real_server_counters, real_server_counters_v4,
+	    CREATED_COUNTERS_V4, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct association_counters, association_counters_v4, COUNTER_BLOCKS,
+	    BPF_F_MMAPABLE);
+#endif
+#if HAS_IPV6
+BPF_F_TABLE("array", __u32, struct real_server_counters, real_server_counters_v6,
+	    CREATED_COUNTERS_V6, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct association_counters, association_counters_v6, COUNTER_BLOCKS,
+	    BPF_F_MMAPABLE);
+#endif
 
 /* What is balanced, where it is too much to be compared. */
 #if ADDRESSES_HASHED_V4

@@ -44,39 +44,47 @@ static __always_inline int of_new_client(struct frame *frame, struct new_client 
 	struct real_server *server = settle(new_client, &is_new);
 
 	if (new_client->is_sender)
-		return ingress_of_new_client(frame, server, is_new);
+		return ingress_of_new_client(frame, new_client, server, is_new);
 	return egress_to_new_client(frame, new_client, server, is_new);
 }
 
-int ulb(struct xdp_md *ctx)
+static __always_inline int decide(struct frame *frame)
 {
-	struct frame frame = first_of(ctx);
 	/* Set, as the verifier lets nothing be copied that is not: not even what nobody reads. */
 	struct new_client new_client = {};
-	int verdict = IS_NEW_CLIENT;
+	int decision = IS_NEW_CLIENT;
 
-	if (!read_ethernet(&frame))
-		return DECIDE(&frame, INVALID_ETH_SIZE, XDP_DROP);
-	switch (ethertype(frame.ethernet)) {
+	if (!read_ethernet(frame))
+		return DECIDE(frame, INVALID_ETH_SIZE, XDP_DROP);
+	switch (ethertype(frame->ethernet)) {
 #if HAS_IPV4
 	case __constant_htons(ETH_P_IP):
-		verdict = of_family(&frame, IPV4, &new_client);
+		decision = of_family(frame, IPV4, &new_client);
 		break;
 #endif
 #if HAS_IPV6
 	case __constant_htons(ETH_P_IPV6):
-		verdict = of_family(&frame, IPV6, &new_client);
+		decision = of_family(frame, IPV6, &new_client);
 		break;
 #endif
 	default:
 		/* Where both families are balanced, it is neither's. */
 #if HAS_IPV4
-		return DECIDE(&frame, NOT_IP_V4, XDP_PASS);
+		return DECIDE(frame, NOT_IP_V4, XDP_PASS);
 #else
-		return DECIDE(&frame, NOT_IP_V6, XDP_PASS);
+		return DECIDE(frame, NOT_IP_V6, XDP_PASS);
 #endif
 	}
-	if (verdict != IS_NEW_CLIENT)
-		return verdict;
-	return of_new_client(&frame, &new_client);
+	if (decision != IS_NEW_CLIENT)
+		return decision;
+	return of_new_client(frame, &new_client);
+}
+
+int ulb(struct xdp_md *ctx)
+{
+	struct frame frame = first_of(ctx);
+	int decision = decide(&frame);
+
+	count_event(&frame, EVENT_OF(decision));
+	return VERDICT_OF(decision);
 }

@@ -57,33 +57,3 @@ public struct TypedTable<Key: BitwiseCopyable, Leaf: BitwiseCopyable>: Sendable 
     .system(operation: "\(verb) the BPF table \(table.name)", errno: .last)
   }
 }
-
-/// An array of counters that each CPU has for itself.
-public struct CounterTable: Sendable {
-  private let table: Table
-  private let cpus: Int
-
-  /// - Throws: where the map is of another type, or its counters are not of eight bytes.
-  public init(_ table: Table) throws(BCCError) {
-    try table.check(keySize: MemoryLayout<UInt32>.size, leafSize: MemoryLayout<UInt64>.size)
-    guard table.isPerCPU else { throw .foreign(expected: "table with an entry for each CPU") }
-    let cpus = libbpf_num_possible_cpus()
-    guard cpus > 0 else {
-      throw .system(operation: "count the CPUs", errno: Errno(rawValue: -cpus))
-    }
-    self.table = table
-    self.cpus = Int(cpus)
-  }
-
-  /// The sum of a counter over all CPUs.
-  public func sum(_ key: UInt32) throws(BCCError) -> UInt64 {
-    var values = [UInt64](repeating: 0, count: cpus)
-    let isDone = withUnsafePointer(to: key) {
-      bpf_lookup_elem(table.descriptor.number, $0, &values) == 0
-    }
-    guard isDone else {
-      throw .system(operation: "read the BPF table \(table.name)", errno: .last)
-    }
-    return values.reduce(0, &+)
-  }
-}

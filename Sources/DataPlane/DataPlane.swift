@@ -32,6 +32,8 @@ public final class DataPlane {
   private(set) var service: Service
 
   private var events: EventReader
+  /// How many of the lost events were told of already.
+  private var lostBefore: UInt64
   /// What events call virtual servers by: those of the present and, as their events may come still,
   /// of some that have left.
   private var labels: [UInt8: String] = [:]
@@ -46,27 +48,28 @@ public final class DataPlane {
   public convenience init(_ configuration: Configuration) throws(DataPlaneError) {
     var plan = ServicePlan()
     _ = try plan.apply(configuration.effective, mayGrow: true)
-    try self.init(configuration, plan, sharing: [:], keeper: nil)
+    try self.init(configuration, plan, sharing: SharedTables(), keeper: nil)
   }
 
   /// Renders, compiles, loads and fills.
   ///
   /// - Parameters:
   ///   - plan: that of the configuration.
-  ///   - shared: association tables that another process has kept and that fit.
+  ///   - shared: tables that another process has kept and that fit.
   init(
     _ configuration: Configuration, _ plan: ServicePlan,
-    sharing shared: [AddressFamily: AssociationTables], keeper: Keeper?
+    sharing shared: SharedTables, keeper: Keeper?
   ) throws(DataPlaneError) {
     var stopwatch = Stopwatch()
     service = try Service(configuration.effective, plan, sharing: shared)
     self.configuration = configuration
     self.keeper = keeper
     events = EventReader(service.loaded.events)
+    lostBefore = service.counters.eventsLost
     times = service.loaded.times
     times.fill = stopwatch.lap() - times.render - times.compile - times.load
     // What a process that was killed had begun to insert.
-    for family in shared.keys {
+    for family in shared.associations.keys {
       service.associations[family]?.forget(slots: [AssociationTable.pendingSlot])
     }
     noteLabels()
@@ -127,13 +130,15 @@ public final class DataPlane {
     _ configuration: Configuration, _ plan: ServicePlan, reused: [AddressFamily: [UInt16]]
   ) throws(DataPlaneError) {
     let former = service
-    var next = try Service(
-      configuration, plan,
-      sharing: former.tables.associations.filter { plan.families.contains($0.key) })
+    let shared = try former.shared(with: plan, maxRealServers: configuration.maxRealServers)
+    var next = try Service(configuration, plan, sharing: shared)
     next.forget(slots: reused, isInService: true)
+    var copy = RealServerCounterCopy(
+      from: former.counters(besides: shared), to: next.counters, plan)
     do throws(BCCError) {
-      keeper?.prepare(next.loaded, sharing: Array(former.tables.associations.keys))
+      keeper?.prepare(next.loaded, sharing: shared.names)
       try next.copyPositions(from: former.positions, former.plan.served)
+      copy.begin()
       try attachment?.link.update(to: next.loaded.program)
     } catch {
       keeper?.withdraw()
@@ -141,6 +146,7 @@ public final class DataPlane {
     }
     keeper?.commit()
     next.forgetLeft()
+    copy.finish()
     service = next
     events.replaceCurrent(with: next.loaded.events)
     times = next.loaded.times
@@ -195,9 +201,14 @@ public final class DataPlane {
   }
 
   /// How many events were lost since the last call, because nobody took them in time.
-  public func lostEvents() throws(DataPlaneError) -> UInt64 {
-    do { return try events.newlyLost() } catch { throw .wording(error) }
+  public func lostEvents() -> UInt64 {
+    let lost = service.counters.eventsLost
+    defer { lostBefore = lost }
+    return lost &- lostBefore
   }
+
+  /// Leaves out what the process before has lost, whose events nobody has read since it ended.
+  func beginCountingLost() { lostBefore = service.counters.eventsLost }
 
   /// Lent for poll(2): ready to be read while the program in service has told events. Another one
   /// after each swap.

@@ -11,14 +11,15 @@ public final class Handover {
   private let kept: KeptObjects
   private let interfaceIndex: UInt32
   private let keeper: Keeper
-  /// Families whose association tables are those of the process before.
-  private let shared: [AddressFamily]
+  /// The tables that are those of the process before.
+  private let shared: SharedTables
   /// Slots that are given to other real servers.
   private var reused: [AddressFamily: [UInt16]] = [:]
   /// Whether this process's program is kept besides that of the process before.
   private var isKept = false
   /// Of each family of which there is something to be copied.
   private var copies: [any AssociationCopying] = []
+  private var counterCopy: RealServerCounterCopy?
   private let report: (String) -> Void
   private let warn: (String) -> Void
 
@@ -43,21 +44,28 @@ public final class Handover {
     interfaceIndex = try Attachment.index(of: configuration.interface)
     keeper = Keeper(store, kept)
     let start = try Start(configuration, kept.tables)
-    shared = Array(start.shared.keys)
+    shared = start.shared
     reused = start.reused
     dataPlane = try DataPlane(
       configuration, start.plan, sharing: start.shared, keeper: keeper)
-    if !shared.isEmpty { report("The association table of the process before is taken over.") }
+    if !shared.associations.isEmpty {
+      report("The association table of the process before is taken over.")
+    }
     guard let former = kept.tables else { return }
     do throws(BCCError) {
       try copyPositions(from: former)
       for family in former.families {
-        guard start.shared[family] == nil, let table = dataPlane.service.associations[family]
+        guard shared.associations[family] == nil, let table = dataPlane.service.associations[family]
         else { continue }
         var copy = try makeAssociationCopy(
           from: former, family, to: table, plan: dataPlane.service.plan, progress: progress)
         try copy.copyWhatFits()
         copies.append(copy)
+      }
+      if case .present(let tables) = former {
+        counterCopy = RealServerCounterCopy(
+          from: try tables.realServerCounters(besides: shared), to: dataPlane.service.counters,
+          dataPlane.service.plan)
       }
     } catch {
       throw .wording(error)
@@ -67,7 +75,7 @@ public final class Handover {
   /// With what a process begins.
   private struct Start {
     var plan: ServicePlan
-    var shared: [AddressFamily: AssociationTables] = [:]
+    var shared = SharedTables()
     var reused: [AddressFamily: [UInt16]] = [:]
 
     /// - Parameter tables: those of the process before.
@@ -81,7 +89,7 @@ public final class Handover {
       let holders = present.virtualServers.compactMapValues { server in
         server.name.map { VirtualServerPlan.Holder(name: $0, family: server.family) }
       }
-      var fitting = present.tables.associations.filter {
+      var fitting = present.associations.filter {
         present.maxAssociations[$0.key] == configuration.maxAssociations
       }
       do throws(DataPlaneError) {
@@ -96,17 +104,20 @@ public final class Handover {
           slots: slots)
         reused = try plan.apply(configuration.effective, mayGrow: true).reused
         fitting = fitting.filter { plan.families.contains($0.key) }
-        (self.plan, shared) = (plan, fitting)
+        (self.plan, shared.associations) = (plan, fitting)
       } catch {
         // What is too much beside all that was there may not be beside none of it.
         plan = ServicePlan(numbers: VirtualServerPlan(holders: holders))
         _ = try plan.apply(configuration.effective, mayGrow: true)
       }
+      shared.counters = try CounterTables.fitting(
+        present.counters, plan.sizes(maxRealServers: configuration.maxRealServers),
+        hasSameSlots: Set(shared.associations.keys))
     }
   }
 
   /// Whether associations come from the process before.
-  public var hasAssociations: Bool { !shared.isEmpty || !copies.isEmpty }
+  public var hasAssociations: Bool { !shared.associations.isEmpty || !copies.isEmpty }
 
   /// Has the rounds of virtual servers begin where those of the process before are.
   private func copyPositions(from former: KeptTables) throws(BCCError) {
@@ -133,13 +144,16 @@ public final class Handover {
       } catch {
         throw .wording(error)
       }
+      counterCopy?.begin()
       try takePlace()
     } catch {
       if isKept { keeper.withdraw() }
       throw error
     }
     keeper.commit(stale: kept.names)
+    dataPlane.beginCountingLost()
     dataPlane.forgetLeft()
+    counterCopy?.finish()
     settle()
   }
 
@@ -194,7 +208,7 @@ public final class Handover {
   /// program that the link holds.
   private func keepProgram() {
     isKept = true
-    keeper.prepare(dataPlane.service.loaded, sharing: shared)
+    keeper.prepare(dataPlane.service.loaded, sharing: shared.names)
   }
 
   /// Whether the mode of a kept link is right. In generic mode `auto` is right only where it has

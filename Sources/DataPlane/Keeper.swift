@@ -35,11 +35,11 @@ final class Keeper {
     linkNames = kept.namesOfLinks
   }
 
-  /// Keeps a program with its tables, besides those in force. Association tables that are kept
-  /// already stay as they are.
+  /// Keeps a program with its tables, besides those in force. Tables that are kept already stay as
+  /// they are.
   ///
-  /// - Parameter shared: families whose association tables it shares with the program in force.
-  func prepare(_ loaded: LoadedProgram, sharing shared: [AddressFamily]) {
+  /// - Parameter shared: the tables that it shares with the program in force.
+  func prepare(_ loaded: LoadedProgram, sharing shared: Set<TableName>) {
     let number = unusedNumber
     unusedNumber += 1
     var names = KeptNames()
@@ -48,15 +48,11 @@ final class Keeper {
       store.keep(object, as: name)
       return name
     }
-    for (family, tables) in loaded.tables.associations {
-      names.associations[family] =
-        shared.contains(family)
-        ? inForce.associations[family]
-        : tables.all.map { keep($0.table, as: $0.name.description) }
+    for (name, table) in loaded.tables.all {
+      let present = shared.contains(name) ? inForce.tables[name] : nil
+      names.tables[name] = present ?? keep(table, as: name.description)
     }
-    names.service =
-      loaded.tables.service.all.map { keep($0.table, as: $0.name.description) }
-      + [keep(loaded.program, as: KeptObjects.programKind)]
+    names.program = keep(loaded.program, as: KeptObjects.programKind)
     prepared = names
     store.settle()
   }
@@ -91,10 +87,8 @@ final class Keeper {
 
 /// The names under which a program and its tables are kept.
 struct KeptNames: Sendable {
-  /// Of the association tables of each family.
-  var associations: [AddressFamily: [String]] = [:]
-  /// Of the service tables and the program.
-  var service: [String] = []
+  var tables: [TableName: String] = [:]
+  var program: String?
 
-  var all: Set<String> { Set(associations.values.flatMap(\.self) + service) }
+  var all: Set<String> { Set(tables.values).union(program.map { [$0] } ?? []) }
 }

@@ -163,18 +163,13 @@ public struct KeptObjects: Sendable {
       let ids = Set(try programs[0].info().tableIDs)
       var kept: [TableName: Table] = [:]
       var names = KeptNames()
-      names.service = [KeptObjects.name(of: KeptObjects.programKind, number)]
+      names.program = KeptObjects.name(of: KeptObjects.programKind, number)
       for found in tables {
         guard let name = TableName(found.kind), ids.contains(try found.table.id()) else { continue }
         guard kept.updateValue(found.table, forKey: name) == nil else {
           throw KeptTables.Refusal("\(name) is there twice")
         }
-        let text = KeptObjects.name(of: found.kind, found.number)
-        if name.kind.isOfAssociations, let family = name.family {
-          names.associations[family, default: []].append(text)
-        } else {
-          names.service.append(text)
-        }
+        names.tables[name] = KeptObjects.name(of: found.kind, found.number)
       }
       return (.present(try PresentTables(kept)), names)
     }

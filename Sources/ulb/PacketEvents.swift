@@ -61,6 +61,6 @@ final class PacketEvents {
   }
 
   private func countLost() {
-    log.reportLostEvents(unread: (try? dataPlane.lostEvents()) ?? 0)
+    log.reportLostEvents(unread: dataPlane.lostEvents())
   }
 }

@@ -23,11 +23,11 @@ struct HandoverTests {
     try wire.run {
       let index = if_nametoindex("one")
       var former = try store.start(configuration())
-      #expect(store.names.count == 11)
+      #expect(store.names.count == 14)
       for (maxAssociations, isShared) in [(64, true), (64, true), (128, false), (32, false)] {
         let next = try store.start(configuration(maxAssociations: UInt32(maxAssociations)))
         let reports = store.reports
-        #expect(store.names.count == 11, "\(store.names)")
+        #expect(store.names.count == 14, "\(store.names)")
         #expect(
           reports.contains(
             isShared
@@ -138,7 +138,7 @@ struct HandoverTests {
         let expected = try dataPlane.program.info().id
         dataPlane.detach()
         #expect(try attached()?.programID == expected)
-        #expect(store.names.count == 11, "\(store.names)")
+        #expect(store.names.count == 14, "\(store.names)")
         #expect((store.link == before) == isSwap)
         #expect(
           reports.contains { $0.hasSuffix("packets are not balanced for a moment.") } == !isSwap)
@@ -162,7 +162,7 @@ struct HandoverTests {
         #expect(throws: DataPlaneError.self) { try store.start(native) }
         #expect(try attached()?.programID == before)
         #expect(try attached()?.mode == .generic)
-        #expect(store.names.contains("link.auto") && store.names.count == 11)
+        #expect(store.names.contains("link.auto") && store.names.count == 14)
       }
       try wire.ip(["link", "set", "two", "mtu", "1500"])
       #expect(try start(.native, isSwap: false) == "native")

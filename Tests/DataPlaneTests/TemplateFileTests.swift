@@ -79,7 +79,7 @@ struct TemplateFileTests {
 
   /// The text that stands for settings.h in the rendered source.
   static func renderedSettings(_ configuration: Configuration) throws -> String {
-    let lines = try Renderer.source(for: configuration).components(separatedBy: "\n")
+    let lines = try Renderer.source(for: configuration, cpus: 2).components(separatedBy: "\n")
     let start = try #require(lines.firstIndex(of: "#line 1 \"settings.h\"")) + 1
     let end = try #require(lines[start...].firstIndex { $0.hasPrefix("#line ") })
     return lines[start..<end].joined(separator: "\n")
@@ -95,6 +95,6 @@ struct TemplateFileTests {
     #expect(
       sample.replacing("\n#pragma once\n", with: "\n\n")
         == (try Self.renderedSettings(configuration)),
-      "render it anew: ulb --render eth0 -vs 10.40.0.1 -rs 10.40.0.2 -p 5683 5684")
+      "render it anew, on 2 CPUs: ulb --render eth0 -vs 10.40.0.1 -rs 10.40.0.2 -p 5683 5684")
   }
 }

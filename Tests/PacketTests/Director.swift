@@ -109,7 +109,7 @@ final class Director {
     let plan = dataPlane.service.plan
     let source = try Renderer.source(
       for: dataPlane.configuration, plan.served, dataPlane.service.sizes,
-      createdAssociations: [addresses.family: 1])
+      cpus: CounterBlocks.cpus(), sharing: Set(dataPlane.tables.all.map(\.name)))
     try #require(source.ranges(of: text).count == 1, "the template does not have one \(text)")
     return try compiling {
       let headers = try KernelHeaderTree(.own)

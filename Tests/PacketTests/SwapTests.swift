@@ -62,13 +62,13 @@ struct SwapTests {
       sent += 8000
       try swap(director)
     }
-    lost += Int(try director.dataPlane.lostEvents())
+    lost += Int(director.dataPlane.lostEvents())
     #expect(lost > 0)
     taken += director.events().count
-    lost += Int(try director.dataPlane.lostEvents())
+    lost += Int(director.dataPlane.lostEvents())
     #expect(taken + lost == sent)
     Thread.sleep(forTimeInterval: 1.1)
     taken += director.events().count
-    #expect(try director.dataPlane.lostEvents() == 0 && taken + lost == sent)
+    #expect(director.dataPlane.lostEvents() == 0 && taken + lost == sent)
   }
 }

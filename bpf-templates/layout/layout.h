@@ -169,6 +169,54 @@ struct port_line {
 	__u8 number[PORTS_OF_LINE];
 };
 
+/*
+ * Counters stand in blocks. Block 0 is the daemon's: no packet writes there. The others are a CPU's
+ * each, written by the packets on that CPU alone, of which none interrupts another. A count is the
+ * sum of all blocks, modulo 2^64: what block 0 holds begins it anew, or goes on with what other
+ * tables have counted before. An entry's counts go up one by one: a reader may see some of a
+ * packet.
+ */
+
+/* Packets, and the bytes of their whole frames. */
+struct traffic {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/*
+ * Entries of a block of event counters: by the event's code. No event has the code 0: in block 0
+ * it holds when counting began, in ns since 1970, in the place of packets.
+ */
+#define EVENT_COUNTERS 32
+#define COUNTING_SINCE 0
+#define EVENTS_LOST    31 /* those that the ring buffer had no room for */
+
+/* How clients came to a real server. */
+struct created {
+	__u64 by_client;      /* it wrote first */
+	__u64 by_real_server; /* that wrote first */
+	__u64 taken_over;     /* from a real server that was no longer listed */
+};
+
+/* Of the real server of a slot. */
+struct real_server_counters {
+	struct traffic ingress; /* to it */
+	struct traffic egress;	/* from it */
+	struct created created;
+	__u64 padding_to_a_line;
+};
+
+/* Of a family's association table: one entry a block. */
+struct association_counters {
+	struct created created;
+	/* Another client was given their place; by the class that they had. */
+	__u64 forgotten_newcomers;
+	__u64 forgotten_answered;
+	__u64 forgotten_residents;
+	__u64 without_place; /* new clients that were served without one */
+	__u64 padding_to_a_line;
+};
+
 /* In the place of a number: none, and several that have one port. */
 #define NO_VIRTUAL_SERVER_NUMBER 0xff
 #define SEVERAL_VIRTUAL_SERVERS	 0xfe
@@ -199,6 +247,9 @@ _Static_assert(sizeof(struct virtual_server_name) == 64, "one cache line");
 _Static_assert(sizeof(struct address_row) == 32, "a power of two: the array index is a shift");
 _Static_assert(sizeof(struct port_line) == 64, "one cache line");
 _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
+_Static_assert(EVENT_COUNTERS * sizeof(struct traffic) % 64 == 0, "blocks share no cache line");
+_Static_assert(sizeof(struct real_server_counters) == 64, "one cache line");
+_Static_assert(sizeof(struct association_counters) == 64, "one cache line");
 _Static_assert(sizeof(struct ip_address_v4) == 4, "no hidden padding");
 _Static_assert(sizeof(struct ip_address_v6) == 16, "no hidden padding");
 _Static_assert(sizeof(struct event_record) == 84, "no hidden padding");

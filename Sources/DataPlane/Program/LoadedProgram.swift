@@ -11,7 +11,7 @@ struct LoadedProgram {
   /// The table of slots by the hash of their addresses, of each family with several virtual servers.
   /// It is not kept.
   let likelySlots: [AddressFamily: Table]
-  let events: EventSource
+  let events: RingBuffer
   /// What libbcc printed while it compiled and loaded.
   let output: String
   let times: DataPlane.Times
@@ -20,11 +20,10 @@ struct LoadedProgram {
   ///
   /// - Parameters:
   ///   - configuration: with its live settings put in.
-  ///   - shared: association tables that the program is to use, which must fit; new ones are made
-  ///     for each other family.
+  ///   - shared: tables that the program is to use, which must fit; new ones are made of all others.
   init(
     _ configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
-    sharing shared: [AddressFamily: AssociationTables] = [:]
+    sharing shared: SharedTables = SharedTables()
   ) throws(DataPlaneError) {
     if let version = LibraryVersion.loaded, version < .oldestSupported {
       throw .libraryTooOld(version)
@@ -32,7 +31,7 @@ struct LoadedProgram {
     var times = DataPlane.Times()
     var stopwatch = Stopwatch()
     let source = try Renderer.source(
-      for: configuration, served, sizes, createdAssociations: shared.mapValues { _ in 1 },
+      for: configuration, served, sizes, cpus: CounterBlocks.cpus(), sharing: shared.names,
       traceTag: TraceTag.ofThisProcess)
     times.render = stopwatch.lap()
     let flags = DebugFlags(rawValue: UInt32(configuration.debug))
@@ -50,7 +49,7 @@ struct LoadedProgram {
       // packet asks for.
       for (_, table) in tables.all { try program.bind(table) }
       times.load = stopwatch.lap()
-      events = try EventSource(of: module)
+      events = try RingBuffer(module.table("events"))
       output = module.output + program.log
       self.times = times
     } catch {
@@ -60,11 +59,11 @@ struct LoadedProgram {
 
   private static func tables(
     of module: Module, _ configuration: Configuration, _ families: [AddressFamily],
-    _ shared: [AddressFamily: AssociationTables]
+    _ shared: SharedTables
   ) throws(BCCError) -> Tables {
     var associations: [AddressFamily: AssociationTables] = [:]
     for family in families {
-      if let tables = shared[family] {
+      if let tables = shared.associations[family] {
         for (name, table) in tables.all {
           try module.replaceTable(name.description, with: table)
         }
@@ -75,8 +74,14 @@ struct LoadedProgram {
         associations[family] = tables
       }
     }
+    for (name, table) in shared.counters { try module.replaceTable(name.description, with: table) }
+    let counters = try CounterTables(of: module, families, sharing: shared.counters)
+    if shared.counters[TableName(.eventCounters, of: .ipv4)] == nil {
+      try Counters.begin(counters)
+    }
     return Tables(
-      associations: associations, service: try ServiceTables(of: module, families))
+      associations: associations, counters: counters,
+      service: try ServiceTables(of: module, families))
   }
 
   /// Fills what the packet path looks up of addresses and ports. It is the program's own: nobody

@@ -9,17 +9,18 @@ public enum Renderer {
   ///
   /// - Parameters:
   ///   - served: the virtual servers that the program is to know.
-  ///   - createdAssociations: the size to create a family's association table with, where it is not
-  ///     the configuration's: 1 where another table takes its place before the program is loaded.
+  ///   - cpus: how many CPUs have counters of their own.
+  ///   - shared: tables in whose place another's are put before the program is loaded: the smallest
+  ///     are made of them.
   static func source(
     for configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
-    createdAssociations: [AddressFamily: UInt32] = [:], traceTag: String = "ulb: "
+    cpus: Int, sharing shared: Set<TableName> = [], traceTag: String = "ulb: "
   ) throws(DataPlaneError) -> String {
     // libbcc's listing of byte code shows the lines of the text that it was given alone.
     let namesFiles = configuration.debug & 2 == 0
     var inlined: Set<String> = []
     let settings = try renderedSettings(
-      configuration, served, sizes, createdAssociations: createdAssociations, traceTag: traceTag)
+      configuration, served, sizes, cpus: cpus, sharing: shared, traceTag: traceTag)
     return try inline(
       BPFTemplates.main, settings: settings, namesFiles: namesFiles, inlined: &inlined)
   }
@@ -36,7 +37,7 @@ public enum Renderer {
 
   private static func renderedSettings(
     _ configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
-    createdAssociations: [AddressFamily: UInt32], traceTag: String
+    cpus: Int, sharing shared: Set<TableName>, traceTag: String
   ) throws(DataPlaneError) -> String {
     let maps = serviceMaps(served)
     let values: [String: Any] = [
@@ -52,9 +53,14 @@ public enum Renderer {
       "cell_bits": ServiceMap.cellBits,
       "fold": hexadecimal(IPAddress.fold),
       "families": maps.map { map in
-        family(
-          map, sizes,
-          createdAssociations: createdAssociations[map.family] ?? configuration.maxAssociations)
+        var row = family(map, sizes)
+        row["created_associations"] =
+          shared.contains(TableName(.associations, of: map.family))
+          ? 1 : configuration.maxAssociations
+        row["created_counters"] =
+          shared.contains(TableName(.realServerCounters, of: map.family))
+          ? 1 : CounterBlocks.count(cpus: cpus) * (sizes.slots[map.family] ?? 1)
+        return row
       },
       "max_ports": configuration.maxPorts,
       "most_ports": served.map { Set($0.virtualServer.ports).count }.max() ?? 0,
@@ -68,10 +74,7 @@ public enum Renderer {
       "log_level_name": configuration.logLevel.name,
       "trace_points": configuration.debug > 0 ? 1 : 0,
       "trace_tag": traceTag,
-      "counter_count": Counter.allCases.count,
-      "counters": Counter.allCases.map {
-        ["name": $0.rawValue, "key": $0.key] as [String: Any]
-      },
+      "counter_blocks": CounterBlocks.count(cpus: cpus),
       "events": Event.allCases.map {
         ["name": $0.name, "code": $0.rawValue, "level": $0.level.rawValue] as [String: Any]
       },
@@ -86,9 +89,7 @@ public enum Renderer {
     }
   }
 
-  private static func family(
-    _ map: ServiceMap, _ sizes: ProgramSizes, createdAssociations: UInt32
-  ) -> [String: Any] {
+  private static func family(_ map: ServiceMap, _ sizes: ProgramSizes) -> [String: Any] {
     [
       "version": map.family == .ipv4 ? 4 : 6,
       "is_present": sizes.families.contains(map.family) ? 1 : 0,
@@ -109,7 +110,6 @@ public enum Renderer {
       },
       "slots": sizes.slots[map.family] ?? 1,
       "likely_slot_bits": sizes.likelySlotBits(map.family),
-      "created_associations": createdAssociations,
     ]
   }
 

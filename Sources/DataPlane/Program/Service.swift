@@ -8,6 +8,7 @@ struct Service {
   let sizes: ProgramSizes
   /// Of each family that the program knows.
   let associations: [AddressFamily: AssociationTable]
+  let counters: Counters
   let positions: RoundPositions
   /// What is in force, once the program is.
   private(set) var plan: ServicePlan
@@ -20,11 +21,10 @@ struct Service {
   /// - Parameters:
   ///   - configuration: with its live settings put in.
   ///   - plan: that of the configuration.
-  ///   - shared: association tables that are in service already, and whose slots have the same
-  ///     meaning; new ones are made for each other family.
+  ///   - shared: tables that are in service already; new ones are made of all others.
   init(
     _ configuration: Configuration, _ plan: ServicePlan,
-    sharing shared: [AddressFamily: AssociationTables]
+    sharing shared: SharedTables
   ) throws(DataPlaneError) {
     sizes = plan.sizes(maxRealServers: configuration.maxRealServers)
     loaded = try LoadedProgram(configuration, plan.served, sizes, sharing: shared)
@@ -35,12 +35,35 @@ struct Service {
         associations[family] = try AssociationTable(tables)
       }
       self.associations = associations
+      counters = try Counters(loaded.tables.counters, sizes)
       positions = try RoundPositions(loaded.tables.service)
       writer = try ServiceWriter(loaded, sizes)
       try writer.fill(plan)
     } catch {
       throw .wording(error)
     }
+  }
+
+  /// The tables that a program for another plan, which goes on from this one, takes over.
+  func shared(with plan: ServicePlan, maxRealServers: UInt32) throws(DataPlaneError) -> SharedTables
+  {
+    let families = plan.families
+    return SharedTables(
+      associations: tables.associations.filter { families.contains($0.key) },
+      counters: try CounterTables.fitting(
+        Dictionary(uniqueKeysWithValues: tables.counters.all.map { ($0.name, $0.table) }),
+        plan.sizes(maxRealServers: maxRealServers),
+        hasSameSlots: Set(families)))
+  }
+
+  /// What was counted of real servers, where other tables than these go on counting.
+  func counters(besides shared: SharedTables) -> [AddressFamily: RealServerCounterCopy.Former] {
+    var former: [AddressFamily: RealServerCounterCopy.Former] = [:]
+    for (family, table) in counters.realServers
+    where shared.counters[TableName(.realServerCounters, of: family)] == nil {
+      former[family] = (table, plan.slots(of: family))
+    }
+    return former
   }
 
   /// Whether another plan can be put in force without another program, as far as there is room.
@@ -57,8 +80,8 @@ struct Service {
     self.plan = plan
   }
 
-  /// Forgets the associations that lead to slots which another plan gives to other members. None of
-  /// them is served until its real server returns.
+  /// Forgets the associations that lead to slots which another plan gives to other members, and what
+  /// was counted of these. None of them is served until its real server returns.
   ///
   /// - Parameter isInService: whether packets may be under way that have seen the list before the
   ///   one in force. They make associations with servers of that list, too; after this, nobody does
@@ -66,7 +89,11 @@ struct Service {
   func forget(slots: [AddressFamily: [UInt16]], isInService: Bool) {
     guard !slots.isEmpty else { return }
     if isInService { GracePeriod.wait() }
-    for (family, slots) in slots { associations[family]?.forget(slots: slots) }
+    for (family, slots) in slots {
+      associations[family]?.forget(slots: slots)
+      // Nobody counts there any more.
+      for slot in slots { counters.realServers[family]?.reset(Int(slot)) }
+    }
   }
 
   /// Forgets the associations of virtual servers that have left, and frees their slots and numbers.
@@ -97,14 +124,17 @@ struct Service {
 extension Renderer {
   /// The source of the program that a configuration begins with.
   ///
-  /// - Parameter configuration: with its live settings put in.
+  /// - Parameters:
+  ///   - configuration: with its live settings put in.
+  ///   - cpus: how many CPUs have counters of their own: this machine's where none are given.
   public static func source(
-    for configuration: Configuration, traceTag: String = "ulb: "
+    for configuration: Configuration, cpus: Int? = nil, traceTag: String = "ulb: "
   ) throws(DataPlaneError) -> String {
     var plan = ServicePlan()
     _ = try plan.apply(configuration, mayGrow: true)
+    let cpus = if let cpus { cpus } else { try CounterBlocks.cpus() }
     return try source(
       for: configuration, plan.served, plan.sizes(maxRealServers: configuration.maxRealServers),
-      traceTag: traceTag)
+      cpus: cpus, traceTag: traceTag)
   }
 }

@@ -42,7 +42,7 @@ func makeAssociationCopy(
   case .present(let tables):
     // Asked for where the family is one of the tables'.
     return copyShared(
-      try AssociationTable(tables.tables.associations[family]!),
+      try AssociationTable(tables.associations[family]!),
       SlotTranslation((tables.slots[family] ?? []).map { $0?.member }, to: plan, family))
   case .former(let tables):
     let translation = SlotTranslation(tables, to: plan)

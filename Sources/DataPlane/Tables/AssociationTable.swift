@@ -87,6 +87,9 @@ struct AssociationTable: Sendable {
 
   var bucketCount: Int { buckets.count }
 
+  /// How many associations there is room for.
+  var placeCount: Int { buckets.count * places }
+
   /// All buckets, so many at a time that their associations are read within a millisecond.
   var pieces: some Sequence<Range<Int>> {
     let size = 1 << 13
@@ -127,6 +130,15 @@ struct AssociationTable: Sendable {
         else { continue }
         body(Entry(client: client, virtualServer: owner, slot: slot, age: age))
       }
+    }
+  }
+
+  /// Hands over what stands in each place, be it an association or not.
+  @inline(__always)
+  func forEachWord(_ body: (UInt64) -> Void) {
+    for index in 0..<buckets.count {
+      let bucket = SharedBucket(buckets[index])
+      for place in 0..<places { body(bucket.word(place)) }
     }
   }
 

@@ -6,7 +6,10 @@ import LoadBalancing
 
 /// The tables of a program that another process has left in force.
 public struct PresentTables: Sendable {
-  let tables: Tables
+  let associations: [AddressFamily: AssociationTables]
+  let service: ServiceTables
+  /// Of what was counted. Others, or none, where another version has left them.
+  let counters: [TableName: Table]
   /// How many associations each family's table was made for.
   let maxAssociations: [AddressFamily: UInt32]
   let roundPositions: RoundPositions
@@ -22,7 +25,7 @@ public struct PresentTables: Sendable {
     let family: AddressFamily
   }
 
-  var families: [AddressFamily] { tables.families }
+  var families: [AddressFamily] { service.families }
 
   /// Looks through the tables of a program.
   ///
@@ -32,22 +35,25 @@ public struct PresentTables: Sendable {
     guard !families.isEmpty else {
       throw KeptTables.Refusal("they are not whole without a control of some family")
     }
-    tables = try PresentTables.whole(kept, families)
+    (associations, service) = try PresentTables.whole(kept, families)
+    counters = kept.filter { name, table in
+      name.kind.group == .counters && TableShape(table) == name.shape
+    }
     var maxAssociations: [AddressFamily: UInt32] = [:]
     var banks: [AddressFamily: UInt32] = [:]
     for family in families {
-      let control = try PresentTables.readControl(tables.associations[family]!)
+      let control = try PresentTables.readControl(associations[family]!)
       maxAssociations[family] = control.max_associations
       banks[family] = control.bank
     }
     self.maxAssociations = maxAssociations
-    try PresentTables.checkSizes(tables)
-    roundPositions = try RoundPositions(tables.service)
-    virtualServers = try PresentTables.readVirtualServers(tables.service, banks)
+    try PresentTables.checkSizes(service)
+    roundPositions = try RoundPositions(service)
+    virtualServers = try PresentTables.readVirtualServers(service, banks)
     var slots: [AddressFamily: [SlotPlan.Slot?]] = [:]
     for (family, bank) in banks {
       slots[family] = try PresentTables.readSlots(
-        tables.service, family, bank, virtualServers, family.layout)
+        service, family, bank, virtualServers, family.layout)
     }
     self.slots = slots
   }
@@ -56,7 +62,7 @@ public struct PresentTables: Sendable {
 
   /// All tables that a program of these families has, of the right shapes.
   private static func whole(_ kept: [TableName: Table], _ families: [AddressFamily]) throws
-    -> Tables
+    -> ([AddressFamily: AssociationTables], ServiceTables)
   {
     let names =
       families.flatMap { TableName.associations(of: $0) } + TableName.service(of: families)
@@ -70,8 +76,7 @@ public struct PresentTables: Sendable {
     }
     var associations: [AddressFamily: AssociationTables] = [:]
     for family in families { associations[family] = AssociationTables(kept: kept, family) }
-    return Tables(
-      associations: associations, service: ServiceTables(kept: kept, families)!)
+    return (associations, ServiceTables(kept: kept, families)!)
   }
 
   private static func readControl(_ tables: AssociationTables) throws -> control {
@@ -92,13 +97,12 @@ public struct PresentTables: Sendable {
     return read
   }
 
-  private static func checkSizes(_ tables: Tables) throws {
-    let service = tables.service
+  private static func checkSizes(_ service: ServiceTables) throws {
     let numbers = ProgramSizes.numbers
     let fit =
       service[.virtualServers].capacity == 2 * numbers
       && service[.roundPosition].capacity == numbers && service[.names].capacity == numbers
-      && tables.families.allSatisfy { family in
+      && service.families.allSatisfy { family in
         let slots = service[.slotOfAddress, family].capacity
         return (1...SlotPlan.mostSlots).contains(slots)
           && service[.realServers, family].capacity == 2 * slots

@@ -15,6 +15,15 @@ enum TableKind: String, CaseIterable, Sendable {
   /// Which bank is in force, the layout's version, and how the association table is read.
   case control
 
+  // The counters, which programs take over from each other where they fit.
+
+  /// Of all events, and of those that were lost.
+  case eventCounters = "event_counters"
+  /// Of the real servers of a family, by their slots.
+  case realServerCounters = "real_server_counters"
+  /// Of the association table of a family.
+  case associationCounters = "association_counters"
+
   // The service tables, of which each program has its own.
 
   /// A family's slots, each in two banks.
@@ -30,19 +39,26 @@ enum TableKind: String, CaseIterable, Sendable {
   /// By the virtual server's number.
   case names = "virtual_server_names"
 
-  /// Whether it is of the association tables.
-  var isOfAssociations: Bool {
+  /// What tables belong together.
+  enum Group {
+    case associations, counters, service
+  }
+
+  var group: Group {
     switch self {
-    case .associations, .clients, .insertions, .control: true
-    case .realServers, .slotOfAddress, .virtualServers, .rounds, .roundPosition, .names: false
+    case .associations, .clients, .insertions, .control: .associations
+    case .eventCounters, .realServerCounters, .associationCounters: .counters
+    case .realServers, .slotOfAddress, .virtualServers, .rounds, .roundPosition, .names: .service
     }
   }
 
   /// Whether each family has its own.
   var isOfFamily: Bool {
     switch self {
-    case .associations, .clients, .insertions, .control, .realServers, .slotOfAddress: true
-    case .virtualServers, .rounds, .roundPosition, .names: false
+    case .associations, .clients, .insertions, .control, .realServers, .slotOfAddress,
+      .realServerCounters, .associationCounters:
+      true
+    case .virtualServers, .rounds, .roundPosition, .names, .eventCounters: false
     }
   }
 
@@ -83,19 +99,25 @@ struct TableName: Hashable, Sendable, CustomStringConvertible {
 
   /// The association tables of a family.
   static func associations(of family: AddressFamily) -> [TableName] {
-    TableKind.allCases.filter { $0.isOfAssociations && $0.isOf(family) }
+    TableKind.allCases.filter { $0.group == .associations && $0.isOf(family) }
       .map { TableName($0, family) }
   }
 
   /// The service tables of a program that knows these families.
-  static func service(of families: [AddressFamily]) -> [TableName] {
-    TableKind.allCases.filter { !$0.isOfAssociations }.flatMap { kind in
+  static func service(of families: [AddressFamily]) -> [TableName] { all(.service, of: families) }
+
+  /// The counters of a program that knows these families.
+  static func counters(of families: [AddressFamily]) -> [TableName] { all(.counters, of: families) }
+
+  private static func all(_ group: TableKind.Group, of families: [AddressFamily]) -> [TableName] {
+    TableKind.allCases.filter { $0.group == group }.flatMap { kind in
       kind.isOfFamily ? families.map { TableName(kind, $0) } : [TableName(kind, nil)]
     }
   }
 
   private static let all =
-    AddressFamily.allCases.flatMap { associations(of: $0) } + service(of: AddressFamily.allCases)
+    AddressFamily.allCases.flatMap { associations(of: $0) }
+    + counters(of: AddressFamily.allCases) + service(of: AddressFamily.allCases)
 }
 
 extension TableName {
@@ -106,6 +128,9 @@ extension TableName {
     case .clients: .mapped(of: bucket_clients_v6.self)
     case .insertions, .roundPosition: .array(of: UInt64.self)
     case .control: .mapped(of: control.self)
+    case .eventCounters: .mapped(of: traffic.self)
+    case .realServerCounters: .mapped(of: real_server_counters.self)
+    case .associationCounters: .mapped(of: association_counters.self)
     case .virtualServers: .array(of: virtual_server.self)
     case .rounds: .array(of: slot_line.self)
     case .names: .array(of: virtual_server_name.self)

@@ -40,6 +40,47 @@ public struct AssociationTables: Sendable {
   }
 }
 
+/// The tables that a program counts in. They outlive it where they fit the next one.
+public struct CounterTables: Sendable {
+  let families: [AddressFamily]
+  private let tables: [TableName: Table]
+
+  /// Those that a module has just been compiled with, but for those of before that it is to use.
+  init(
+    of module: Module, _ families: [AddressFamily], sharing shared: [TableName: Table]
+  ) throws(BCCError) {
+    var tables: [TableName: Table] = [:]
+    for name in TableName.counters(of: families) {
+      tables[name] =
+        if let table = shared[name] { table } else { try module.table(name.description) }
+    }
+    (self.families, self.tables) = (families, tables)
+  }
+
+  /// A table that there is.
+  subscript(kind: TableKind, family: AddressFamily) -> Table {
+    // The initialiser has seen to it that none is missing.
+    tables[TableName(kind, of: family)]!
+  }
+
+  /// Each with its name.
+  var all: [(name: TableName, table: Table)] {
+    TableName.counters(of: families).map { ($0, tables[$0]!) }
+  }
+}
+
+/// Tables that a program takes over from the one before.
+struct SharedTables: Sendable {
+  /// Those whose slots have the same meaning.
+  var associations: [AddressFamily: AssociationTables] = [:]
+  /// Those that fit.
+  var counters: [TableName: Table] = [:]
+
+  var names: Set<TableName> {
+    Set(associations.keys.flatMap { TableName.associations(of: $0) }).union(counters.keys)
+  }
+}
+
 /// The tables that are made with a program and belong to it.
 public struct ServiceTables: Sendable {
   let families: [AddressFamily]
@@ -89,6 +130,7 @@ public struct ServiceTables: Sendable {
 public struct Tables: Sendable {
   /// Of each family that the program knows.
   public var associations: [AddressFamily: AssociationTables]
+  public var counters: CounterTables
   public var service: ServiceTables
 
   /// The version of the layouts that this program was built with.
@@ -98,7 +140,7 @@ public struct Tables: Sendable {
 
   /// Each with its name.
   var all: [(name: TableName, table: Table)] {
-    families.flatMap { associations[$0]?.all ?? [] } + service.all
+    families.flatMap { associations[$0]?.all ?? [] } + counters.all + service.all
   }
 }
 
