@@ -72,6 +72,8 @@ let package = Package(
       name: "AssociationFileTests",
       dependencies: ["AssociationFile", "LoadBalancing", "TestSupport", system]),
     .testTarget(
+      name: "WebTests", dependencies: ["Control", "LoadBalancing", "StatusPage", "TestSupport"]),
+    .testTarget(
       name: "ControlTests", dependencies: ["Control", "TestSupport"], exclude: ["alerts-test.yml"]),
     .testTarget(
       name: "UlbctlTests", dependencies: ["Control", "TestSupport", "ulbctl", system]),
