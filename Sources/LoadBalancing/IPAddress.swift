@@ -127,6 +127,13 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
   /// True for 255.255.255.255 (RFC 919).
   public var isLimitedBroadcast: Bool { family == .ipv4 && low == 0xffff_ffff }
 
+  /// Whether one machine can have this address, and be reached by it from outside its link. As ip.h of
+  /// the template says of each packet: IPv4-mapped addresses (RFC 4291, section 2.5.5) are none.
+  public var isUnicast: Bool {
+    guard !isUnspecified, !isLoopback, !isMulticast, !isLimitedBroadcast else { return false }
+    return family == .ipv4 || high >> 54 != 0xfe80 >> 6 && (high != 0 || low >> 32 != 0xffff)
+  }
+
   /// Dotted decimal, or RFC 5952 without its section 5: IPv4-mapped addresses stay hexadecimal.
   public var description: String {
     var bytes = [UInt8]()

@@ -58,4 +58,20 @@ import Testing
     #expect(IPAddress("0.0.0.1")?.isUnspecified == false)
     #expect(IPAddress.unspecified(.ipv6).description == "::")
   }
+
+  @Test(arguments: [
+    "0.0.0.0", "127.0.0.1", "224.0.0.1", "239.255.255.255", "255.255.255.255", "::", "::1",
+    "ff02::1", "fe80::1", "febf::1", "::ffff:10.0.0.1",
+  ])
+  func whoCannotBeAnsweredIsNoUnicastAddress(_ text: String) {
+    #expect(IPAddress(text)?.isUnicast == false)
+  }
+
+  @Test(arguments: [
+    "0.0.0.1", "126.255.255.255", "128.0.0.1", "223.255.255.255", "240.0.0.1",
+    "255.255.255.254", "::2", "fec0::1", "fe7f::1", "fd50::2", "::fffe:0:1", "::1:ffff:10.0.0.1",
+  ])
+  func othersAre(_ text: String) {
+    #expect(IPAddress(text)?.isUnicast == true)
+  }
 }
