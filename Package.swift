@@ -85,7 +85,9 @@ let package = Package(
       ]),
     .testTarget(
       name: "DataPlaneTests",
-      dependencies: ["DataPlane", "BCC", "CLayout", "LoadBalancing", "TestSupport", system]),
+      dependencies: [
+        "DataPlane", "BCC", "CLayout", "Control", "LoadBalancing", "TestSupport", system,
+      ]),
     .testTarget(
       name: "PacketTests",
       dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport", system]),

@@ -1,8 +1,19 @@
-// The data plane's associations as a whole: read out and restored.
+// The data plane's associations: looked at, read out as a whole, and restored.
 import BCC
 import LoadBalancing
 
 extension DataPlane {
+  /// Reads associations from any thread.
+  ///
+  /// - Parameter clock: the time of day.
+  public func associationBrowser(clock: @escaping @Sendable () -> Timestamp) -> AssociationBrowser {
+    AssociationBrowser(inForce, clock: clock)
+  }
+
+  /// Notes which epochs the association tables are in, by which ages become times. To be called each
+  /// second or so.
+  public func noteEpochs(at now: Timestamp) { inForce.look(at: now) }
+
   /// Starts reading all associations.
   public func readAssociations() -> AssociationReader {
     AssociationReader(

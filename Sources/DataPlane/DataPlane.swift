@@ -30,6 +30,8 @@ public final class DataPlane {
   public var program: Program { service.loaded.program }
   public var tables: Tables { service.tables }
   private(set) var service: Service
+  /// What of it others read on their threads.
+  let inForce = ServiceInForce()
 
   private var events: EventReader
   /// How many of the lost events were told of already.
@@ -72,6 +74,7 @@ public final class DataPlane {
     for family in shared.associations.keys {
       service.associations[family]?.forget(slots: [AssociationTable.pendingSlot])
     }
+    inForce.publish(plan, service.associations)
     noteLabels()
     openTrace()
   }
@@ -116,6 +119,7 @@ public final class DataPlane {
       GracePeriod.wait()
       service.forget(slots: planned.reused, isInService: false)
       let prepared = try service.prepare(plan)
+      inForce.publish(plan, service.associations)
       service.commit(prepared, plan)
     }
     times.fill = stopwatch.lap()
@@ -139,21 +143,27 @@ public final class DataPlane {
       keeper?.prepare(next.loaded, sharing: shared.names)
       try next.copyPositions(from: former.positions, former.plan.served)
       copy.begin()
+      inForce.publish(plan, next.associations)
       try attachment?.link.update(to: next.loaded.program)
     } catch {
+      inForce.publish(former.plan, former.associations)
       keeper?.withdraw()
       throw .wording(error)
     }
     keeper?.commit()
     next.forgetLeft()
     copy.finish()
+    inForce.publish(next.plan, next.associations)
     service = next
     events.replaceCurrent(with: next.loaded.events)
     times = next.loaded.times
   }
 
   /// Does what is left to do when the program of another process has gone: see ``Handover``.
-  func forgetLeft() { service.forgetLeft() }
+  func forgetLeft() {
+    service.forgetLeft()
+    inForce.publish(service.plan, service.associations)
+  }
 
   // MARK: The interface
 

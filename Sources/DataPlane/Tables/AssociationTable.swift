@@ -54,7 +54,7 @@ struct AssociationTable: Sendable {
   private let places: Int
 
   /// Of whatever was used longer ago, as no packet tells that apart.
-  static let oldestAge: UInt8 = 128
+  static let oldestAge = EpochClock.oldestAge
   /// The slot of a word that is no association yet.
   static let pendingSlot = UInt16(SLOT_PENDING)
 
@@ -115,6 +115,15 @@ struct AssociationTable: Sendable {
     _ type: Key.Type, inBuckets range: Range<Int>, owners: SlotOwners,
     ages: ClosedRange<UInt8> = 0...oldestAge, _ body: (Entry<Key>) -> Void
   ) {
+    visit(type, inBuckets: range, owners: owners, ages: ages) { entry, _ in body(entry) }
+  }
+
+  /// Hands over the same with their places, in the order of these.
+  @inline(__always)
+  func visit<Key: ClientKey>(
+    _ type: Key.Type, inBuckets range: Range<Int>, owners: SlotOwners,
+    ages: ClosedRange<UInt8> = 0...oldestAge, _ body: (Entry<Key>, Place) -> Void
+  ) {
     for index in range {
       let bucket = SharedBucket(buckets[index])
       let names = names?[index]
@@ -128,7 +137,9 @@ struct AssociationTable: Sendable {
           let client = Key(
             word: word, place: place, names: names, secret: secret, virtualServer: owner)
         else { continue }
-        body(Entry(client: client, virtualServer: owner, slot: slot, age: age))
+        body(
+          Entry(client: client, virtualServer: owner, slot: slot, age: age),
+          Place(bucket: index, index: place))
       }
     }
   }
@@ -154,6 +165,22 @@ struct AssociationTable: Sendable {
     return counts
   }
 
+  /// How many associations lead to each slot. What leads to one beyond `slotCount` is passed over.
+  func countSlots(_ slotCount: Int) -> [Int] {
+    var counts = [Int](repeating: 0, count: slotCount)
+    counts.withUnsafeMutableBufferPointer { counts in
+      for index in 0..<buckets.count {
+        let bucket = SharedBucket(buckets[index])
+        for place in 0..<places {
+          let word = bucket.word(place)
+          let slot = Int(SharedBucket.slot(of: word))
+          if word != 0 && slot < slotCount { counts[slot] += 1 }
+        }
+      }
+    }
+    return counts
+  }
+
   /// A client's association with a virtual server; `nil` where it has none.
   func find<Key: ClientKey>(_ client: Key, of virtualServer: UInt8) -> Entry<Key>? {
     guard let place = find(hash(client, of: virtualServer)) else { return nil }
@@ -166,7 +193,7 @@ struct AssociationTable: Sendable {
   // MARK: Places
 
   /// A place of a bucket.
-  struct Place: Equatable {
+  struct Place: Hashable, Sendable {
     let bucket: Int
     let index: Int
   }
@@ -391,6 +418,14 @@ struct AssociationTable: Sendable {
 
   /// Has an association of a single bucket count as the one that was used last.
   func putFirst(_ place: Place) { bucket(place).setRank(place.index, 0) }
+
+  /// Forgets what a place holds, unless a packet has put something else there since it was seen.
+  ///
+  /// - Returns: whether it was forgotten.
+  @inline(__always)
+  func forget(_ word: UInt64, in place: Place) -> Bool {
+    bucket(place).swapWord(place.index, word, for: 0)
+  }
 
   /// Forgets a client's association with a virtual server.
   func forget<Key: ClientKey>(_ client: Key, of virtualServer: UInt8) {

@@ -1,0 +1,283 @@
+// Who is on which real server, read from any thread while packets read and write the tables.
+import LoadBalancing
+
+/// An association as an operator is told of it.
+public struct ListedAssociation: Sendable, Hashable {
+  public let client: Client
+  /// The virtual server's label.
+  public let virtualServer: String
+  /// Listed or not: a client of one that has left is with it until its next packet comes in.
+  public let realServer: IPAddress
+  /// How long ago it was used, 0…128, in epochs of insertions; in a table of at most 7 associations
+  /// how many of the others were used since.
+  public let age: UInt8
+  /// When that was; `nil` where ages tell no time.
+  public let lastUse: EpochClock.Span?
+}
+
+/// Looks up, lists and counts associations. Each call sees the tables as they are then: a client that
+/// moves in them while it is read may be missing, or be there twice.
+public struct AssociationBrowser: Sendable {
+  let service: ServiceInForce
+  let clock: @Sendable () -> Timestamp
+
+  /// - Parameter clock: the time of day.
+  init(_ service: ServiceInForce, clock: @escaping @Sendable () -> Timestamp) {
+    (self.service, self.clock) = (service, clock)
+  }
+
+  /// All of a client, one for each virtual server that it is a client of.
+  public func associations(of client: Client) -> [ListedAssociation] {
+    var reading = AssociationReading(service, AssociationFilter(client: client))
+    return reading.read { [reading] content, meaning in
+      let listing = Listing(content, meaning, now: clock())
+      return reading.find(client, content, meaning).map(listing.listed)
+    }
+  }
+
+  // MARK: Counts
+
+  /// How many a filter lets through. Takes some 10 milliseconds for a million.
+  public func count(_ filter: AssociationFilter) -> Int {
+    var reading = AssociationReading(service, filter)
+    if let client = filter.client {
+      return reading.read { [reading] in reading.find(client, $0, $1).count }
+    }
+    var count = 0
+    var walk = BucketWalk(atOnce: 1 << 13)
+    while let (family, buckets) = walk.next(service.now.tables) {
+      count += reading.read { [reading] content, meaning in
+        var count = 0
+        reading.forEach(family, content, meaning, inBuckets: buckets) { _ in count += 1 }
+        return count
+      }
+    }
+    return count
+  }
+
+  /// How many clients each real server of each virtual server has, by label and address. Takes some
+  /// milliseconds for a million.
+  public func countClients() -> [String: [IPAddress: Int]] {
+    service.read { content in
+      var counts: [String: [IPAddress: Int]] = [:]
+      let labels = Dictionary(
+        uniqueKeysWithValues: content.plan.served.map { ($0.number, $0.virtualServer.label) })
+      for (family, table) in content.tables {
+        let slots = content.plan.slots(of: family)
+        let counted = table.countSlots(slots.count)
+        for (slot, count) in zip(slots, counted) {
+          guard let member = slot?.member, let label = labels[member.virtualServer] else {
+            continue
+          }
+          counts[label, default: [:]][member.address, default: 0] += count
+        }
+      }
+      return counts
+    }
+  }
+
+  // MARK: Pages
+
+  /// Which come first.
+  public enum Order: Sendable {
+    /// Those of the first buckets: a page costs the same wherever it is.
+    case table
+    /// Those that were used least recently. Each page looks through the whole table.
+    case idle
+  }
+
+  /// Some of them, and where to go on; `nil` at the end.
+  ///
+  /// - Parameters:
+  ///   - limit: at least 1.
+  ///   - cursor: what the page before has told, which had the same filter and order.
+  public func page(
+    _ filter: AssociationFilter, order: Order, limit: Int, after cursor: AssociationCursor? = nil
+  ) -> (associations: [ListedAssociation], next: AssociationCursor?) {
+    if let client = filter.client {
+      var reading = AssociationReading(service, filter)
+      return (
+        reading.read { [reading] content, meaning in
+          let listing = Listing(content, meaning, now: clock())
+          return reading.find(client, content, meaning).map(listing.listed)
+        }, nil
+      )
+    }
+    switch order {
+    case .table: return tablePage(filter, limit, cursor)
+    case .idle: return idlePage(filter, limit, cursor)
+    }
+  }
+
+  /// An association with its position.
+  private typealias Positioned = (position: AssociationPosition, association: ListedAssociation)
+
+  private func tablePage(
+    _ filter: AssociationFilter, _ limit: Int, _ cursor: AssociationCursor?
+  ) -> ([ListedAssociation], AssociationCursor?) {
+    var reading = AssociationReading(service, filter)
+    var walk = BucketWalk(atOnce: 1 << 8, from: cursor?.position)
+    var found: [Positioned] = []
+    while found.count <= limit, let (family, buckets) = walk.next(service.now.tables) {
+      found += reading.read { [reading] content, meaning in
+        let listing = Listing(content, meaning, now: clock())
+        var piece: [Positioned] = []
+        reading.forEach(family, content, meaning, inBuckets: buckets) { found in
+          let position = AssociationPosition(family, found.place)
+          if let cursor, position <= cursor.position { return }
+          piece.append((position, listing.listed(found)))
+        }
+        return piece
+      }
+    }
+    return (
+      found.prefix(limit).map(\.association),
+      found.count > limit ? AssociationCursor(found[limit - 1].position) : nil
+    )
+  }
+
+  private func idlePage(
+    _ filter: AssociationFilter, _ limit: Int, _ cursor: AssociationCursor?
+  ) -> ([ListedAssociation], AssociationCursor?) {
+    // Ages are of an epoch: where one ends meanwhile the page is made anew, some times.
+    var attempts = 3
+    while true {
+      attempts -= 1
+      let epochs = Epochs(service.now.tables)
+      let found = oldest(filter, limit + 1, after: cursor, in: epochs)
+      guard attempts == 0 || Epochs(service.now.tables) == epochs else { continue }
+      let last = found.count > limit ? found[limit - 1] : nil
+      return (
+        found.prefix(limit).map(\.association),
+        last.map {
+          AssociationCursor($0.position, idle: (age: $0.association.age, epochs: epochs))
+        }
+      )
+    }
+  }
+
+  /// The first of them in the order of their ages, of one age in that of their positions.
+  private func oldest(
+    _ filter: AssociationFilter, _ limit: Int, after cursor: AssociationCursor?, in epochs: Epochs
+  ) -> [Positioned] {
+    var reading = AssociationReading(service, filter)
+    /// How old those are that the cursor has come to.
+    let reached = cursor?.age(in: epochs) ?? [:]
+    func isLeft(_ family: AddressFamily, _ found: AssociationReading.Found) -> Bool {
+      guard let cursor, let age = reached[family] else { return true }
+      return found.age < age
+        || found.age == age && AssociationPosition(family, found.place) > cursor.position
+    }
+    let ages = Int(AssociationTable.oldestAge) + 1
+    var counts = [Int](repeating: 0, count: ages)
+    var walk = BucketWalk(atOnce: 1 << 13)
+    while let (family, buckets) = walk.next(service.now.tables) {
+      let piece = reading.read { [reading] content, meaning in
+        var counts = [Int](repeating: 0, count: ages)
+        reading.forEach(family, content, meaning, inBuckets: buckets) { found in
+          if isLeft(family, found) { counts[Int(found.age)] += 1 }
+        }
+        return counts
+      }
+      for (age, count) in piece.enumerated() { counts[age] += count }
+    }
+    var youngest = ages
+    var count = 0
+    while youngest > 0 && count < limit {
+      youngest -= 1
+      count += counts[youngest]
+    }
+    guard count > 0 else { return [] }
+    var byAge = [[Positioned]](repeating: [], count: ages)
+    walk = BucketWalk(atOnce: 1 << 13)
+    while let (family, buckets) = walk.next(service.now.tables) {
+      let piece = reading.read { [reading, byAge] content, meaning in
+        let listing = Listing(content, meaning, now: clock())
+        var piece: [Positioned] = []
+        var room = byAge.map { limit - $0.count }
+        reading.forEach(
+          family, content, meaning, inBuckets: buckets,
+          ages: UInt8(youngest)...AssociationTable.oldestAge
+        ) { found in
+          guard room[Int(found.age)] > 0, isLeft(family, found) else { return }
+          room[Int(found.age)] -= 1
+          piece.append((AssociationPosition(family, found.place), listing.listed(found)))
+        }
+        return piece
+      }
+      for found in piece { byAge[Int(found.association.age)].append(found) }
+    }
+    return Array(byAge.reversed().joined().prefix(limit))
+  }
+}
+
+/// What turns what was found into what is told.
+private struct Listing {
+  private let content: ServiceInForce.Content
+  private let labels: [UInt8: String]
+  private let slots: [AddressFamily: [SlotPlan.Slot?]]
+  private let now: Timestamp
+
+  init(
+    _ content: ServiceInForce.Content, _ meaning: AssociationReading.Meaning, now: Timestamp
+  ) {
+    (self.content, labels, self.now) = (content, meaning.labels, now)
+    slots = Dictionary(
+      uniqueKeysWithValues: content.tables.keys.map { ($0, content.plan.slots(of: $0)) })
+  }
+
+  /// - Parameter found: of a slot that the plan has.
+  func listed(_ found: AssociationReading.Found) -> ListedAssociation {
+    let family = found.client.address.family
+    return ListedAssociation(
+      client: found.client, virtualServer: labels[found.virtualServer] ?? "",
+      realServer: slots[family]?[Int(found.slot)]?.member.address ?? .unspecified(family),
+      age: found.age, lastUse: content.lastUse(age: found.age, family, at: now))
+  }
+}
+
+extension ServiceInForce.Content {
+  /// When an association was used that has an age; `nil` where ages are ranks.
+  func lastUse(age: UInt8, _ family: AddressFamily, at now: Timestamp) -> EpochClock.Span? {
+    guard let table = tables[family], !table.isSingleBucket else { return nil }
+    return (clocks[family] ?? EpochClock()).lastUse(
+      age: age, in: table.control.fullEpoch, at: now)
+  }
+}
+
+/// Goes through the buckets of all tables, some at a time.
+struct BucketWalk {
+  private let atOnce: Int
+  private var families: ArraySlice<AddressFamily> = AddressFamily.allCases[...]
+  private var bucket: Int
+
+  /// - Parameter start: in whose bucket to begin.
+  init(atOnce: Int, from start: AssociationPosition? = nil) {
+    self.atOnce = atOnce
+    if let start { families = families.drop { $0 != start.family } }
+    bucket = start?.place.bucket ?? 0
+  }
+
+  /// A walk that is at its end.
+  static var nowhere: BucketWalk {
+    var walk = BucketWalk(atOnce: 1)
+    walk.families = []
+    return walk
+  }
+
+  mutating func next(
+    _ tables: [AddressFamily: AssociationTable]
+  ) -> (family: AddressFamily, buckets: Range<Int>)? {
+    while let family = families.first {
+      let count = tables[family]?.bucketCount ?? 0
+      if bucket < count {
+        let buckets = bucket..<min(bucket + atOnce, count)
+        bucket = buckets.upperBound
+        return (family, buckets)
+      }
+      families.removeFirst()
+      bucket = 0
+    }
+    return nil
+  }
+}

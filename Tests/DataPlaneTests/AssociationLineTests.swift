@@ -1,0 +1,63 @@
+// Associations as JSON lines: what is put together as text is what the control socket's types say.
+import Control
+import LoadBalancing
+import Testing
+
+@testable import DataPlane
+
+private typealias Browsed = BrowsedAssociations
+
+@Suite("Associations as JSON lines")
+struct AssociationLineTests {
+  @Test("each line is an entry as it is encoded, and each association has one")
+  func lines() throws {
+    let browsed = try Browsed()
+    browsed.service.look(at: Timestamp(seconds: 1_700_000_000))
+    for tables in browsed.tables.values { tables.advanceEpoch(by: 40) }
+    browsed.service.look(at: Timestamp(seconds: 1_700_000_001))
+    browsed.insert(browsed.many(600))
+    let listed = Array(browsed.pages(AssociationFilter(), .table, limit: 1_000).joined())
+    let text = String(
+      decoding: Array(browsed.browser.lines(AssociationFilter()).joined()), as: UTF8.self)
+    #expect(text.hasSuffix("}\n"))
+    let lines = text.split(separator: "\n")
+    try #require(lines.count == 600 && listed.count == 600)
+    for (line, association) in zip(lines, listed) {
+      let entry = AssociationEntry(
+        client: association.client.description, virtualServer: association.virtualServer,
+        realServer: association.realServer.description, class: .newcomer, age: association.age,
+        lastUsed: association.lastUse.map {
+          TimeSpan(after: $0.after?.description, before: $0.before?.description)
+        })
+      #expect(line == String(decoding: try JSON.encode(entry), as: UTF8.self))
+    }
+    // Bounds that are known, and some that are not.
+    #expect(listed.contains { $0.lastUse?.after != nil })
+    #expect(listed.contains { $0.lastUse != nil && $0.lastUse?.after == nil })
+  }
+
+  @Test("a table of few tells no time")
+  func withoutTimes() throws {
+    let browsed = try Browsed(maxAssociations: 7, [.ipv4])
+    browsed.insert([browsed.association("10.50.0.2:5683", Browsed.first, "10.41.0.2")])
+    #expect(
+      String(decoding: Array(browsed.browser.lines(AssociationFilter()).joined()), as: UTF8.self)
+        == """
+        {"age":0,"class":"newcomer","client":"10.50.0.2:5683","real_server":"10.41.0.2",\
+        "virtual_server":"10.40.0.1"}
+
+        """)
+  }
+
+  @Test("a filter lets through what it is for, a client's alone too")
+  func filtered() throws {
+    let browsed = try Browsed()
+    browsed.insert(browsed.many(600))
+    func count(_ filter: AssociationFilter) -> Int {
+      browsed.browser.lines(filter).joined().count { $0 == UInt8(ascii: "\n") }
+    }
+    #expect(count(AssociationFilter(virtualServer: Browsed.second)) == 200)
+    #expect(count(AssociationFilter(client: Client("10.50.0.1:40000"))) == 1)
+    #expect(count(AssociationFilter(virtualServer: "nobody")) == 0)
+  }
+}
