@@ -14,6 +14,7 @@ let package = Package(
     .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
   ],
   targets: [
     // The C libraries, and the template's own table layouts, as Swift modules.
@@ -47,6 +48,14 @@ let package = Package(
         system,
       ]),
     .target(name: "Systemd", dependencies: [system]),
+    .target(
+      name: "HTTP",
+      dependencies: [
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        system,
+      ]),
     .executableTarget(
       name: "ulb",
       dependencies: [
@@ -77,6 +86,7 @@ let package = Package(
       name: "ControlTests", dependencies: ["Control", "TestSupport"], exclude: ["alerts-test.yml"]),
     .testTarget(
       name: "UlbctlTests", dependencies: ["Control", "TestSupport", "ulbctl", system]),
+    .testTarget(name: "HTTPTests", dependencies: ["HTTP", "TestSupport", system]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
     .testTarget(
       name: "DaemonTests",

@@ -1,0 +1,147 @@
+// An HTTP/1.1 server that no client can hurt: sizes, numbers and times have limits. Knows nothing of
+// what is served.
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+/// Answers requests of HTTP/1.0 and 1.1 on one socket.
+///
+/// Connections are served by one thread of the server's own; handlers run elsewhere, as tasks of
+/// their own, one at a time for each connection. What a client does wrong is answered with a problem
+/// document (RFC 9457) and ends its connection, nobody else's. ``stop()`` is to be called before the
+/// last reference goes.
+public final class HTTPServer: Sendable {
+  /// What a client may use of the server.
+  public struct Limits: Sendable {
+    /// Connections at once; one more is answered with 503 and closed.
+    public var connections = 64
+    /// Connections at once whose answer is a stream; one more is answered with 503.
+    public var streams = 32
+    /// Bytes of a request's target and header fields, names and values; more are answered with 431.
+    public var headerBytes = 16 << 10
+    /// Header fields of a request; more are answered with 431.
+    public var headerFields = 100
+    /// Bytes of a request's body; more are answered with 413, before they are read where their number
+    /// is announced.
+    public var bodyBytes = 1 << 20
+    /// From a connection's begin, or the first byte of a later request, to the end of its header.
+    public var headTime: Duration = .seconds(10)
+    /// From the end of a request's header to the end of its body.
+    public var bodyTime: Duration = .seconds(30)
+    /// In which a client must take 64 KiB of an answer, or what is there of it.
+    public var writeTime: Duration = .seconds(30)
+    /// From an answer's end to the next request's first byte.
+    public var idleTime: Duration = .seconds(60)
+    /// For requests that are being answered when the server is stopped.
+    public var stopTime: Duration = .seconds(1)
+
+    public init() {}
+  }
+
+  /// Answers a request. Its task is cancelled when nobody is there any more to read the answer.
+  public typealias Handler = @Sendable (HTTPRequest) async -> HTTPResponse
+
+  private struct Running {
+    let group: MultiThreadedEventLoopGroup
+    let channel: any Channel
+    let socket: OpenListeningSocket
+    let connections: NIOLoopBound<Connections>
+  }
+
+  private enum State {
+    case new
+    case running(Running)
+    case stopped
+  }
+
+  private let limits: Limits
+  private let handler: Handler
+  private let state = Mutex(State.new)
+
+  public init(_ limits: Limits = Limits(), handler: @escaping Handler) {
+    self.limits = limits
+    self.handler = handler
+  }
+
+  /// The TCP port that is listened on; `nil` on a Unix socket and while nothing is listened on.
+  public var port: UInt16? {
+    state.withLock { state in
+      guard case .running(let running) = state else { return nil }
+      return running.socket.port
+    }
+  }
+
+  /// Begins to listen, once; clients are answered when it returns.
+  public func start(on socket: ListeningSocket) throws(HTTPServerError) {
+    try state.withLock { state throws(HTTPServerError) in
+      guard case .new = state else { throw .alreadyStarted }
+      state = .running(try run(try OpenListeningSocket(socket)))
+    }
+  }
+
+  /// Ends all: no connection is accepted any more and the Unix socket's file is removed, streams and
+  /// idle connections are closed, and what is being answered has ``Limits/stopTime`` to end.
+  ///
+  /// Returns when every connection is closed; a handler that does not end when its task is cancelled
+  /// is left to itself after another ``Limits/stopTime``. Again or before a start it does nothing.
+  public func stop() async {
+    let running = state.withLock { state -> Running? in
+      defer { state = .stopped }
+      guard case .running(let running) = state else { return nil }
+      return running
+    }
+    guard let running else { return }
+    running.socket.removeFile()
+    try? await running.channel.close().get()
+    let connections = running.connections
+    let group = running.group
+    let loop = running.channel.eventLoop
+    let allEnded = try? await loop.flatSubmit { connections.value.end() }.get()
+    if allEnded == true {
+      try? await group.shutdownGracefully()
+    } else {
+      // A task that comes back later must find its loop.
+      loop.execute { connections.value.whenTasksHaveEnded { group.shutdownGracefully { _ in } } }
+    }
+  }
+
+  private func run(_ socket: OpenListeningSocket) throws(HTTPServerError) -> Running {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let loop = group.next()
+    let isTCP = socket.port != nil
+    do {
+      let connections = try loop.submit { [limits, handler] in
+        NIOLoopBound(Connections(limits, loop, isTCP: isTCP, handler: handler), eventLoop: loop)
+      }.wait()
+      var bootstrap = ServerBootstrap(group: group)
+        .serverChannelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture {
+            // Without a descriptor to accept with, trying at once again would only take the CPU.
+            try channel.pipeline.syncOperations.addHandler(
+              AcceptBackoffHandler(shouldForwardIOErrorCaught: false) { _ in .milliseconds(100) })
+          }
+        }
+        .childChannelOption(.allowRemoteHalfClosure, value: true)
+        .childChannelOption(.autoRead, value: false)
+        .childChannelOption(.maxMessagesPerRead, value: 1)
+        .childChannelOption(
+          .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096)
+        )
+        .childChannelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture { try connections.value.add(channel) }
+        }
+      if isTCP {
+        bootstrap = bootstrap.childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      }
+      let channel = try bootstrap.withBoundSocket(socket.descriptor).wait()
+      return Running(group: group, channel: channel, socket: socket, connections: connections)
+    } catch {
+      // The channel has closed the descriptor.
+      socket.removeFile()
+      group.shutdownGracefully { _ in }
+      let code = (error as? IOError)?.errnoCode ?? 0
+      throw .systemCall("epoll", on: "the socket", errno: .init(rawValue: code))
+    }
+  }
+}
