@@ -81,16 +81,16 @@ import Testing
     try Self.tell(browser, daemon)
     #expect(
       try Self.rows(browser, ".servers tbody tr") == [
-        ["10.0.0.2", "up", "1", "300", "60 % ▲ above its weight", "1.50 k", "750", "1.20 M", ""],
-        ["10.0.0.3", "up", "3", "100", "20 %", "1.50 k", "750", "1.20 M", ""],
-        ["10.0.0.4", "draining by hand", "1", "100", "20 %", "1.50 k", "750", "1.20 M", ""],
-        ["10.0.0.5", "down by hand", "1", "0", "0 %", "1.50 k", "750", "1.20 M", ""],
+        ["10.0.0.2", "up", "1", "300", "60% ▲ too many", "1.50K", "750", "1.20M", ""],
+        ["10.0.0.3", "up", "3", "100", "20%", "1.50K", "750", "1.20M", ""],
+        ["10.0.0.4", "draining by hand", "1", "100", "20%", "1.50K", "750", "1.20M", ""],
+        ["10.0.0.5", "down by hand", "1", "0", "0%", "1.50K", "750", "1.20M", ""],
       ])
     #expect(try Self.headline(browser) == "Nothing is wrong")
     #expect(try browser.text("document.title") == "✓ ulb")
     let text = try browser.text("document.querySelector('main').innerText")
     for part in [
-      "6.00 k packets/s", "3.00 k packets/s", "500", "of 1,000", "50 % full", "12, 12 /s",
+      "6.00K packets/s", "3.00K packets/s", "500", "of 1,000", "50% full", "12, 12 /s",
       "2 up", "1 draining", "1 down", "port 5683 5684, round-robin", "/etc/ulb/lb0.cfg",
       "no state file",
     ] {
@@ -98,7 +98,7 @@ import Testing
     }
     #expect(
       try Self.rows(browser, ".drops tbody tr") == [
-        ["Invalid size for UDP packet", "7.0 /s", "7.0"]
+        ["Invalid size for UDP packet", "7 /s", "7"]
       ])
     // A curve is drawn, and the page draws nothing that its policy forbids.
     try browser.wait(
@@ -251,7 +251,7 @@ import Testing
       for: "its rows", "document.querySelectorAll('.servers tbody tr').length === 64")
     #expect(
       try Self.rows(browser, ".servers tbody tr")[0].prefix(6) == [
-        "10.0.1.0", "up", "1", "1", "1.5 %", "10",
+        "10.0.1.0", "up", "1", "1", "1.5%", "10",
       ])
   }
 

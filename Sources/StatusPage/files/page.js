@@ -39,24 +39,28 @@ const EVENTS = {
 
 const exact = new Intl.NumberFormat("en");
 
-/// Three digits and a unit: 1234567 is "1.23 M".
+/// Three digits and a unit, as ulbctl writes it: 1234567 is "1.23M". What is not nothing is not shown as
+/// nothing.
 function short(number) {
   if (!Number.isFinite(number)) return "–";
-  const units = ["", " k", " M", " G", " T", " P"];
+  if (number < 9.95 && !Number.isInteger(number)) return Math.max(number, 0.1).toFixed(1);
+  const units = ["", "K", "M", "G", "T", "P", "E"];
   let unit = 0;
   while (number >= 999.5 && unit < units.length - 1) {
     number /= 1000;
     unit += 1;
   }
-  const digits = number >= 99.95 || (unit === 0 && number >= 9.95) || number === 0 ? 0 : number >= 9.995 ? 1 : unit === 0 ? 1 : 2;
-  return number.toFixed(digits) + units[unit];
+  return number.toFixed(unit === 0 || number >= 99.95 ? 0 : number >= 9.995 ? 1 : 2) + units[unit];
 }
+
+/// Bits a second: "9.60 Mbit/s".
+const bandwidth = (bytes) => short(8 * bytes).replace(/([A-Z]?)$/, " $1bit/s");
 
 function percent(part, whole) {
   if (!(whole > 0)) return "–";
   // Rounded down: what is not quite full is not called full.
   const share = Math.floor((1000 * part) / whole) / 10;
-  return `${share > 0 && share < 10 ? share.toFixed(1) : Math.floor(share)} %`;
+  return `${share > 0 && share < 10 ? share.toFixed(1) : Math.floor(share)}%`;
 }
 
 function duration(seconds) {
@@ -280,8 +284,9 @@ class RealServer {
     return this.row.root;
   }
 
-  /// - Parameter service: of the virtual server, all clients, all turns and the charts' common top.
-  paint({ clients, turns, peak }) {
+  /// - Parameter service: of the virtual server: all clients, those of servers that take new ones, all
+  ///   turns, and the charts' common top.
+  paint({ clients, sharedClients, turns, peak }) {
     const { root, row: { fields }, data } = this;
     say(fields.address, data.address);
     paintState(fields.state, data.state);
@@ -296,10 +301,12 @@ class RealServer {
     show(fields.tick, this.turns > 0);
     const left = `${(100 * fair).toFixed(1)}%`;
     if (fields.tick.style.left !== left) fields.tick.style.left = left;
-    // More than chance explains: three standard deviations, and half as much again as its share.
-    const expected = clients * fair;
-    const isMuch = this.turns > 0 && data.clients > 1.5 * expected && data.clients > expected + 3 * Math.sqrt(expected);
-    say(fields.much, isMuch ? "▲ above its weight" : "");
+    // As ulbctl tells it: a tenth more than its weight gives it, and more than chance explains (three
+    // standard deviations).
+    const expected = sharedClients * fair;
+    const excess = data.clients - expected;
+    const isMuch = excess > 0.1 * expected && excess ** 2 > 9 * expected * (1 - fair) && this.turns > 0;
+    say(fields.much, isMuch ? "▲ too many" : "");
     say(fields.inPackets, short(this.inPackets.now));
     say(fields.outPackets, short(this.outPackets.now));
     say(fields.bits, short(8 * this.bytes.now));
@@ -367,10 +374,11 @@ class VirtualServer {
     }
     say(fields.caption, `Real servers of ${data.name}`);
     const peak = servers.reduce((top, server) => Math.max(top, server.inPackets.peak, server.outPackets.peak), 0);
+    const sharedClients = servers.reduce((sum, server) => sum + (server.turns > 0 ? server.data.clients : 0), 0);
     const turns = servers.reduce((sum, server) => sum + server.turns, 0);
     say(fields.scale, peak > 0 ? `to ${short(peak)}` : "");
     this.rows ??= new Keyed(fields.rows, (address) => servers.find((server) => server.data.address === address));
-    this.rows.update(servers, (server) => server.data.address, (_, server) => server.paint({ clients, turns, peak }));
+    this.rows.update(servers, (server) => server.data.address, (_, server) => server.paint({ clients, sharedClients, turns, peak }));
   }
 }
 
@@ -445,6 +453,8 @@ class Daemon {
     const total = (count) => counters.associations.reduce((sum, family) => sum + count(family), 0);
     this.newClients.count(total(({ created }) => created.by_client + created.by_real_server), seconds, missed);
     this.forgotten.count(total(({ forgotten }) => allClasses(forgotten)), seconds, missed);
+    this.takenOver = total(({ created }) => created.taken_over);
+    this.byHand = [total((family) => family.moved_by_request), total((family) => family.forgotten_by_request)];
     this.withoutPlace = total((family) => family.without_place);
     this.forgottenInAll = total(({ forgotten }) => allClasses(forgotten));
 
@@ -474,9 +484,9 @@ class Daemon {
       `log level ${status.configuration.loglevel}`, status.configuration.config_file ?? "no config file",
     ].filter(Boolean).join(" · "));
     say(fields.inPackets, short(this.inPackets.now));
-    say(fields.inBits, `${short(8 * this.inBytes.now)}bit/s`.replace(/(\d)bit/, "$1 bit"));
+    say(fields.inBits, bandwidth(this.inBytes.now));
     say(fields.outPackets, short(this.outPackets.now));
-    say(fields.outBits, `${short(8 * this.outBytes.now)}bit/s`.replace(/(\d)bit/, "$1 bit"));
+    say(fields.outBits, bandwidth(this.outBytes.now));
     this.chart.draw(this.inPackets, this.outPackets, Math.max(this.inPackets.peak, this.outPackets.peak));
 
     this.tables.update(status.associations, (table) => table.family, paintTable);
@@ -485,6 +495,11 @@ class Daemon {
     classed(fields.forgottenRow, "alarm", this.forgotten.now > 0);
     show(fields.withoutPlaceRow, this.withoutPlace > 0);
     say(fields.withoutPlace, short(this.withoutPlace));
+    show(fields.takenOverRow, this.takenOver > 0);
+    say(fields.takenOver, short(this.takenOver));
+    const [moved, forgotten] = this.byHand;
+    show(fields.byHandRow, moved + forgotten > 0);
+    say(fields.byHand, `${short(moved)} moved, ${short(forgotten)} forgotten`);
 
     say(fields.dropRate, short(this.dropped.now));
     this.dropChart.draw(this.dropped, null, this.dropped.peak);
@@ -496,10 +511,13 @@ class Daemon {
 
     say(fields.inForce, this.#moment(status.last_good_reload_at, now));
     show(fields.reloadRow, status.reload != null);
+    show(fields.reloadText, status.reload != null);
     if (status.reload) {
       const { result, at, changes, reason } = status.reload;
       say(fields.reload, `${result} ${this.#moment(at, now)}`);
-      fields.reload.title = reason ?? changes.join("\n");
+      const most = 3;
+      const left = changes.length > most ? `, and ${changes.length - most} more` : "";
+      say(fields.reloadText, reason ?? changes.slice(0, most).join("; ") + left);
       classed(fields.reloadRow, "alarm", result === "refused");
     }
     const file = status.state_file;
