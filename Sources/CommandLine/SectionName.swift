@@ -1,5 +1,6 @@
 // The sections of the config file that ulb reads, and which of them somebody meant by a name that
 // is none of theirs. Knows no file.
+import LoadBalancing
 
 /// A section that means something, by its exact name.
 enum SectionName: Hashable {
@@ -106,7 +107,7 @@ extension SectionName {
   }
 
   private static func isNear(_ letters: [UInt8], _ own: [UInt8]) -> Bool {
-    abs(letters.count - own.count) <= mostWrong && distance(letters, own) <= mostWrong
+    abs(letters.count - own.count) <= mostWrong && wordDistance(letters, own) <= mostWrong
   }
 
   /// Letters and digits in lower case, without what stands between them.
@@ -118,25 +119,5 @@ extension SectionName {
       default: nil
       }
     }
-  }
-
-  /// How many letters have to be put in, left out, exchanged or swapped with their neighbour to get
-  /// from one word to the other (optimal string alignment).
-  private static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
-    var beforeLast = [Int]()
-    var last = Array(0...right.count)
-    for (row, letter) in left.enumerated() {
-      var next = [row + 1]
-      for (column, other) in right.enumerated() {
-        var best = min(
-          last[column + 1] + 1, next[column] + 1, last[column] + (letter == other ? 0 : 1))
-        if row > 0, column > 0, letter == right[column - 1], other == left[row - 1] {
-          best = min(best, beforeLast[column - 1] + 1)
-        }
-        next.append(best)
-      }
-      (beforeLast, last) = (last, next)
-    }
-    return last[right.count]
   }
 }

@@ -53,3 +53,23 @@ package func grouped(_ number: Int) -> String {
   }
   return result
 }
+
+/// How many letters have to be put in, left out, exchanged or swapped with their neighbour to get
+/// from one word to the other (optimal string alignment).
+package func wordDistance(_ left: [UInt8], _ right: [UInt8]) -> Int {
+  var beforeLast = [Int]()
+  var last = Array(0...right.count)
+  for (row, letter) in left.enumerated() {
+    var next = [row + 1]
+    for (column, other) in right.enumerated() {
+      var best = min(
+        last[column + 1] + 1, next[column] + 1, last[column] + (letter == other ? 0 : 1))
+      if row > 0, column > 0, letter == right[column - 1], other == left[row - 1] {
+        best = min(best, beforeLast[column - 1] + 1)
+      }
+      next.append(best)
+    }
+    (beforeLast, last) = (last, next)
+  }
+  return last[right.count]
+}

@@ -214,6 +214,13 @@ public struct CompletedProcess: Sendable {
   public let standardOutput: String
   /// Without the line feed at its end.
   public let standardError: String
+
+  /// Waits for a program's end.
+  public init(_ child: ChildProcess, timeout: Duration = patience) throws {
+    status = try child.waitForExit(timeout: timeout)
+    standardOutput = child.standardOutput.joined(separator: "\n")
+    standardError = child.standardError.joined(separator: "\n")
+  }
 }
 
 /// Runs a program to its end.
@@ -223,10 +230,7 @@ public func run(
   environment: [String: String] = [:], timeout: Duration = patience
 ) throws -> CompletedProcess {
   let child = try ChildProcess(arguments, in: namespace, environment: environment)
-  let status = try child.waitForExit(timeout: timeout)
-  return CompletedProcess(
-    status: status, standardOutput: child.standardOutput.joined(separator: "\n"),
-    standardError: child.standardError.joined(separator: "\n"))
+  return try CompletedProcess(child, timeout: timeout)
 }
 
 /// Runs a program that a test cannot go on without.

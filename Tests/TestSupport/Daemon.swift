@@ -62,10 +62,7 @@ public final class Daemon: Sendable {
     _ arguments: [String], in namespace: NetworkNamespace, wrapper: [String] = []
   ) throws -> CompletedProcess {
     let daemon = try Daemon(arguments, in: namespace, wrapper: wrapper)
-    let status = try daemon.process.waitForExit()
-    return CompletedProcess(
-      status: status, standardOutput: daemon.process.standardOutput.joined(separator: "\n"),
-      standardError: daemon.process.standardError.joined(separator: "\n"))
+    return try CompletedProcess(daemon.process)
   }
 
   /// How many file descriptors it has open.

@@ -10,9 +10,12 @@ public enum Package {
   }
 
   /// The `ulb` that was built together with the running tests.
-  public static let executable: String = {
+  public static let executable = built("ulb")
+  /// The `ulbctl` of the same.
+  public static let operatorCommand = built("ulbctl")
+
+  private static func built(_ name: String) -> String {
     let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-    return URL(fileURLWithPath: tests).deletingLastPathComponent()
-      .appendingPathComponent("ulb").path
-  }()
+    return URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent(name).path
+  }
 }
