@@ -65,7 +65,7 @@ let package = Package(
     .executableTarget(
       name: "ulbctl",
       dependencies: [
-        "Control",
+        "CommandLine", "Control", "HTTP", "LoadBalancing",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         system,
       ]),
@@ -85,7 +85,7 @@ let package = Package(
     .testTarget(
       name: "ControlTests", dependencies: ["Control", "TestSupport"], exclude: ["alerts-test.yml"]),
     .testTarget(
-      name: "UlbctlTests", dependencies: ["Control", "TestSupport", "ulbctl", system]),
+      name: "UlbctlTests", dependencies: ["Control", "HTTP", "TestSupport", "ulbctl", system]),
     .testTarget(name: "HTTPTests", dependencies: ["HTTP", "TestSupport", system]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
     .testTarget(

@@ -10,14 +10,20 @@ import SystemPackage
 
   /// - Returns: the exit status: 0, or that of a ``Failure``.
   static func run(_ arguments: [String]) async -> Int32 {
+    // Who reads no more is told by write(2).
+    signal(SIGPIPE, SIG_IGN)
     do {
-      var command = try Ulbctl.parseAsRoot(arguments)
+      var command = try await Ulbctl.asyncParseAsRoot(arguments)
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {
         try command.run()
       }
       return 0
+    } catch is OutputClosed {
+      return 0
+    } catch let code as ExitCode {
+      return code.rawValue
     } catch let failure as Failure {
       write("ulbctl: error: \(failure)\n", to: .standardError)
       return failure.kind.rawValue

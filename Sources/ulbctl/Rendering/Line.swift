@@ -68,6 +68,8 @@ struct Line: Sendable, Equatable {
         if line.width + blanks.count + word.count > width, line.width > indentation {
           lines.append(line)
           line = Line([blank, Span(String(word), span.tint)])
+        } else if line.spans.last?.tint == span.tint {
+          line.spans[line.spans.count - 1].text += blanks + word
         } else {
           line.spans.append(Span(String(blanks + word), span.tint))
         }
