@@ -31,7 +31,7 @@ struct WakeupError: Error, CustomStringConvertible {
   let errno: Errno
 
   var description: String {
-    "the associations cannot be saved in the background: \(errno); raise the limit of open files "
+    "other threads cannot wake the daemon: \(errno); raise the limit of open files "
       + "(ulimit -n, LimitNOFILE=)"
   }
 }
