@@ -34,7 +34,7 @@ let package = Package(
       ],
       resources: [.embedInCode("files")]),
     .target(name: "LoadBalancing"),
-    .target(name: "Control"),
+    .target(name: "Control", resources: [.embedInCode("openapi.json")]),
     // The page that the web gateway serves, embedded in the executable.
     .target(name: "StatusPage", resources: [.embedInCode("files")]),
     .target(name: "CommandLine", dependencies: ["LoadBalancing", system]),

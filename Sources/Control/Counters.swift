@@ -77,7 +77,7 @@ public struct AssociationCounters: Codable, Sendable, Equatable {
   }
 }
 
-/// What the daemon has done.
+/// What the daemon has done since it began; only events lost count from before.
 public struct DaemonCounters: Codable, Sendable, Equatable {
   public var eventsLost: UInt64
   public var reloadsApplied: UInt64

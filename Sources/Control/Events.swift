@@ -35,6 +35,18 @@ public struct PacketReport: Codable, Sendable, Equatable {
   /// The log's picture of it, of one line or two.
   public var text: String
 
+  public init(
+    time: String, level: String, event: String, message: String, virtualServer: String?,
+    text: String
+  ) {
+    self.time = time
+    self.level = level
+    self.event = event
+    self.message = message
+    self.virtualServer = virtualServer
+    self.text = text
+  }
+
   private enum CodingKeys: String, CodingKey {
     case time, level, event, message, source, destination, text
     case virtualServer = "virtual_server"
@@ -54,6 +66,13 @@ public struct LogReport: Codable, Sendable, Equatable {
   public var level: String
   public var message: String
   public var virtualServer: String?
+
+  public init(time: String, level: String, message: String, virtualServer: String?) {
+    self.time = time
+    self.level = level
+    self.message = message
+    self.virtualServer = virtualServer
+  }
 
   private enum CodingKeys: String, CodingKey {
     case time, level, message

@@ -15,7 +15,7 @@ public struct Status: Codable, Sendable, Equatable {
   public var configuration: ConfigurationInForce
   /// The last reading of the config file after the start; nothing before the first.
   public var reload: Reload?
-  /// When a configuration was last put in force: by the start or by a reload. RFC 3339, UTC.
+  /// When the configuration was last read and good: at the start or at a reload. RFC 3339, UTC.
   public var lastGoodReloadAt: String
   /// Nothing where no state file is configured.
   public var stateFile: StateFileStatus?
