@@ -59,8 +59,8 @@ let package = Package(
     .executableTarget(
       name: "ulb",
       dependencies: [
-        "AssociationFile", "CLinux", "CommandLine", "DataPlane", "LoadBalancing", "Systemd",
-        system,
+        "AssociationFile", "CLinux", "CommandLine", "Control", "DataPlane", "HTTP",
+        "LoadBalancing", "Systemd", system,
       ]),
     .executableTarget(
       name: "ulbctl",
@@ -91,7 +91,8 @@ let package = Package(
     .testTarget(
       name: "DaemonTests",
       dependencies: [
-        "AssociationFile", "DataPlane", "LoadBalancing", "Systemd", "TestSupport", "ulb", system,
+        "AssociationFile", "Control", "DataPlane", "HTTP", "LoadBalancing", "Systemd",
+        "TestSupport", "ulb", system,
       ]),
     .testTarget(
       name: "DataPlaneTests",
@@ -103,7 +104,8 @@ let package = Package(
       dependencies: ["DataPlane", "BCC", "LoadBalancing", "TestSupport", system]),
     .testTarget(
       name: "ModelTests", dependencies: ["TestSupport"], exclude: ["associations.pml"]),
-    .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "LoadBalancing"]),
+    .testTarget(
+      name: "EndToEndTests", dependencies: ["Control", "HTTP", "TestSupport", "LoadBalancing"]),
     .testTarget(
       name: "ContinuityTests", dependencies: ["AssociationFile", "TestSupport", "LoadBalancing"]),
   ],

@@ -295,6 +295,27 @@ extension Options {
         store: { values, words throws(ValueError) in
           values.configuration.interfaceWait = try Self.seconds(words[0], 0...86400)
         }),
+      Option(
+        spellings: ["--control"], placeholder: "PATH|none",
+        help: [
+          "The Unix socket that ulbctl talks to, or none.",
+          "(default: /run/ulb/IFNET/control.sock)",
+        ],
+        isAbbreviable: false,
+        store: { values, words throws(ValueError) in
+          if words[0].isEmpty {
+            throw ValueError(message: "expected the path of a socket or the word none")
+          }
+          values.configuration.control = words[0] == "none" ? .nowhere : .path(words[0])
+        }),
+      Option(
+        spellings: ["--control_group"], placeholder: "NAME",
+        help: ["The group whose members may use that socket. (default: the process' own)"],
+        isAbbreviable: false,
+        store: { values, words throws(ValueError) in
+          if words[0].isEmpty { throw ValueError(message: "expected the name of a group") }
+          values.configuration.controlGroup = words[0]
+        }),
     ]
   }
 }

@@ -29,6 +29,14 @@ public enum KernelHeaders: Sendable, Hashable {
   case directory(String)
 }
 
+/// Where the daemon is asked and told things.
+public enum ControlSocket: Sendable, Hashable {
+  /// Where a client looks for it by the interface's name.
+  case ofInterface
+  case path(String)
+  case nowhere
+}
+
 /// What a running daemon can change without a restart: settings of the config file that stand over
 /// the command line's. `nil`: not set there.
 public struct LiveSettings: Sendable, Hashable {
@@ -77,6 +85,9 @@ public struct Configuration: Sendable, Equatable {
   public var stateInterval = 60
   /// Seconds to wait for an interface that went away to come back, 0…86400.
   public var interfaceWait = 5
+  public var control = ControlSocket.ofInterface
+  /// The group whose members may use the control socket; `nil` for that of the process.
+  public var controlGroup: String?
   /// What the config file's section [ulb] sets over the values above.
   public var liveSettings = LiveSettings()
   /// What the control socket has set over all that.

@@ -130,7 +130,7 @@ public struct EventRecord: Sendable, Equatable {
   }
 
   /// Lower-case hexadecimal octets with colons between.
-  private static func text(mac: [UInt8]) -> String {
+  package static func text(mac: [UInt8]) -> String {
     mac.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
   }
 }

@@ -1,4 +1,6 @@
 // The daemon: its parts, from the start to the end.
+import CommandLine
+import Control
 import DataPlane
 import Glibc
 import LoadBalancing
@@ -13,6 +15,11 @@ final class Daemon {
   private let interface: InterfaceWatch
   private let reloader: Reloader
   private let state: StateKeeper?
+  private let api: ControlAPI
+  private let control: ControlServer?
+  private let startedAt: Timestamp
+  private var lastGoodReloadAt: Timestamp
+  private var counters = DaemonCounters()
   private let loop = EventLoop()
   private var exitStatus: Int32 = 0
 
@@ -22,12 +29,16 @@ final class Daemon {
   ///   - configFile: the config file, known as it was when the configuration was read; `nil` where
   ///     there is none.
   ///   - state: saves the associations; `nil` for nowhere.
+  ///   - control: serves what `api` answers; `nil` for nobody.
   ///   - kept: what the process before this one has handed on. Its program stays in service until
   ///     this one's takes its place in one step.
   init(
     _ configuration: Configuration, warnings: [String], configFile: ConfigFileWatcher?,
-    state: StateKeeper?, kept: KeptObjects, signals: Signals, log: Log
+    state: StateKeeper?, api: ControlAPI, control: ControlServer?, kept: KeptObjects,
+    signals: Signals, log: Log
   ) throws(DataPlaneError) {
+    startedAt = Clock.now
+    (self.api, self.control) = (api, control)
     self.signals = signals
     self.log = log
     serviceManager = ServiceManager(log: log, hasKept: !kept.isEmpty)
@@ -40,10 +51,12 @@ final class Daemon {
     if let reason = dataPlane.missingTrace {
       log.warning("trace points are not copied to this log: \(reason)")
     }
-    events = PacketEvents(dataPlane, log: log)
+    events = PacketEvents(dataPlane, log: log, hub: api.hub)
     interface = InterfaceWatch(dataPlane, log: log)
     reloader = Reloader(dataPlane, watcher: configFile, warnings: warnings, log: log)
     self.state = state
+    lastGoodReloadAt = startedAt
+    counters.compilations = 1
     restoreAssociations(handover)
     let attachStart = ContinuousClock.now
     try handover.commit()
@@ -68,14 +81,19 @@ final class Daemon {
   /// - Returns: the exit status.
   func run() -> Int32 {
     start()
-    showStatus()
+    showChange()
     serviceManager.ready()
     loop.run()
     serviceManager.stopping()
+    // What is asked of the loop from here on would wait for ever.
+    api.mailbox.close()
+    api.hub.close()
+    control?.beginStop()
     // Without systemd, which keeps the link, this detaches.
     dataPlane.detach()
     state?.saveNow(dataPlane.associationSource)
     events.finish()
+    control?.finishStop()
     log.notice("... ulb stopped.")
     serviceManager.drain()
     log.drain()
@@ -88,20 +106,26 @@ final class Daemon {
     _ = loop.watch(self.log.descriptorToWaitFor, for: .writing) { [unowned self] in log.flush() }
     events.start(on: loop)
 
-    interface.onChange = { [unowned self] in showStatus() }
+    interface.onChange = { [unowned self] in showChange() }
     interface.onLoss = { [unowned self] error in
       StandardError.write(failure: "\(error)")
       end(1)
     }
     interface.start(on: loop)
 
-    reloader.onEnd = { [unowned self] isRequested in
-      showStatus()
-      if isRequested { serviceManager.ready() }
-    }
+    reloader.onEnd = { [unowned self] in ended($0) }
     reloader.start(on: loop)
 
+    state?.onChange = { [unowned self] in publish() }
     state?.start(on: loop, source: dataPlane.associationSource)
+
+    log.onLine = { [hub = api.hub] level, message, virtualServer in
+      hub.tell(
+        LogReport(
+          time: Clock.now.description, level: level.name, message: message,
+          virtualServer: virtualServer))
+    }
+    api.mailbox.start(on: loop) { [unowned self] in self }
 
     let retry = loop.timer { [unowned self] in serviceManager.retry() }
     loop.beforeSleep = { [unowned self] in
@@ -119,7 +143,7 @@ final class Daemon {
       switch signal {
       case SIGHUP:
         serviceManager.reloading()
-        reloader.request()
+        reloader.requestBySignal()
       default:
         let name = signal == SIGTERM ? "SIGTERM" : "SIGINT"
         log.notice("\nStopping by signal \(name)(\(signal))...")
@@ -128,8 +152,73 @@ final class Daemon {
     }
   }
 
-  private func showStatus() {
-    let configuration = dataPlane.configuration
+  /// Reads the config file at once.
+  ///
+  /// - Parameter completion: is told what became of it.
+  func reload(_ completion: @escaping (Reload) -> Void) { reloader.request(completion) }
+
+  private func ended(_ ending: Reloader.Ending) {
+    switch ending.reload?.result {
+    case .applied: counters.reloadsApplied += 1
+    case .unchanged: counters.reloadsUnchanged += 1
+    case .refused: counters.reloadsRefused += 1
+    case nil: break
+    }
+    if ending.isRecompiled { countSwap() }
+    if let reload = ending.reload, reload.result != .refused { lastGoodReloadAt = Clock.now }
+    showChange()
+    if ending.isSignalled { serviceManager.ready() }
+  }
+
+  private func countSwap() {
+    counters.compilations += 1
+    counters.swaps += 1
+  }
+
+  /// Puts a wish of the control socket's over what is configured of a real server.
+  ///
+  /// - Parameters:
+  ///   - address: the real server's.
+  ///   - name: what the API calls the virtual server.
+  /// - Returns: the daemon after it.
+  /// - Throws: a `Problem`; then nothing has changed.
+  func set(
+    _ patch: RealServerPatch, realServer address: String, of name: String
+  ) throws -> DaemonSnapshot {
+    let before = snapshot
+    let index = try before.virtualServer(name)
+    let realServer = try before.realServer(address, of: index)
+    let next = dataPlane.configuration.with(patch, of: realServer, behind: index)
+    guard next != dataPlane.configuration else { return before }
+    do {
+      let changes = try dataPlane.apply(next).virtualServers
+      for change in changes {
+        guard let message = change.message else { continue }
+        log.notice(
+          "By the control socket: \(message)", virtualServer: change.virtualServer.label)
+      }
+    } catch {
+      throw Problem.unprocessable("\(error)".onOneLine)
+    }
+    showChange()
+    return snapshot
+  }
+
+  private var snapshot: DaemonSnapshot {
+    DaemonSnapshot(
+      version: CommandLineRequest.version, pid: getpid(), startedAt: startedAt,
+      dataPlane: dataPlane.snapshot(), mode: dataPlane.attachment?.mode.rawValue,
+      fault: interface.fault, reload: reloader.last, lastGoodReloadAt: lastGoodReloadAt,
+      state: state?.report, counters: counters, followed: [])
+  }
+
+  /// Lets those know who look from other threads.
+  private func publish() { api.published.value = snapshot }
+
+  /// Lets all know who look.
+  private func showChange() {
+    publish()
+    let configuration = dataPlane.configuration.effective
     let line = StatusLine(
       virtualServers: configuration.virtualServers, interface: configuration.interface,
       mode: dataPlane.attachment?.mode.rawValue,

@@ -19,6 +19,8 @@ final class Log {
   private var withheldEvents: UInt64 = 0
   /// Lines of the daemon's own that were not written because the reader takes nothing.
   private var droppedLines = 0
+  /// Hears each line of the daemon's own, written or not.
+  var onLine: (LogLevel, _ message: String, _ virtualServer: String?) -> Void = { _, _, _ in }
 
   init(
     format: LogFormat, output: Output = Output(.standardOutput),
@@ -101,6 +103,7 @@ final class Log {
     _ level: LogLevel, _ priority: Journal.Priority, _ message: String, text: String,
     virtualServer: String? = nil
   ) {
+    onLine(level, message, virtualServer)
     if droppedLines > 0 {
       let loss = "\(droppedLines) line(s) of this log were lost here"
       if write(.warning, .warning, loss, text: "WARNING: \(loss)") { droppedLines = 0 }

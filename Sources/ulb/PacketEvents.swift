@@ -1,11 +1,13 @@
-// The way of the packet path's events and trace lines out of the kernel and into the log.
+// The way of the packet path's events and trace lines out of the kernel, into the log and to listeners.
 import DataPlane
+import LoadBalancing
 
 /// Takes events when there are some, and lets them gather for a moment in between: the kernel wakes
 /// the daemon only where it had read all, so a flood costs at most a hundred wake-ups a second.
 final class PacketEvents {
   private let dataPlane: DataPlane
   private let log: Log
+  private let hub: EventHub
   private var source: EventLoop.Source?
   private var pause: EventLoop.Timer?
   private var count: EventLoop.Timer?
@@ -18,9 +20,10 @@ final class PacketEvents {
   private static let gathering = Duration.milliseconds(10)
   private static let traceInterval = Duration.milliseconds(100)
 
-  init(_ dataPlane: DataPlane, log: Log) {
+  init(_ dataPlane: DataPlane, log: Log, hub: EventHub) {
     self.dataPlane = dataPlane
     self.log = log
+    self.hub = hub
   }
 
   func start(on loop: EventLoop) {
@@ -42,18 +45,23 @@ final class PacketEvents {
 
   /// Takes what is left, and counts for the last time. The program may go on, and its events with it.
   func finish() {
-    dataPlane.consumeEvents(limit: Self.atOnce) { log.event($0) }
+    dataPlane.consumeEvents(limit: Self.atOnce, pass)
     takeTraceLines()
     countLost()
   }
 
   private func take() {
-    let taken = dataPlane.consumeEvents(limit: Self.atOnce) { log.event($0) }
+    let taken = dataPlane.consumeEvents(limit: Self.atOnce, pass)
     // Where events come, some may be lost; where none come, none are.
     count?.setIfUnset(after: .seconds(1))
     guard taken < Self.atOnce else { return }
     source?.isPaused = true
     pause?.set(after: Self.gathering)
+  }
+
+  private func pass(_ record: EventRecord) {
+    log.event(record)
+    hub.tell(record, isLogged: true)
   }
 
   private func takeTraceLines() {

@@ -1,14 +1,25 @@
 // Brings a config file that has changed into force, or says why not.
 import CommandLine
+import Control
 import DataPlane
 import LoadBalancing
 
 /// Looks at the config file in its time, and at once when it is asked to.
 final class Reloader {
-  /// What became of the last reading after the start, and when that was.
-  private(set) var last: (outcome: StatusLine.Reload, at: Timestamp)?
-  /// Called when a reading has ended, with whether it was asked for.
-  var onEnd: (_ isRequested: Bool) -> Void = { _ in }
+  /// What happens at the end of a reading.
+  struct Ending {
+    /// Whether a signal asked for it.
+    var isSignalled = false
+    /// Nothing where there is no config file.
+    var reload: Reload?
+    /// Whether another program serves since.
+    var isRecompiled = false
+  }
+
+  /// What became of the last reading after the start.
+  private(set) var last: Reload?
+  /// Called when a reading has ended.
+  var onEnd: (Ending) -> Void = { _ in }
 
   private let dataPlane: DataPlane
   private let log: Log
@@ -18,6 +29,9 @@ final class Reloader {
   /// What of the configuration in force was warned of.
   private var warnings: [String]
   private var isRequested = false
+  private var isSignalled = false
+  /// Who waits for what becomes of the reading that is under way.
+  private var waiting: [(Reload) -> Void] = []
   private var timer: EventLoop.Timer?
 
   /// - Parameters:
@@ -36,11 +50,29 @@ final class Reloader {
     setTimer()
   }
 
-  /// Reads the file at once, whether it has changed or not.
-  func request() {
+  /// Reads the file at once, whether it has changed or not, as a signal has asked for.
+  func requestBySignal() {
+    isSignalled = true
+    request()
+  }
+
+  /// Reads the file at once, whether it has changed or not. What asks while a reading is under way
+  /// waits for the same.
+  ///
+  /// - Parameter completion: is told what became of it.
+  func request(_ completion: @escaping (Reload) -> Void) {
+    waiting.append(completion)
+    request()
+  }
+
+  private func request() {
     isRequested = true
     watcher?.lookNow(.now)
-    if watcher == nil { end(nil, "no config file to read again") }
+    if watcher == nil {
+      let reason = "no config file to read again"
+      log.notice(reason)
+      end(Reload(result: .refused, at: Clock.now.description, reason: reason), isFile: false)
+    }
     setTimer()
   }
 
@@ -70,44 +102,50 @@ final class Reloader {
     let (next, warnings) = try configuration.updated(from: file, on: .ofInterfaces())
     defer { warn(warnings) }
     guard next != configuration else {
-      return end(.unchanged, "Config file read again: nothing has changed.")
+      // Said to who asked for it, or has mended the file.
+      if isRequested || last?.result == .refused {
+        log.notice("Config file read again: nothing has changed.")
+      }
+      return end(Reload(result: .unchanged, at: Clock.now.description))
+    }
+    var said: [String] = []
+    func say(_ message: String, virtualServer: String? = nil) {
+      said.append(message)
+      log.notice(message, virtualServer: virtualServer)
     }
     let changes = VirtualServerChange.changes(
       from: configuration.effective.virtualServers, to: next.effective.virtualServers)
-    if try dataPlane.apply(next).isRecompiled {
+    let isRecompiled = try dataPlane.apply(next).isRecompiled
+    if isRecompiled {
       StandardError.write(dataPlane.compilerOutput)
-      log.notice("Program compiled anew and swapped in: \(next.effective.liveSummary).")
+      say("Program compiled anew and swapped in: \(next.effective.liveSummary).")
     }
     for change in changes {
-      guard let message = change.message else { continue }
-      log.notice(message, virtualServer: change.virtualServer.label)
+      if let message = change.message { say(message, virtualServer: change.virtualServer.label) }
     }
     if next.virtualServers.map(\.realServers) != configuration.virtualServers.map(\.realServers),
       next.effective.logLevel <= .debug
     {
       log.debug("Real servers: in force after \(dataPlane.times.fill.inMilliseconds) ms.")
     }
-    end(.applied)
+    end(
+      Reload(result: .applied, at: Clock.now.description, changes: said),
+      isRecompiled: isRecompiled)
   }
 
   private func refuse(_ failure: String) {
     let present = dataPlane.configuration.virtualServers.counted
     log.error("\(failure); the present \(present) stay in service")
-    end(.refused(failure))
+    end(Reload(result: .refused, at: Clock.now.description, reason: failure))
   }
 
-  /// - Parameters:
-  ///   - outcome: what became of the file; `nil` where there is none.
-  ///   - message: what is told who asked for it, or has mended the file.
-  private func end(_ outcome: StatusLine.Reload?, _ message: String? = nil) {
-    var isNews = isRequested
-    if let outcome {
-      if case .refused? = last?.outcome { isNews = true }
-      last = (outcome, Clock.now)
-    }
-    if let message, isNews { log.notice(message) }
-    onEnd(isRequested)
-    isRequested = false
+  private func end(_ reload: Reload, isFile: Bool = true, isRecompiled: Bool = false) {
+    if isFile { last = reload }
+    onEnd(
+      Ending(
+        isSignalled: isSignalled, reload: isFile ? reload : nil, isRecompiled: isRecompiled))
+    for completion in waiting { completion(reload) }
+    (isRequested, isSignalled, waiting) = (false, false, [])
   }
 
   /// Says what was not said of the configuration before it.

@@ -25,7 +25,26 @@ final class StateKeeper {
   private var lateness: EventLoop.Timer?
   /// How far a save is that is under way.
   private var phase: Phase?
-  private var hasFailed = false
+  /// How the last save has failed; `nil` where it has not.
+  private var failure: String?
+  /// When the last save was complete.
+  private var savedAt: Timestamp?
+  private var saves: UInt64 = 0
+  /// Called when ``report`` has changed.
+  var onChange: () -> Void = {}
+
+  /// What has become of the saves.
+  struct Report: Sendable {
+    let path: String
+    /// When the last was complete; `nil` before the first.
+    let savedAt: Timestamp?
+    /// How many were.
+    let saves: UInt64
+    /// Why the last has failed; `nil` where it has not.
+    let failure: String?
+  }
+
+  var report: Report { Report(path: file.path, savedAt: savedAt, saves: saves, failure: failure) }
 
   private enum Phase {
     case writing(AssociationSource)
@@ -101,7 +120,7 @@ final class StateKeeper {
       attempt { try begin(source()) }
     }
     lateness = loop.timer { [unowned self] in
-      report("they are not written after \(patience); the disk is slow or frozen")
+      tell("they are not written after \(patience); the disk is slow or frozen")
     }
     nextSave?.set(after: interval)
     _ = loop.watch(self.wakeup.descriptor, for: .reading) { [unowned self] in
@@ -129,9 +148,12 @@ final class StateKeeper {
         self.phase = .committing
       }
     case .committing:
-      if hasFailed { log.notice("The associations are saved again.") }
-      hasFailed = false
+      if failure != nil { log.notice("The associations are saved again.") }
+      failure = nil
+      savedAt = Clock.now
+      saves += 1
       end()
+      onChange()
     }
   }
 
@@ -140,7 +162,7 @@ final class StateKeeper {
       try step()
     } catch {
       saver.giveUp()
-      report("\(error)")
+      tell("\(error)")
       end()
     }
   }
@@ -165,19 +187,20 @@ final class StateKeeper {
       saver.commit()
       try saver.finish()
     } catch {
-      hasFailed = false
-      report("\(error)")
+      failure = nil
+      tell("\(error)")
       saver.giveUp()
       try? saver.finish()
     }
   }
 
-  private func report(_ reason: String) {
-    if !hasFailed {
+  private func tell(_ reason: String) {
+    if failure == nil {
       log.error(
         "Unable to save the associations: \(reason); the last save stays, and it is tried again")
     }
-    hasFailed = true
+    failure = reason
+    onChange()
   }
 }
 

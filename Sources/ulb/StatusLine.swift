@@ -1,17 +1,9 @@
 // What `systemctl status` shows of the daemon, in one line.
+import Control
 import LoadBalancing
 
 /// How the daemon does.
 struct StatusLine {
-  /// What became of the last reading of the config file.
-  enum Reload: Equatable {
-    case applied
-    /// Nothing has changed.
-    case unchanged
-    /// Why the servers of before stay in service.
-    case refused(String)
-  }
-
   /// Those in service, at least one.
   var virtualServers: [VirtualServer]
   var interface: String
@@ -19,8 +11,8 @@ struct StatusLine {
   var mode: String?
   /// What is wrong with the interface, in words, and since when.
   var fault: (text: String, since: Timestamp)?
-  /// The last reading of the config file after the start, and when that was.
-  var reload: (outcome: Reload, at: Timestamp)?
+  /// The last reading of the config file after the start.
+  var reload: Reload?
 
   /// The longest reason that is shown, in bytes; the log has all of it.
   private static let longestReason = 400
@@ -29,14 +21,10 @@ struct StatusLine {
     var text = "\(service), \(interface) "
     text += mode.map { "in \($0) mode" } ?? "without ulb's program"
     if let fault { text += "; \(fault.text) since \(fault.since.toTheSecond)" }
-    if let (outcome, at) = reload {
-      text += "; config file "
-      switch outcome {
-      case .applied: text += "applied at \(at.toTheSecond)"
-      case .unchanged: text += "unchanged at \(at.toTheSecond)"
-      case .refused(let reason):
-        text += "refused at \(at.toTheSecond): \(Output.cut(reason, at: Self.longestReason))"
-      }
+    if let reload {
+      // Without the fraction of the second.
+      text += "; config file \(reload.result.rawValue) at \(reload.at.prefix(19))Z"
+      if let reason = reload.reason { text += ": \(Output.cut(reason, at: Self.longestReason))" }
     }
     return text
   }

@@ -23,6 +23,7 @@ func start(
     ConfigFileWatcher(path: absolute($0), known: configFileState, now: .now)
   }
   configuration.stateFile = requested.stateFile.map(absolute)
+  if case .path(let path) = requested.control { configuration.control = .path(absolute(path)) }
   if case .directory(let directory) = requested.kernelHeaders {
     configuration.kernelHeaders = .directory(absolute(directory))
   }
@@ -31,15 +32,26 @@ func start(
   let log = Log(format: configuration.logFormat)
   let director = DirectorAddresses.ofInterfaces()
   do {
+    // Before there is another thread, so that none is interrupted.
+    let signals = try Signals()
     // A path that will not do is said before anything is compiled.
     let state = try configuration.stateFile.map { path in
       try StateKeeper(
         StateFile(path), interval: .seconds(configuration.stateInterval), log: log)
     }
-    return try Daemon(
-      configuration.served(on: director),
-      warnings: warnings + configuration.warnings(on: director), configFile: configFile,
-      state: state, kept: KeptObjects(kept), signals: try Signals(), log: log)
+    let api = try ControlAPI()
+    let (control, controlWarnings) = try ControlServer.start(configuration, api)
+    do {
+      return try Daemon(
+        configuration.served(on: director),
+        warnings: warnings + configuration.warnings(on: director) + controlWarnings,
+        configFile: configFile,
+        state: state, api: api, control: control, kept: KeptObjects(kept), signals: signals,
+        log: log)
+    } catch {
+      control?.finishStop()
+      throw error
+    }
   } catch {
     log.drain()
     throw error

@@ -111,6 +111,8 @@ import Testing
     #expect(configuration.stateFile == nil)
     #expect(configuration.stateInterval == 60)
     #expect(configuration.interfaceWait == 5)
+    #expect(configuration.control == .ofInterface)
+    #expect(configuration.controlGroup == nil)
   }
 
   @Test func theFurtherOptionsAreStored() throws {
@@ -118,6 +120,7 @@ import Testing
       Self.usual + [
         "--mode", "generic", "--replace", "--log_format=json", "--kernel_headers", "/usr/src/x",
         "--state", "a b.state", "--state_interval=1", "--interface_wait", "0",
+        "--control=/run/x.sock", "--control_group", "operators",
       ])
     #expect(configuration.mode == .generic)
     #expect(configuration.replace)
@@ -126,6 +129,9 @@ import Testing
     #expect(configuration.stateFile == "a b.state")
     #expect(configuration.stateInterval == 1)
     #expect(configuration.interfaceWait == 0)
+    #expect(configuration.control == .path("/run/x.sock"))
+    #expect(configuration.controlGroup == "operators")
+    #expect(try Self.configuration(Self.usual + ["--control", "none"]).control == .nowhere)
     let system = try Self.configuration(Self.usual + ["--kernel_headers", "system"])
     #expect(system.kernelHeaders == .system)
   }
@@ -151,6 +157,8 @@ import Testing
     ),
     (["--interface_wait", "x"], "argument --interface_wait: invalid int value: 'x'"),
     (["--state", ""], "argument --state: expected the path of a file"),
+    (["--control", ""], "argument --control: expected the path of a socket or the word none"),
+    (["--control_group", ""], "argument --control_group: expected the name of a group"),
     (["--state"], "argument --state: expected one argument"),
     (["--replace=yes"], "argument --replace: ignored explicit argument 'yes'"),
     (["--check", "--render"], "argument --render: not allowed with argument --check"),
@@ -348,7 +356,7 @@ import Testing
       return
     }
     let grammar = Options(readFile: Self.readFile)
-    #expect(grammar.parser.options.count == 20)
+    #expect(grammar.parser.options.count == 22)
     for option in grammar.parser.options {
       for spelling in option.spellings { #expect(help.contains(spelling)) }
       for text in option.help where !text.isEmpty { #expect(help.contains(text)) }

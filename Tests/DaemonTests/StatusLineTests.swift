@@ -1,4 +1,5 @@
 // What `systemctl status` shows.
+import Control
 import LoadBalancing
 import Testing
 
@@ -42,7 +43,7 @@ import Testing
     #expect(
       line.text == "3 virtual servers, 6 real server(s) (1 draining), eth0 in native mode")
     line.virtualServers.removeLast()
-    line.reload = (.applied, time)
+    line.reload = Reload(result: .applied, at: time.description)
     #expect(
       line.text == """
         2 virtual servers, 5 real server(s) (1 draining), eth0 in native mode; config file applied \
@@ -57,12 +58,12 @@ import Testing
   @Test func theLastReloadIsShown() {
     var line = line
     let start = line.text
-    for (outcome, text): (StatusLine.Reload, String) in [
-      (.applied, "applied at 2027-01-15T08:00:00Z"),
-      (.unchanged, "unchanged at 2027-01-15T08:00:00Z"),
-      (.refused("x, line 3: no"), "refused at 2027-01-15T08:00:00Z: x, line 3: no"),
+    for (result, reason, text): (Reload.Result, String?, String) in [
+      (.applied, nil, "applied at 2027-01-15T08:00:00Z"),
+      (.unchanged, nil, "unchanged at 2027-01-15T08:00:00Z"),
+      (.refused, "x, line 3: no", "refused at 2027-01-15T08:00:00Z: x, line 3: no"),
     ] {
-      line.reload = (outcome, time)
+      line.reload = Reload(result: result, at: time.description, reason: reason)
       #expect(line.text == "\(start); config file \(text)")
     }
   }
@@ -80,7 +81,8 @@ import Testing
 
   @Test func aLongReasonIsCut() {
     var line = line
-    line.reload = (.refused(String(repeating: "x", count: 10_000)), time)
+    line.reload = Reload(
+      result: .refused, at: time.description, reason: String(repeating: "x", count: 10_000))
     #expect(line.text.utf8.count < 600)
     #expect(line.text.hasSuffix("x… (9600 bytes more)"))
   }

@@ -6,6 +6,9 @@ public final class Daemon: Sendable {
   public let notifications: NotifySocket
   /// `TMPDIR` of the daemon, and where its notify socket is.
   public let directory: TemporaryDirectory
+  /// Its control socket, unless its arguments name another or none. The default path is that of an
+  /// interface's name, which many tests have at once.
+  public let control: String
 
   /// Starts ulb and does not wait for it.
   /// - Parameters:
@@ -17,8 +20,10 @@ public final class Daemon: Sendable {
   ) throws {
     directory = try TemporaryDirectory()
     notifications = try NotifySocket(in: directory)
+    control = directory.path(of: "control.sock")
+    let own = arguments.contains { $0.hasPrefix("--control") } ? [] : ["--control", control]
     process = try ChildProcess(
-      wrapper + [Package.executable] + arguments, in: namespace,
+      wrapper + [Package.executable] + arguments + own, in: namespace,
       environment: ["NOTIFY_SOCKET": notifications.path].merging(environment) { $1 })
   }
 
