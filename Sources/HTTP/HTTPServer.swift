@@ -1,9 +1,11 @@
 // An HTTP/1.1 server that no client can hurt: sizes, numbers and times have limits. Knows nothing of
 // what is served.
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Synchronization
+import SystemPackage
 
 /// Answers requests of HTTP/1.0 and 1.1 on one socket.
 ///
@@ -106,7 +108,33 @@ public final class HTTPServer: Sendable {
     }
   }
 
+  /// An event loop has an epoll, an event and a timer descriptor, and NIO ends the process where it
+  /// cannot have them.
+  private static let descriptorsOfALoop = 3
+
+  /// Whether the process may open as many descriptors as an event loop has.
+  private static func checkThatALoopHasDescriptors(
+    beside descriptor: Int32
+  ) throws(HTTPServerError) {
+    var tried: [Int32] = []
+    defer { for number in tried { close(number) } }
+    for _ in 0..<descriptorsOfALoop {
+      let number = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+      guard number >= 0 else {
+        throw .systemCall("epoll", on: "the socket", errno: Errno(rawValue: errno))
+      }
+      tried.append(number)
+    }
+  }
+
   private func run(_ socket: OpenListeningSocket) throws(HTTPServerError) -> Running {
+    do throws(HTTPServerError) {
+      try Self.checkThatALoopHasDescriptors(beside: socket.descriptor)
+    } catch {
+      close(socket.descriptor)
+      socket.removeFile()
+      throw error
+    }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
     let isTCP = socket.port != nil
