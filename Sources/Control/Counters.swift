@@ -50,9 +50,9 @@ public struct AssociationCounters: Codable, Sendable, Equatable {
   public var created: AssociationsCreated
   /// Forgotten because another client needed the place, by class.
   public var forgotten: ClassCounts
-  /// Forgotten by the operator's wish.
+  /// Forgotten by the operator's wish, since the daemon began.
   public var forgottenByRequest: UInt64
-  /// Led to another real server by the operator's wish.
+  /// Led to another real server by the operator's wish, since the daemon began.
   public var movedByRequest: UInt64
   /// New clients that were served without a place.
   public var withoutPlace: UInt64

@@ -116,6 +116,8 @@ public struct AssociationForgetting {
   private var reading: AssociationReading
   private var walk = BucketWalk(atOnce: 1 << 13)
   private var client: Client?
+  /// How many were forgotten so far.
+  public private(set) var counts: [AddressFamily: Int] = [:]
 
   init(_ service: ServiceInForce, _ filter: AssociationFilter) {
     reading = AssociationReading(service, filter)
@@ -128,20 +130,28 @@ public struct AssociationForgetting {
   ///
   /// - Returns: how many, possibly none; `nil` at the end.
   public mutating func next() -> Int? {
+    guard let (family, count) = proceed() else { return nil }
+    counts[family, default: 0] += count
+    return count
+  }
+
+  private mutating func proceed() -> (AddressFamily, Int)? {
     if let client {
       self.client = nil
-      return reading.read { [reading] content, meaning in
+      let count = reading.read { [reading] content, meaning in
         reading.find(client, content, meaning).count { AssociationForgetting.forget($0, content) }
       }
+      return (client.address.family, count)
     }
     guard let (family, buckets) = walk.next(reading.service.now.tables) else { return nil }
-    return reading.read { [reading] content, meaning in
+    let count = reading.read { [reading] content, meaning in
       var count = 0
       reading.forEach(family, content, meaning, inBuckets: buckets) { found in
         if AssociationForgetting.forget(found, content) { count += 1 }
       }
       return count
     }
+    return (family, count)
   }
 
   private static func forget(

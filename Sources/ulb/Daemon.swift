@@ -20,6 +20,8 @@ final class Daemon {
   private let startedAt: Timestamp
   private var lastGoodReloadAt: Timestamp
   private var counters = DaemonCounters()
+  private var requested: [AddressFamily: RequestedChanges] = [:]
+  private let work = PieceWork()
   private let loop = EventLoop()
   private var exitStatus: Int32 = 0
 
@@ -125,6 +127,8 @@ final class Daemon {
           time: Clock.now.description, level: level.name, message: message,
           virtualServer: virtualServer))
     }
+    work.start(on: loop)
+    loop.every(.seconds(1)) { [unowned self] in dataPlane.noteEpochs(at: Clock.now) }
     api.mailbox.start(on: loop) { [unowned self] in self }
 
     let retry = loop.timer { [unowned self] in serviceManager.retry() }
@@ -204,12 +208,61 @@ final class Daemon {
     return snapshot
   }
 
+  /// Forgets what a filter lets through, in pieces.
+  ///
+  /// - Parameter completion: is told how many were forgotten.
+  func forget(_ filter: AssociationFilter, _ completion: @escaping (UInt64) -> Void) {
+    var forgetting = dataPlane.forgetting(filter)
+    work.add { [unowned self] in
+      guard forgetting.next() == nil else { return true }
+      let count = forgetting.counts.values.reduce(0, +)
+      for (family, count) in forgetting.counts {
+        requested[family, default: RequestedChanges()].forgotten += UInt64(count)
+      }
+      if count > 0 {
+        log.notice("By the control socket: \(count) association(s) forgotten\(filter.words).")
+      }
+      publish()
+      completion(UInt64(count))
+      return false
+    }
+  }
+
+  /// Leads a client to a real server.
+  ///
+  /// - Parameter name: what the API calls the virtual server.
+  /// - Returns: the daemon after it.
+  /// - Throws: a `Problem`; then nothing has changed.
+  func lead(
+    _ client: Client, to realServer: IPAddress, ofVirtualServer name: String?
+  ) throws(Problem) -> DaemonSnapshot {
+    let label: String
+    do throws(AssociationRefusal) {
+      label = try dataPlane.lead(client, to: realServer, ofVirtualServer: name)
+    } catch {
+      let detail = "\(error)".onOneLine
+      switch error {
+      case .noVirtualServer, .invalidClient, .unknown: throw .unprocessable(detail)
+      case .ambiguous, .notInService, .noRoom: throw .conflict(detail)
+      }
+    }
+    requested[client.address.family, default: RequestedChanges()].moved += 1
+    log.notice(
+      "By the control socket: client \(client) of \(label) goes to \(realServer).",
+      virtualServer: label)
+    publish()
+    return snapshot
+  }
+
   private var snapshot: DaemonSnapshot {
     DaemonSnapshot(
       version: CommandLineRequest.version, pid: getpid(), startedAt: startedAt,
-      dataPlane: dataPlane.snapshot(), mode: dataPlane.attachment?.mode.rawValue,
+      dataPlane: dataPlane.snapshot(),
+      associations: dataPlane.associationBrowser { Clock.now },
+      mode: dataPlane.attachment?.mode.rawValue,
       fault: interface.fault, reload: reloader.last, lastGoodReloadAt: lastGoodReloadAt,
-      state: state?.report, counters: counters, followed: [])
+      state: state?.report, counters: counters, requested: requested,
+      followed: [])
   }
 
   /// Lets those know who look from other threads.
@@ -229,5 +282,17 @@ final class Daemon {
   private func end(_ status: Int32) {
     exitStatus = status
     loop.stop()
+  }
+}
+
+extension AssociationFilter {
+  /// What it lets through, for the log; begins with a blank.
+  fileprivate var words: String {
+    var words = ""
+    if let client { words += " of client \(client)" }
+    if let network { words += " of clients in \(network)" }
+    if let realServer { words += " with real server \(realServer)" }
+    if let virtualServer { words += " of virtual server \(virtualServer)" }
+    return words
   }
 }

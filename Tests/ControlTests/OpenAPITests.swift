@@ -40,6 +40,10 @@ import Testing
     (packet.source, packet.sourcePort, packet.sourceMAC) = ("a", 1, "b")
     (packet.destination, packet.destinationPort, packet.destinationMAC) = ("a", 1, "b")
     (packet.newSource, packet.newDestination) = ("a", "b")
+    let time = "2026-01-31T23:59:59Z"
+    let entry = AssociationEntry(
+      client: "10.50.0.2:5683", virtualServer: "a", realServer: "10.70.1.2", class: .newcomer,
+      age: 1, lastUsed: TimeSpan(after: time, before: time))
     return [
       "Problem": Problem(status: 404, title: "Not Found", detail: "a"), "Status": status,
       "VirtualServerList": VirtualServerList(virtualServers: reading.virtualServers),
@@ -49,6 +53,10 @@ import Testing
       "LogReport": LogReport(
         time: "2026-01-31T23:59:59Z", level: "INFO", message: "a", virtualServer: "b"),
       "LossReport": LossReport(count: 1),
+      "AssociationPage": AssociationPage(associations: [entry], next: "4.0.1", count: 1),
+      "ClientAssociations": ClientAssociations(client: "10.50.0.2:5683", associations: [entry]),
+      "AssociationTarget": AssociationTarget(realServer: "10.70.1.2", virtualServer: "a"),
+      "Forgotten": Forgotten(forgotten: 1),
     ]
   }
 
@@ -70,6 +78,12 @@ import Testing
     (status.mode, status.reload, status.stateFile) = (nil, nil, nil)
     status.configuration.configFile = nil
     let least: [String: any Encodable] = [
+      "TimeSpan": TimeSpan(after: nil, before: nil),
+      "AssociationPage": AssociationPage(associations: [], next: nil),
+      "AssociationTarget": AssociationTarget(realServer: "10.70.1.2"),
+      "AssociationEntry": AssociationEntry(
+        client: "10.50.0.2:5683", virtualServer: "a", realServer: "10.70.1.2", class: .newcomer,
+        age: 1, lastUsed: nil),
       "Status": status, "RealServerPatch": RealServerPatch(),
       "StateFileStatus": StateFileStatus(path: "a", savedAt: nil, ageSeconds: nil, failure: nil),
       "Reload": Reload(result: .applied, at: "2026-01-31T23:59:59Z"),

@@ -177,6 +177,66 @@ struct Refusal: Error, CustomStringConvertible {
     #expect(counters.reloadsRefused >= 1)
   }
 
+  @Test func clientsAreFoundMovedAndForgotten() async throws {
+    let service = try BalancedService(servers: 2)
+    let daemon = service.daemon
+    let clients = try (0..<4).map { _ in try service.newClient() }
+    let names = try clients.map { try service.server(answering: $0) }
+    #expect(names == ["srv1", "srv2", "srv1", "srv2"])
+    let addresses = (0..<2).map(service.address(ofServer:))
+    func path(_ client: UDPSocket) -> String { "/v1/associations/\(client.endpoint)" }
+    func page(_ query: String) async throws -> AssociationPage {
+      try await daemon.get(AssociationPage.self, "/v1/associations?\(query)")
+    }
+
+    let found = try await daemon.get(ClientAssociations.self, path(clients[0]))
+    #expect(found.associations.map(\.realServer) == [addresses[0]])
+    #expect(found.associations.map(\.virtualServer) == [virtualServer])
+    let first = try await page("real_server=\(addresses[1])&limit=1&count=true")
+    #expect(first.count == 2)
+    let second = try await page(
+      "real_server=\(addresses[1])&limit=1&cursor=\(try #require(first.next))")
+    #expect(second.next == nil)
+    #expect(
+      Set((first.associations + second.associations).map(\.client))
+        == [clients[1].endpoint.description, clients[3].endpoint.description])
+    #expect(try await page("class=resident&count=true&limit=0").count == 0)
+    #expect(try await page("order=idle").associations.count == 4)
+    let (status, lines) = try await daemon.ask(
+      "GET", "/v1/associations", headers: [("Accept", "application/jsonl")])
+    #expect(status == 200)
+    let entries = try lines.split(separator: UInt8(ascii: "\n")).map {
+      try JSON.decode(AssociationEntry.self, from: $0)
+    }
+    #expect(
+      try await page("").associations.map(\.client).sorted() == entries.map(\.client).sorted())
+
+    let moved = try await daemon.send(
+      "PUT", path(clients[0]), #"{"real_server":"\#(addresses[1])"}"#,
+      as: ClientAssociations.self)
+    #expect(moved.associations.map(\.realServer) == [addresses[1]])
+    #expect(try service.server(answering: clients[0]) == "srv2")
+    let (refused, body) = try await daemon.ask(
+      "PUT", path(clients[0]), headers: [("Content-Type", "application/json")],
+      body: #"{"real_server":"10.99.0.1"}"#)
+    #expect(refused == 422)
+    #expect(Refusal(refused, body).detail.contains("10.99.0.1 is no real server"))
+
+    #expect(try await daemon.ask("DELETE", "/v1/associations").status == 400)
+    func forget(_ target: String) async throws -> UInt64 {
+      let (status, body) = try await daemon.ask("DELETE", target)
+      guard status == 200 else { throw Refusal(status, body) }
+      return try JSON.decode(Forgotten.self, from: body).forgotten
+    }
+    #expect(try await forget(path(clients[2])) == 1)
+    #expect(try await forget(path(clients[2])) == 0)
+    #expect(try await forget("/v1/associations?real_server=\(addresses[1])") == 3)
+    #expect(try await page("count=true&limit=0").count == 0)
+    let counters = try await daemon.get(Counters.self, "/v1/counters").associations
+    #expect(counters.map(\.forgottenByRequest) == [4])
+    #expect(counters.map(\.movedByRequest) == [1])
+  }
+
   @Test func eventsComeToWhoListens() async throws {
     let service = try BalancedService(servers: 1, options: ["-l", "DEBUG"])
     let response = try await HTTPClient(unixSocket: service.daemon.control).send(

@@ -177,8 +177,9 @@ extension Counters {
         let counts = daemon.dataPlane.associationCounts(of: family)
         return AssociationCounters(
           family: family.name, created: AssociationsCreated(counts.created),
-          forgotten: ClassCounts(counts), forgottenByRequest: 0,
-          movedByRequest: 0, withoutPlace: counts.withoutPlace)
+          forgotten: ClassCounts(counts),
+          forgottenByRequest: daemon.requested[family]?.forgotten ?? 0,
+          movedByRequest: daemon.requested[family]?.moved ?? 0, withoutPlace: counts.withoutPlace)
       },
       daemon: own)
   }

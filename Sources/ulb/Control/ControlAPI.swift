@@ -54,7 +54,7 @@ final class ControlAPI: Sendable {
   }
 
   /// All that there is.
-  static let endpoints: [Endpoint] = reading + changing + listening
+  static let endpoints: [Endpoint] = reading + changing + associations + listening
 
   /// Never fails: a refusal is a `Problem`.
   func respond(to request: HTTPRequest) async -> HTTPResponse {

@@ -11,6 +11,7 @@ struct DaemonSnapshot: Sendable {
   /// When the process began.
   var startedAt: Timestamp
   var dataPlane: DataPlaneSnapshot
+  var associations: AssociationBrowser
   /// How the program is attached; `nil` where it is not.
   var mode: String?
   /// What is wrong with the interface, in words, and since when.
@@ -23,10 +24,18 @@ struct DaemonSnapshot: Sendable {
   var state: StateKeeper.Report?
   /// All but the events lost and the saves.
   var counters: DaemonCounters
+  /// Of each family, what the control socket has asked for since the process began.
+  var requested: [AddressFamily: RequestedChanges]
   var followed: [Client]
 
   /// What is in force, what the control socket has set among it.
   var configuration: Configuration { dataPlane.configuration.effective }
+}
+
+/// How many associations were changed by the operator's wish.
+struct RequestedChanges: Sendable {
+  var forgotten: UInt64 = 0
+  var moved: UInt64 = 0
 }
 
 /// A value that one thread renews and all may read.
