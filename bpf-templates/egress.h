@@ -15,8 +15,8 @@ static __always_inline int egress_nat(struct frame *frame, __u32 bank, struct re
 
 	if (!copy_virtual_server_address(frame, bank, &from))
 		return NOTHING_DECIDED;
-	decision = is_new ? DECIDE_TRANSLATED(frame, EGRESS_NEW_NAT, &from, destination, XDP_TX)
-			  : DECIDE_TRANSLATED(frame, EGRESS_REUSED_NAT, &from, destination, XDP_TX);
+	decision = is_new ? DECIDE_TRANSLATED(frame, EGRESS_NEW_NAT, &from, destination)
+			  : DECIDE_TRANSLATED(frame, EGRESS_REUSED_NAT, &from, destination);
 	count_packet(frame, slot, false);
 	source_nat(frame, server, &from);
 	return decision;

@@ -1,11 +1,13 @@
 /*
- * Says what happened to a frame: to the ring buffer, if the event's level is compiled in, and to
- * the kernel's trace pipe, if trace points are. What is not compiled in costs nothing.
+ * Says what happened to a frame: to the ring buffer, if the event's level is compiled in or the
+ * client is followed, and to the kernel's trace pipe, if trace points are. What is not compiled in
+ * costs nothing.
  */
 #pragma once
 
 #include "counters.h"
 #include "ethernet.h"
+#include "follow.h"
 #include "ip.h"
 #include "udp.h"
 
@@ -82,11 +84,25 @@ static __always_inline void report(const struct frame *frame, __u32 event,
 #define NOTHING_DECIDED DECISION(0, XDP_ABORTED)
 
 /* One row of the packet table: its event, then its verdict. Whoever returns it has it counted. */
-#define DECIDE_TRANSLATED(frame, event, new_source, new_destination, verdict)                      \
+#define DECIDE(frame, event, verdict)                                                              \
 	({                                                                                         \
 		TRACE(frame, event);                                                               \
 		if (LEVEL_##event >= LOG_LEVEL)                                                    \
-			report(frame, EVENT_##event, new_source, new_destination);                 \
+			report(frame, EVENT_##event, 0, 0);                                        \
 		DECISION(EVENT_##event, verdict);                                                  \
 	})
-#define DECIDE(frame, event, verdict) DECIDE_TRANSLATED(frame, event, 0, 0, verdict)
+/* A row whose frame is going to be rewritten: of one that is followed this is told here. */
+#define DECIDE_TRANSLATED(frame, event, new_source, new_destination)                               \
+	({                                                                                         \
+		TRACE(frame, event);                                                               \
+		if (LEVEL_##event >= LOG_LEVEL || is_followed(frame))                              \
+			report(frame, EVENT_##event, new_source, new_destination);                 \
+		DECISION(EVENT_##event, XDP_TX);                                                   \
+	})
+
+/* Tells what was decided on a frame that is followed, where no row has told it. */
+static __always_inline void report_followed(const struct frame *frame, __u32 event)
+{
+	if (FOLLOWED && !(TOLD_BY_ROWS >> event & 1) && is_followed(frame))
+		report(frame, event, 0, 0);
+}

@@ -11,8 +11,8 @@ static __always_inline int ingress_nat(struct frame *frame, struct real_server *
 				       bool is_new)
 {
 	struct ip_address *source = ip_source(frame), *to = real_server_address(server);
-	int decision = is_new ? DECIDE_TRANSLATED(frame, INGRESS_NEW_NAT, source, to, XDP_TX)
-			      : DECIDE_TRANSLATED(frame, INGRESS_REUSED_NAT, source, to, XDP_TX);
+	int decision = is_new ? DECIDE_TRANSLATED(frame, INGRESS_NEW_NAT, source, to)
+			      : DECIDE_TRANSLATED(frame, INGRESS_REUSED_NAT, source, to);
 
 	count_packet(frame, slot, true);
 	destination_nat(frame, server);

@@ -85,6 +85,7 @@ int ulb(struct xdp_md *ctx)
 	struct frame frame = first_of(ctx);
 	int decision = decide(&frame);
 
+	report_followed(&frame, EVENT_OF(decision));
 	count_event(&frame, EVENT_OF(decision));
 	return VERDICT_OF(decision);
 }

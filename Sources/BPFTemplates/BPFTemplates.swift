@@ -46,6 +46,7 @@ public enum BPFTemplates {
     "checksum.h": PackageResources.checksum_h,
     "nat.h": PackageResources.nat_h,
     "events.h": PackageResources.events_h,
+    "follow.h": PackageResources.follow_h,
     "counters.h": PackageResources.counters_h,
     "ingress.h": PackageResources.ingress_h,
     "egress.h": PackageResources.egress_h,

@@ -21,6 +21,8 @@ public final class DataPlane {
 
   /// What is in force, exactly.
   public internal(set) var configuration: Configuration
+  /// The clients whose packets are reported, whatever the level.
+  public private(set) var followed: [Client] = []
   /// Where the program is attached; `nil` for nowhere.
   public private(set) var attachment: Attachment?
   /// How long the steps took that led to the program and the lists in service.
@@ -111,7 +113,7 @@ public final class DataPlane {
       virtualServers: VirtualServerChange.changes(
         from: former.virtualServers, to: wanted.virtualServers), reused: planned.reused)
     if isRendered || !service.fits(plan) {
-      try exchange(wanted, plan, reused: planned.reused)
+      try exchange(wanted, plan, reused: planned.reused, following: followed)
       change.isRecompiled = true
     } else if !change.virtualServers.isEmpty {
       // Packets under way may still ask the lists before those in force, in whose place these are
@@ -129,13 +131,34 @@ public final class DataPlane {
     return change
   }
 
+  /// How many clients can be followed at once.
+  public static let mostFollowed = 8
+
+  /// Has all events reported of packets that are from or to some clients, whatever the level: of a
+  /// frame that no port of is known, the address decides. Another program is compiled and swapped in,
+  /// which takes as long as a start; where it fails, those before are followed still.
+  ///
+  /// They are followed until this is called again, whatever ``apply(_:)`` changes, and never by the next
+  /// process.
+  ///
+  /// - Parameter clients: at most ``mostFollowed``; none for the ordinary program.
+  public func follow(_ clients: [Client]) throws(DataPlaneError) {
+    var distinct: [Client] = []
+    for client in clients where !distinct.contains(client) { distinct.append(client) }
+    guard distinct.count <= DataPlane.mostFollowed else { throw .tooManyFollowed(distinct.count) }
+    guard Set(distinct) != Set(followed) else { return }
+    try exchange(configuration.effective, service.plan, reused: [:], following: distinct)
+    followed = distinct
+  }
+
   /// Compiles a program with service tables of its own, and swaps it in.
   private func exchange(
-    _ configuration: Configuration, _ plan: ServicePlan, reused: [AddressFamily: [UInt16]]
+    _ configuration: Configuration, _ plan: ServicePlan, reused: [AddressFamily: [UInt16]],
+    following followed: [Client]
   ) throws(DataPlaneError) {
     let former = service
     let shared = try former.shared(with: plan, maxRealServers: configuration.maxRealServers)
-    var next = try Service(configuration, plan, sharing: shared)
+    var next = try Service(configuration, plan, following: followed, sharing: shared)
     next.forget(slots: reused, isInService: true)
     var copy = RealServerCounterCopy(
       from: former.counters(besides: shared), to: next.counters, plan)
@@ -199,7 +222,8 @@ public final class DataPlane {
   // MARK: Events
 
   /// Hands over the events that are there, at most `limit`; never waits. Those of a program that was
-  /// replaced come first.
+  /// replaced come first. While clients are ``followed``, theirs may be of a level that is not the
+  /// configuration's.
   ///
   /// - Returns: how many there were.
   @discardableResult

@@ -18,6 +18,8 @@ public enum DataPlaneError: Error, Sendable {
   case tooManyAddresses(SlotPlan.TooManyMembers)
   /// Too many virtual servers have left and come at once.
   case tooManyVirtualServers(VirtualServerPlan.TooFewNumbers)
+  /// More clients are to be followed at once than can be.
+  case tooManyFollowed(Int)
   /// The process may not use BPF.
   case notPermitted(String)
   /// There is no interface of this name.
@@ -57,6 +59,11 @@ extension DataPlaneError: CustomStringConvertible {
       """
       \(numbers.needed) virtual servers come at once, and there is room for \(numbers.free) beside \
       those that were here; make the change in two steps
+      """
+    case .tooManyFollowed(let count):
+      """
+      \(count) clients cannot be followed at once, but \(DataPlane.mostFollowed) at most; wait until \
+      others have gone
       """
     case .notPermitted(let what):
       """

@@ -45,13 +45,13 @@ final class PacketEvents {
 
   /// Takes what is left, and counts for the last time. The program may go on, and its events with it.
   func finish() {
-    dataPlane.consumeEvents(limit: Self.atOnce, pass)
+    consume()
     takeTraceLines()
     countLost()
   }
 
   private func take() {
-    let taken = dataPlane.consumeEvents(limit: Self.atOnce, pass)
+    let taken = consume()
     // Where events come, some may be lost; where none come, none are.
     count?.setIfUnset(after: .seconds(1))
     guard taken < Self.atOnce else { return }
@@ -59,9 +59,16 @@ final class PacketEvents {
     pause?.set(after: Self.gathering)
   }
 
-  private func pass(_ record: EventRecord) {
-    log.event(record)
-    hub.tell(record, isLogged: true)
+  /// - Returns: how many events there were.
+  @discardableResult
+  private func consume() -> Int {
+    // What is told of clients that are followed is not for the log.
+    let level = dataPlane.configuration.effective.logLevel
+    return dataPlane.consumeEvents(limit: Self.atOnce) { record in
+      let isLogged = record.event.level >= level
+      if isLogged { log.event(record) }
+      hub.tell(record, isLogged: isLogged)
+    }
   }
 
   private func takeTraceLines() {

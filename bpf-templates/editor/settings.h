@@ -62,6 +62,15 @@ _Static_assert(2 <= MAX_PORTS, "see option -mp");
 #define ROUND_LINES 2
 #define EVENT_PAGES 64
 
+/*
+ * The clients that are followed: how many; ports and addresses. Of whom is followed, a row tells the
+ * events of this level itself, and those that rewrite the frame, by the bits of their codes.
+ */
+#define FOLLOWED 0
+#define FOR_EACH_FOLLOWED_V4(CASE) 
+#define FOR_EACH_FOLLOWED_V6(CASE) 
+#define TOLD_BY_ROWS 0x1dc801u
+
 /* Events below this level are not compiled in. */
 #define LOG_LEVEL 40 /* ERROR */
 #define TRACE_POINTS 0

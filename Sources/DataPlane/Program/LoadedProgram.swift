@@ -20,10 +20,11 @@ struct LoadedProgram {
   ///
   /// - Parameters:
   ///   - configuration: with its live settings put in.
+  ///   - followed: clients whose packets are reported, whatever the level.
   ///   - shared: tables that the program is to use, which must fit; new ones are made of all others.
   init(
     _ configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
-    sharing shared: SharedTables = SharedTables()
+    following followed: [Client] = [], sharing shared: SharedTables = SharedTables()
   ) throws(DataPlaneError) {
     if let version = LibraryVersion.loaded, version < .oldestSupported {
       throw .libraryTooOld(version)
@@ -31,8 +32,8 @@ struct LoadedProgram {
     var times = DataPlane.Times()
     var stopwatch = Stopwatch()
     let source = try Renderer.source(
-      for: configuration, served, sizes, cpus: CounterBlocks.cpus(), sharing: shared.names,
-      traceTag: TraceTag.ofThisProcess)
+      for: configuration, served, sizes, following: followed, cpus: CounterBlocks.cpus(),
+      sharing: shared.names, traceTag: TraceTag.ofThisProcess)
     times.render = stopwatch.lap()
     let flags = DebugFlags(rawValue: UInt32(configuration.debug))
     let headers = try KernelHeaderTree(configuration.kernelHeaders)

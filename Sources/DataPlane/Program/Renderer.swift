@@ -9,18 +9,20 @@ public enum Renderer {
   ///
   /// - Parameters:
   ///   - served: the virtual servers that the program is to know.
+  ///   - followed: clients whose packets are reported, whatever the level.
   ///   - cpus: how many CPUs have counters of their own.
   ///   - shared: tables in whose place another's are put before the program is loaded: the smallest
   ///     are made of them.
   static func source(
     for configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
-    cpus: Int, sharing shared: Set<TableName> = [], traceTag: String = "ulb: "
+    following followed: [Client] = [], cpus: Int, sharing shared: Set<TableName> = [],
+    traceTag: String = "ulb: "
   ) throws(DataPlaneError) -> String {
     // libbcc's listing of byte code shows the lines of the text that it was given alone.
     let namesFiles = configuration.debug & 2 == 0
     var inlined: Set<String> = []
     let settings = try renderedSettings(
-      configuration, served, sizes, cpus: cpus, sharing: shared, traceTag: traceTag)
+      configuration, served, sizes, followed, cpus: cpus, sharing: shared, traceTag: traceTag)
     return try inline(
       BPFTemplates.main, settings: settings, namesFiles: namesFiles, inlined: &inlined)
   }
@@ -37,7 +39,7 @@ public enum Renderer {
 
   private static func renderedSettings(
     _ configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
-    cpus: Int, sharing shared: Set<TableName>, traceTag: String
+    _ followed: [Client], cpus: Int, sharing shared: Set<TableName>, traceTag: String
   ) throws(DataPlaneError) -> String {
     let maps = serviceMaps(served)
     let values: [String: Any] = [
@@ -60,8 +62,13 @@ public enum Renderer {
         row["created_counters"] =
           shared.contains(TableName(.realServerCounters, of: map.family))
           ? 1 : CounterBlocks.count(cpus: cpus) * (sizes.slots[map.family] ?? 1)
+        row["followed"] = followed.filter { $0.address.family == map.family }.map {
+          ["port": $0.port, "words": words($0.address)] as [String: Any]
+        }
         return row
       },
+      "followed_count": followed.count,
+      "told_by_rows": hexadecimal(toldByRows(configuration.logLevel)),
       "max_ports": configuration.maxPorts,
       "most_ports": served.map { Set($0.virtualServer.ports).count }.max() ?? 0,
       "port_rows": maps.map(\.portRows).reduce(0, +),
@@ -111,6 +118,13 @@ public enum Renderer {
       "slots": sizes.slots[map.family] ?? 1,
       "likely_slot_bits": sizes.likelySlotBits(map.family),
     ]
+  }
+
+  /// The codes of events that are reported where they are decided on, of clients that are followed,
+  /// too; and 0, which is none.
+  private static func toldByRows(_ level: LogLevel) -> UInt64 {
+    Event.allCases.filter { $0.level >= level || $0.kind == .translated }
+      .reduce(1) { $0 | 1 << UInt64($1.rawValue) }
   }
 
   /// Levels at which every packet is an event want room for more of them; in pages of 4 KiB.

@@ -21,13 +21,15 @@ struct Service {
   /// - Parameters:
   ///   - configuration: with its live settings put in.
   ///   - plan: that of the configuration.
+  ///   - followed: clients whose packets are reported, whatever the level.
   ///   - shared: tables that are in service already; new ones are made of all others.
   init(
     _ configuration: Configuration, _ plan: ServicePlan,
-    sharing shared: SharedTables
+    following followed: [Client] = [], sharing shared: SharedTables
   ) throws(DataPlaneError) {
     sizes = plan.sizes(maxRealServers: configuration.maxRealServers)
-    loaded = try LoadedProgram(configuration, plan.served, sizes, sharing: shared)
+    loaded = try LoadedProgram(
+      configuration, plan.served, sizes, following: followed, sharing: shared)
     self.plan = plan
     do throws(BCCError) {
       var associations: [AddressFamily: AssociationTable] = [:]
