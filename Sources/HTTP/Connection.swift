@@ -204,34 +204,19 @@ final class Connection: ChannelInboundHandler {
       return sendWhole(response)
     }
     guard let loop = context?.eventLoop else { return }
-    let handler = connections.handler
-    let connection = NIOLoopBound(self, eventLoop: loop)
     connections.beginTask()
-    task = Task {
-      let response = await handler(request)
-      switch response.body {
-      case .bytes: loop.execute { connection.value.sendWhole(response) }
-      case .stream(let pieces):
-        let isWanted = try? await loop.submit { connection.value.beginStream(response) }.get()
-        if isWanted == true {
-          var hasReader = true
-          for await piece in pieces {
-            hasReader =
-              (try? await loop.flatSubmit { connection.value.send(piece) }.get()) != nil
-            if !hasReader { break }
-          }
-          let isWhole = hasReader && !Task.isCancelled
-          loop.execute { connection.value.endStream(isWhole: isWhole) }
-        }
-      }
-      loop.execute { connection.value.connections.endTask() }
-    }
+    let answering = Answering(
+      request: request, handler: connections.handler, loop: loop,
+      connection: NIOLoopBound(self, eventLoop: loop))
+    task = Task { @Sendable in await answering.run() }
   }
+
+  fileprivate func endTask() { connections.endTask() }
 
   // MARK: - Answers
 
   /// Sends a response whose body is there already.
-  private func sendWhole(_ response: HTTPResponse) {
+  fileprivate func sendWhole(_ response: HTTPResponse) {
     guard case .bytes(let body) = response.body, let context, context.channel.isActive else {
       return
     }
@@ -247,7 +232,7 @@ final class Connection: ChannelInboundHandler {
   }
 
   /// - Returns: Whether the pieces are wanted.
-  private func beginStream(_ response: HTTPResponse) -> Bool {
+  fileprivate func beginStream(_ response: HTTPResponse) -> Bool {
     guard let context, context.channel.isActive else { return false }
     let isBare = isHead || !HTTPResponseStatus(statusCode: response.status).mayHaveBody
     if !isBare {
@@ -273,14 +258,14 @@ final class Connection: ChannelInboundHandler {
     return !isBare
   }
 
-  private func endStream(isWhole: Bool) {
+  fileprivate func endStream(isWhole: Bool) {
     connections.endStream()
     isStreaming = false
     if isWhole { finish() } else { abort() }
   }
 
   /// Sends a part of a body, piece by piece; done when the kernel has it.
-  private func send(_ bytes: [UInt8]) -> EventLoopFuture<Void> {
+  fileprivate func send(_ bytes: [UInt8]) -> EventLoopFuture<Void> {
     guard let context, context.channel.isActive else { return failed() }
     let promise = context.eventLoop.makePromise(of: Void.self)
     send(bytes, from: 0, promise)
@@ -443,6 +428,47 @@ final class Connection: ChannelInboundHandler {
       }
     } else {
       abort()
+    }
+  }
+}
+
+/// The task that answers one request.
+private struct Answering: Sendable {
+  let request: HTTPRequest
+  let handler: HTTPServer.Handler
+  let loop: any EventLoop
+  let connection: NIOLoopBound<Connection>
+
+  func run() async {
+    let response = await handler(request)
+    switch response.body {
+    case .bytes: loop.execute { connection.value.sendWhole(response) }
+    case .stream(let pieces): await send(pieces, of: response)
+    case .throwingStream(let pieces): await send(pieces, of: response)
+    }
+    loop.execute { connection.value.endTask() }
+  }
+
+  /// Sends a stream; ends when it does, or when nobody reads it.
+  private func send<Pieces: AsyncSequence>(
+    _ pieces: Pieces, of response: HTTPResponse
+  ) async where Pieces.Element == [UInt8] {
+    var iterator = pieces.makeAsyncIterator()
+    let isWanted = try? await loop.submit { connection.value.beginStream(response) }.get()
+    var isWhole = false
+    if isWanted == true {
+      do {
+        while let piece = try await iterator.next(isolation: nil) {
+          try await loop.flatSubmit { connection.value.send(piece) }.get()
+        }
+        isWhole = !Task.isCancelled
+      } catch {}
+      loop.execute { [isWhole] in connection.value.endStream(isWhole: isWhole) }
+    }
+    if !isWhole {
+      // Who is asked for nothing more would not learn that it is over.
+      withUnsafeCurrentTask { $0?.cancel() }
+      _ = try? await iterator.next(isolation: nil)
     }
   }
 }

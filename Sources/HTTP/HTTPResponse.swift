@@ -6,9 +6,16 @@ public struct HTTPResponse: Sendable {
   public enum Body: Sendable {
     case bytes([UInt8])
     /// In pieces, chunked. A piece is asked for when the one before is with the kernel, so that a
-    /// slow reader slows the sequence down. When the client has gone, or the server stops, the task
-    /// that iterates is cancelled; the sequence must end then, as `AsyncStream` does.
+    /// slow reader slows the sequence down.
+    ///
+    /// When the client has gone, or the server stops, the task that iterates is cancelled; the
+    /// sequence must end then, as `AsyncStream` does. Where no piece is wanted at all (`HEAD`, too
+    /// many streams), or the client is gone while none is asked for, one is asked for in a task that
+    /// is cancelled: a sequence is always told that it is over.
     case stream(any AsyncSequence<[UInt8], Never> & Sendable)
+    /// As ``stream(_:)``; where it throws the connection is closed, so that the client sees that not
+    /// all has come.
+    case throwingStream(any AsyncSequence<[UInt8], any Error> & Sendable)
   }
 
   /// 200…599.

@@ -134,6 +134,42 @@ import Testing
     }
   }
 
+  /// A stream that is not read at all is told that it is over, like one that is left.
+  @Test func aStreamThatIsNotWantedIsTold() async throws {
+    var limits = HTTPServer.Limits()
+    limits.streams = 0
+    let notes = Notes()
+    try await withServer(
+      .unix, limits, handler: Self.idle(notes),
+      test: { server in
+        let client = HTTPClient(unixSocket: server.path)
+        let bare = try await client.send("HEAD", "/")
+        #expect(bare.status == 200)
+        #expect(waitUntil { notes.all == ["ended"] })
+        let refused = try await client.send("GET", "/")
+        #expect(refused.status == 503)
+        #expect(waitUntil { notes.all == ["ended", "ended"] })
+      })
+  }
+
+  /// A stream that fails is not taken for one that has ended.
+  @Test func aStreamThatBreaksOffIsNotWhole() async throws {
+    try await withServer(
+      handler: { _ in
+        HTTPResponse(
+          status: 200,
+          body: .throwingStream(
+            AsyncThrowingStream { continuation in
+              continuation.yield(Array("half".utf8))
+              continuation.finish(throwing: TimedOut("the rest"))
+            }))
+      },
+      test: { server in
+        let reply = try server.exchange(Self.get)
+        #expect(reply.hasSuffix("4\r\nhalf\r\n"))
+      })
+  }
+
   @Test func aHandlerIsToldThatItsClientIsGone() async throws {
     let notes = Notes()
     try await withServer(
