@@ -65,7 +65,7 @@ let package = Package(
     .executableTarget(
       name: "ulbctl",
       dependencies: [
-        "CommandLine", "Control", "HTTP", "LoadBalancing",
+        "CommandLine", "Control", "HTTP", "LoadBalancing", "StatusPage", "Systemd",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         system,
       ]),
@@ -85,7 +85,8 @@ let package = Package(
     .testTarget(
       name: "ControlTests", dependencies: ["Control", "TestSupport"], exclude: ["alerts-test.yml"]),
     .testTarget(
-      name: "UlbctlTests", dependencies: ["Control", "HTTP", "TestSupport", "ulbctl", system]),
+      name: "UlbctlTests",
+      dependencies: ["Control", "HTTP", "StatusPage", "TestSupport", "ulbctl", system]),
     .testTarget(name: "HTTPTests", dependencies: ["HTTP", "TestSupport", system]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
     .testTarget(

@@ -26,6 +26,6 @@ struct Ulbctl: AsyncParsableCommand {
           ReloadConfiguration.self,
         ]),
       CommandGroup(
-        name: "Other", subcommands: [CheckConfiguration.self, Completion.self]),
+        name: "Other", subcommands: [CheckConfiguration.self, Serve.self, Completion.self]),
     ])
 }

@@ -9,6 +9,10 @@ struct Target: Sendable, Equatable {
   ///   - segments: what stands between the path's slashes, not encoded.
   ///   - query: names and values, not encoded; those without a value are left out.
   init(_ segments: String..., query: [(String, String?)] = []) {
+    self.init(segments: segments, query: query)
+  }
+
+  init(segments: some Sequence<String>, query: [(String, String?)]) {
     let path = segments.map { "/" + Self.encoded($0) }.joined()
     let parameters = query.compactMap { name, value in
       value.map { "\(Self.encoded(name))=\(Self.encoded($0))" }
