@@ -19,11 +19,13 @@ import Testing
     try #require(commands.contains("sudo systemctl enable --now ulb@eth0\n"))
     // The container has no network to fetch packages over: they are there when it starts.
     let scratch = Package.path(".build/static")
-    try need(
-      [
-        "swift", "build", "--package-path", Package.path("."), "--scratch-path", scratch, "-c",
-        "release", "--static-swift-stdlib", "--product", "ulb",
-      ], timeout: .seconds(600))
+    for product in ["ulb", "ulbctl"] {
+      try need(
+        [
+          "swift", "build", "--package-path", Package.path("."), "--scratch-path", scratch, "-c",
+          "release", "--static-swift-stdlib", "--product", product,
+        ], timeout: .seconds(600))
+    }
 
     let topology = try Topology(realServers: 3)
     let network = try Network(topology)
@@ -48,6 +50,9 @@ import Testing
     #expect(try network.serversOfNewClients(3) == ["srv1", "srv2", "srv3"])
     let state = try container.run("systemctl", "is-enabled", "ulb@eth0")
     #expect(state == "enabled")
+    #expect(try container.run("ulbctl", "--version").hasPrefix("ulbctl "))
+    let completion = "/usr/local/share/bash-completion/completions/ulbctl"
+    #expect(try container.run("bash", "-c", "source \(completion) && complete -p ulbctl") != "")
   }
 
   /// What `install` tells to copy is a configuration that ulb takes, for the interface it names.

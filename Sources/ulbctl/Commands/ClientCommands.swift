@@ -174,7 +174,7 @@ struct Forget: AsyncParsableCommand {
       guard try await isWanted(api) else { return }
       target = .associations(filter.query)
     }
-    let octets = try await api.octets("DELETE", target, text: [])
+    let octets = try await api.octets("DELETE", target)
     guard !daemon.json else { return try Terminal.write(json: octets) }
     let forgotten: Forgotten = try api.decode(octets)
     try Terminal.write("\(counted(forgotten.forgotten, "association", .exact)) forgotten\n")

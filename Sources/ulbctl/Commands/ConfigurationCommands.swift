@@ -14,7 +14,7 @@ struct ReloadConfiguration: AsyncParsableCommand {
 
   func run() async throws {
     let api = try daemon.connect()
-    try api.write(try await api.octets("POST", .reload, text: []), daemon, isApplied: true)
+    try api.write(try await api.octets("POST", .reload), daemon, isApplied: true)
   }
 }
 
@@ -63,11 +63,13 @@ extension ControlAPI {
 extension Reload {
   /// What has changed, or would.
   func lines(isApplied: Bool) -> [Line] {
-    switch (result, isApplied) {
-    case (.unchanged, _): [Line("unchanged: it says what is in force already")]
-    case (_, true): [Line("applied")] + changes.map { Line("  \($0)") }
-    case (_, false): [Line("good; it would change:")] + changes.map { Line("  \($0)") }
-    }
+    let heading =
+      switch (result, isApplied) {
+      case (.unchanged, _): "unchanged: it says what is in force already"
+      case (_, true): "applied"
+      case (_, false): "good; it would change:"
+      }
+    return [Line(heading)] + changes.map { Line("  \($0)") }
   }
 }
 

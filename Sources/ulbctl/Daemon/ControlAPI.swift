@@ -45,13 +45,15 @@ struct ControlAPI: Sendable {
     if let body {
       do { octets = try JSON.encode(body) } catch { throw Failure(.usage, "\(error)") }
     }
-    return try await self.octets(method, target, accept: accept, text: octets)
+    return try await self.octets(
+      method, target, accept: accept, text: octets,
+      mediaType: body == nil ? nil : "application/json")
   }
 
   /// The same, with a body that is there already.
   func octets(
     _ method: String, _ target: Target, accept: String = "application/json", text: [UInt8],
-    mediaType: String = "application/json"
+    mediaType: String?
   ) async throws(Failure) -> [UInt8] {
     let response = try await send(
       method, target, accept: accept, body: text, mediaType: mediaType)
@@ -79,7 +81,7 @@ struct ControlAPI: Sendable {
     _ method: String, _ target: Target, accept: String, body: [UInt8], mediaType: String?
   ) async throws(Failure) -> HTTPClientResponse {
     var headers = [("Accept", accept)]
-    if let mediaType, !body.isEmpty { headers.append(("Content-Type", mediaType)) }
+    if let mediaType { headers.append(("Content-Type", mediaType)) }
     let response: HTTPClientResponse
     do {
       response = try await client.send(method, target.text, headers: headers, body: body)
