@@ -46,6 +46,8 @@ func untilInterrupted(_ body: @escaping @Sendable () async throws -> Void) async
   let work = Task { try await body() }
   Thread.detach {
     _ = signals.next()
+    // Whoever is not served soon enough may insist.
+    for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
     work.cancel()
   }
   do {
