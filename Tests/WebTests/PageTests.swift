@@ -168,7 +168,11 @@ import Testing
     #expect(text.contains("refused 40 s ago"))
     #expect(text.contains("failed: No space left on device"))
 
-    // One that is not even told of any more is not forgotten, until somebody says so.
+    // One that was up and is not even told of any more is not forgotten, until somebody says so. Until a
+    // daemon answers for the first time, the gateway may know no better name than its socket's.
+    try Self.tell(browser, daemon, .silent("/run/ulb/lb1/control.sock", "Connection refused"))
+    try Self.tell(browser, daemon, ToldDaemon("lb1", []))
+    #expect(try Self.headline(browser) == "2 problems")
     try Self.tell(browser, Self.daemon)
     problems = try Self.problems(browser)
     #expect(problems.count == 1 && problems[0].hasSuffix("its socket is gone"))

@@ -582,20 +582,29 @@ function takeMessage({ daemons: told }) {
   lastMessage = now;
   live = true;
   goneSince = undefined;
-  for (const data of told) {
-    if (daemons.has(data.interface)) continue;
-    const daemon = new Daemon(data.interface);
+  for (const { interface: name } of told) {
+    if (daemons.has(name)) continue;
+    const daemon = new Daemon(name);
     daemon.fields.dismiss.addEventListener("click", () => {
-      daemons.delete(daemon.name);
-      daemon.root.remove();
+      dismiss(daemon);
       paint();
     });
-    daemons.set(data.interface, daemon);
+    daemons.set(name, daemon);
     main.append(daemon.root);
   }
-  // A daemon that was there and is not any more is not forgotten: that is news.
-  for (const daemon of daemons.values()) daemon.take(told.find((data) => data.interface === daemon.name), missed);
+  for (const daemon of daemons.values()) {
+    const data = told.find((data) => data.interface === daemon.name);
+    // A daemon that was up and is not told of any more is not forgotten: that is news. One that never
+    // answered has another name now, that of its interface.
+    if (!data && !daemon.status) dismiss(daemon);
+    else daemon.take(data, missed);
+  }
   paint();
+}
+
+function dismiss(daemon) {
+  daemons.delete(daemon.name);
+  daemon.root.remove();
 }
 
 function paint() {
