@@ -1,0 +1,39 @@
+"""What schemathesis is to know of texts that JSON Schema has no words for."""
+
+import ipaddress
+
+import schemathesis
+from hypothesis import strategies as st
+
+IPV4 = st.integers(1, 223).flatmap(
+    lambda first: st.binary(min_size=3, max_size=3).map(
+        lambda rest: ipaddress.IPv4Address(bytes([first]) + rest)
+    )
+)
+IPV6 = st.ip_addresses(v=6).filter(lambda address: address.ipv4_mapped is None)
+PORT = st.integers(1, 65535)
+
+CLIENT = st.one_of(
+    st.sampled_from(["10.50.0.2:5683", "[fd50::2]:5683"]),
+    st.tuples(IPV4, PORT).map(lambda pair: f"{pair[0]}:{pair[1]}"),
+    st.tuples(IPV6, PORT).map(lambda pair: f"[{pair[0]}]:{pair[1]}"),
+)
+
+
+def network(address, length):
+    return str(ipaddress.ip_network((address, length), strict=False))
+
+
+NETWORK = st.one_of(
+    st.tuples(IPV4, st.integers(0, 32)).map(lambda pair: network(*pair)),
+    st.tuples(IPV6, st.integers(0, 128)).map(lambda pair: network(*pair)),
+)
+ADDRESS = st.one_of(IPV4, IPV6).map(str)
+CURSOR = st.tuples(st.sampled_from([4, 6]), st.integers(0, 200), st.integers(0, 6)).map(
+    lambda numbers: ".".join(map(str, numbers))
+)
+
+schemathesis.openapi.format("ulb-client", CLIENT)
+schemathesis.openapi.format("ulb-network", NETWORK)
+schemathesis.openapi.format("ulb-address", ADDRESS)
+schemathesis.openapi.format("ulb-cursor", CURSOR)
