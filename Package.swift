@@ -81,7 +81,8 @@ let package = Package(
       name: "AssociationFileTests",
       dependencies: ["AssociationFile", "LoadBalancing", "TestSupport", system]),
     .testTarget(
-      name: "WebTests", dependencies: ["Control", "LoadBalancing", "StatusPage", "TestSupport"]),
+      name: "WebTests",
+      dependencies: ["Control", "HTTP", "LoadBalancing", "StatusPage", "TestSupport"]),
     .testTarget(
       name: "ControlTests", dependencies: ["Control", "TestSupport"], exclude: ["alerts-test.yml"]),
     .testTarget(

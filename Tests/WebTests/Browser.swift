@@ -51,7 +51,7 @@ final class Browser: Sendable {
   ///     no server; what it has no answer to is 404.
   init(
     in namespace: NetworkNamespace? = nil, width: Int = 1280, height: Int = 900,
-    isDark: Bool = false, answer: (@Sendable (String) -> Answer?)? = nil
+    answer: (@Sendable (String) -> Answer?)? = nil
   ) throws {
     self.answer = answer
     directory = try TemporaryDirectory()
@@ -88,9 +88,6 @@ final class Browser: Sendable {
       try send("Fetch.enable", ["patterns": [["urlPattern": "\(Self.origin)/*"]]])
     }
     try resize(width: width, height: height)
-    try send(
-      "Emulation.setEmulatedMedia",
-      ["features": [["name": "prefers-color-scheme", "value": isDark ? "dark" : "light"]]])
   }
 
   static let origin = "http://page.test"
@@ -209,10 +206,16 @@ final class Browser: Sendable {
     if let error = result["errorText"] { throw BrowserFailed("\(url): \(error)") }
   }
 
-  func resize(width: Int, height: Int) throws {
+  private func resize(width: Int, height: Int) throws {
     try send(
       "Emulation.setDeviceMetricsOverride",
       ["width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600])
+  }
+
+  /// Has the system's theme be dark or light.
+  func prefer(dark: Bool) throws {
+    let feature = ["name": "prefers-color-scheme", "value": dark ? "dark" : "light"]
+    try send("Emulation.setEmulatedMedia", ["features": [feature]])
   }
 
   /// The value of an expression in the page, awaited where it is a promise.
@@ -281,11 +284,5 @@ final class Browser: Sendable {
     }
     return nodes.filter { $0["ignored"] as? Bool != true }
       .map { (value($0, "role"), value($0, "name")) }
-  }
-
-  /// A picture of what is in the window, as PNG.
-  func screenshot() throws -> Data {
-    let result = try send("Page.captureScreenshot", ["format": "png"])
-    return Data(base64Encoded: result["data"] as? String ?? "") ?? Data()
   }
 }

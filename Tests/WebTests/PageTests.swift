@@ -9,10 +9,10 @@ import Testing
 @Suite struct PageTests {
   /// The page with a stream that tells what a test wants.
   private static func page(
-    width: Int = 1280, isDark: Bool = false,
+    width: Int = 1280,
     answer: @escaping @Sendable (String) -> Browser.Answer? = { _ in nil }
   ) throws -> Browser {
-    let browser = try Browser(width: width, height: 1600, isDark: isDark) { path in
+    let browser = try Browser(width: width, height: 1600) { path in
       StatusPage.file(at: String(path.prefix { $0 != "?" })).map {
         Browser.Answer(
           mediaType: $0.mediaType,
@@ -259,9 +259,9 @@ import Testing
       ])
   }
 
-  @Test(arguments: [400, 1280], [false, true])
-  func itIsReadable(width: Int, isDark: Bool) throws {
-    let browser = try Self.page(width: width, isDark: isDark)
+  @Test(arguments: [400, 1280])
+  func itIsReadable(width: Int) throws {
+    let browser = try Self.page(width: width)
     var daemon = Self.daemon
     daemon.status!.health = Health(problems: ["the table is full"])
     daemon.status!.associations[0].clients = ClassCounts(newcomer: 990, resident: 5)
@@ -273,7 +273,10 @@ import Testing
       try Self.tell(browser, daemon)
     }
     #expect(try browser.evaluate("document.documentElement.scrollWidth") as? Int == width)
-    #expect(try browser.evaluate(Self.faintTexts) as? [String] == [])
+    for isDark in [false, true] {
+      try browser.prefer(dark: isDark)
+      #expect(try browser.evaluate(Self.faintTexts) as? [String] == [])
+    }
 
     // What a screen reader is told of a row is the same in both widths.
     let tree = try browser.accessibility()

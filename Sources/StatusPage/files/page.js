@@ -54,7 +54,7 @@ function short(number) {
 }
 
 /// Bits a second: "9.60 Mbit/s".
-const bandwidth = (bytes) => short(8 * bytes).replace(/([A-Z]?)$/, " $1bit/s");
+const bandwidth = (bytes) => short(8 * bytes).replace("K", "k").replace(/([kA-Z]?)$/, " $1bit/s");
 
 function percent(part, whole) {
   if (!(whole > 0)) return "–";
