@@ -22,6 +22,7 @@ final class Daemon {
   private var counters = DaemonCounters()
   private var requested: [AddressFamily: RequestedChanges] = [:]
   private let work = PieceWork()
+  private let followed: FollowedClients
   private let loop = EventLoop()
   private var exitStatus: Int32 = 0
 
@@ -54,6 +55,7 @@ final class Daemon {
       log.warning("trace points are not copied to this log: \(reason)")
     }
     events = PacketEvents(dataPlane, log: log, hub: api.hub)
+    followed = FollowedClients(dataPlane, log: log)
     interface = InterfaceWatch(dataPlane, log: log)
     reloader = Reloader(dataPlane, watcher: configFile, warnings: warnings, log: log)
     self.state = state
@@ -128,6 +130,11 @@ final class Daemon {
           virtualServer: virtualServer))
     }
     work.start(on: loop)
+    followed.onSwap = { [unowned self] in
+      countSwap()
+      publish()
+    }
+    followed.start(on: loop)
     loop.every(.seconds(1)) { [unowned self] in dataPlane.noteEpochs(at: Clock.now) }
     api.mailbox.start(on: loop) { [unowned self] in self }
 
@@ -208,6 +215,11 @@ final class Daemon {
     return snapshot
   }
 
+  /// Has packets of some clients reported, until as many times ``leave(_:)`` is called.
+  func follow(_ clients: Set<Client>) throws(Problem) { try followed.follow(clients) }
+
+  func leave(_ clients: Set<Client>) { followed.leave(clients) }
+
   /// Forgets what a filter lets through, in pieces.
   ///
   /// - Parameter completion: is told how many were forgotten.
@@ -262,7 +274,7 @@ final class Daemon {
       mode: dataPlane.attachment?.mode.rawValue,
       fault: interface.fault, reload: reloader.last, lastGoodReloadAt: lastGoodReloadAt,
       state: state?.report, counters: counters, requested: requested,
-      followed: [])
+      followed: dataPlane.followed)
   }
 
   /// Lets those know who look from other threads.

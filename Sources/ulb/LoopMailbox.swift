@@ -64,6 +64,15 @@ final class LoopMailbox<Owner>: Sendable {
     }
   }
 
+  /// Does `work` on the loop, unless that has ended. Nobody waits for it.
+  func post(_ work: @escaping @Sendable (Owner) -> Void) {
+    let isTaken = state.withLock { state in
+      if !state.isClosed { state.work.append(work) }
+      return !state.isClosed
+    }
+    if isTaken { wakeup.signal() }
+  }
+
   /// - Returns: whether there was no outcome before.
   private func settle(_ number: UInt64) -> Bool {
     state.withLock { $0.outstanding.removeValue(forKey: number) != nil }

@@ -89,7 +89,7 @@ import Testing
     let (_, problem) = try await ask("GET", "/v1/events?evnt=NOT_UDP")
     #expect(problem?.status == 400)
     #expect(
-      problem?.detail == "the query's evnt= is unknown to /v1/events; use network, event")
+      problem?.detail == "the query's evnt= is unknown to /v1/events; use client, network, event")
     #expect(try await ask("GET", "/v1/status?verbose").1?.status == 400)
   }
 

@@ -255,6 +255,40 @@ struct Refusal: Error, CustomStringConvertible {
     #expect(!text.contains("INGRESS_REUSED_NAT"))
   }
 
+  @Test func theClientThatSomebodyFollowsIsReportedWhateverTheLevel() async throws {
+    let service = try BalancedService(servers: 1, options: ["-l", "CRITICAL"])
+    let daemon = service.daemon
+    let (followed, other) = (try service.newClient(), try service.newClient())
+    let task = Task {
+      let response = try await HTTPClient(unixSocket: daemon.control).send(
+        "GET", "/v1/events?client=\(followed.endpoint)")
+      var text = ""
+      for try await piece in response.body {
+        text += String(decoding: piece, as: UTF8.self)
+        if text.contains("EGRESS_REUSED_NAT") { break }
+      }
+      return text
+    }
+    func follows() async throws -> [String] {
+      try await daemon.get(Status.self, "/v1/status").followedClients
+    }
+    while try await follows() != [followed.endpoint.description] {}
+    #expect(try service.server(answering: other) == "srv1")
+    #expect(try service.server(answering: followed) == "srv1")
+    let text = try await task.value
+    #expect(text.contains(#""event":"INGRESS_NEW_NAT""#), "\(text)")
+    #expect(text.contains(#""level":"DEBUG""#))
+    #expect(!text.contains(":\(other.endpoint.port)"))
+    // Who listened has gone, and the program with it.
+    while try await follows() != [] {}
+    #expect(try service.server(answering: followed) == "srv1")
+    #expect(try await daemon.get(Counters.self, "/v1/counters").daemon.swaps == 2)
+    // Nothing of it was for the log.
+    #expect(!daemon.process.transcript.contains("NAT"), "\(daemon.process.transcript)")
+    let many = (1...9).map { "client=10.50.0.2:\($0)" }.joined(separator: "&")
+    #expect(try await daemon.ask("GET", "/v1/events?\(many)").status == 400)
+  }
+
   @Test func theSocketIsItsOwnersAndGoesWithTheDaemon() async throws {
     let service = try BalancedService(servers: 1)
     let daemon = service.daemon

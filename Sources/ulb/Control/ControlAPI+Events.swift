@@ -1,25 +1,51 @@
 // Events as they come, for whoever listens.
 import Control
+import DataPlane
 import HTTP
 import LoadBalancing
 
 extension ControlAPI {
   static let listening: [Endpoint] = [
-    Endpoint("GET", "/v1/events", query: ["network", "event"]) { api, request in
+    Endpoint("GET", "/v1/events", query: ["client", "network", "event"]) { api, request in
       let type = try request.preferred(["text/event-stream"])
-      var filter = EventFilter()
-      filter.networks = try request.values(
-        "network", "a network as in 10.50.0.0/16 or fd50::/64", IPNetwork.init)
-      filter.events = Set(
-        try request.values("event", "an event as in INGRESS_NEW_NAT") { name in
-          Event.allCases.first { $0.name == name }
-        })
+      let filter = try request.eventFilter()
       _ = try api.snapshot()
       guard !request.isHead else { return .bytes([], type) }
-      let listener = try api.hub.listen(filter) {}
+      let clients = filter.clients
+      if !clients.isEmpty { try await api.onLoop { try $0.follow(clients) } }
+      let leave = { @Sendable [mailbox = api.mailbox] in
+        if !clients.isEmpty { mailbox.post { $0.leave(clients) } }
+      }
+      let listener: EventListener
+      do throws(Problem) {
+        listener = try api.hub.listen(filter, onEnd: leave)
+      } catch {
+        leave()
+        throw error
+      }
       return HTTPResponse(
         status: 200, headers: [("Content-Type", type), ("Cache-Control", "no-store")],
         body: .stream(EventStream(listener)))
     }
   ]
+}
+
+extension APIRequest {
+  fileprivate func eventFilter() throws(Problem) -> EventFilter {
+    var filter = EventFilter()
+    let clients = try values(
+      "client", "a client as in 10.50.0.2:5683 or [fd50::2]:5683", Client.init)
+    filter.clients = Set(clients)
+    guard clients.count <= DataPlane.mostFollowed else {
+      throw .badRequest(
+        "client= stands in the query \(clients.count) times; \(DataPlane.mostFollowed) is the most")
+    }
+    filter.networks = try values(
+      "network", "a network as in 10.50.0.0/16 or fd50::/64", IPNetwork.init)
+    filter.events = Set(
+      try values("event", "an event as in INGRESS_NEW_NAT") { name in
+        Event.allCases.first { $0.name == name }
+      })
+    return filter
+  }
 }
