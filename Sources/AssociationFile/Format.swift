@@ -2,17 +2,20 @@
 // Reads and writes no file.
 import LoadBalancing
 
-/// The state file's format: a header, the virtual servers, their real servers, a record an
-/// association, a trailer.
+/// The state file's format: a header, the virtual servers, their real servers, what the control socket
+/// has set of these, a record an association, a trailer.
 ///
-/// All numbers are little-endian, all addresses in network byte order. Header, 16 bytes: `magic`
-/// (8 bytes), version (u32), count of virtual servers (u32, 1 to 256). Then the virtual servers, 92
-/// bytes each: family (u8: 4 or 6), length of the name in octets (u8; 0 for the command line's, which
-/// has none), two zero bytes, position of the round robin (u32), count of real servers (u32), address
-/// (16 bytes), name (64 bytes, UTF-8), the last two filled up with zeros. Then the addresses of the
-/// real servers, 4 or 16 octets each, of one virtual server after the other. Then the records of IPv4
-/// clients, then those of IPv6 clients: see ``Record``. Then the trailer, 20 bytes: count of records of
-/// each family (u64, u64), CRC-32 of all that stands before the CRC.
+/// All numbers are little-endian, all addresses in network byte order. Header, 20 bytes: `magic`
+/// (8 bytes), version (u32), count of virtual servers (u32, 1 to 256), count of overrides (u32). Then
+/// the virtual servers, 92 bytes each: family (u8: 4 or 6), length of the name in octets (u8; 0 for the
+/// command line's, which has none), two zero bytes, position of the round robin (u32), count of real
+/// servers (u32), address (16 bytes), name (64 bytes, UTF-8), the last two filled up with zeros. Then
+/// the addresses of the real servers, 4 or 16 octets each, of one virtual server after the other. Then
+/// the overrides, 16 bytes each: see ``OverrideRecord``. Then the records of IPv4 clients, then those
+/// of IPv6 clients: see ``Record``. Then the trailer, 20 bytes: count of records of each family (u64,
+/// u64), CRC-32 of all that stands before the CRC.
+///
+/// Version 3 has no overrides: its header of 16 bytes does not count them.
 ///
 /// Versions 1 and 2 know one virtual server, the command line's, and not its address. Header, 24 bytes:
 /// `magic`, version, family (u8), three zero bytes, position of the round robin (u32), count of real
@@ -22,7 +25,7 @@ import LoadBalancing
 package enum Format {
   static let magic = Array("ulbstate".utf8)
   /// The version this program writes; it reads the former ones too.
-  package static let version: UInt32 = 3
+  package static let version: UInt32 = 4
 
   /// What stands behind the records.
   ///
@@ -62,7 +65,7 @@ package enum Format {
     guard checksum.value == file.littleEndian(at: file.count - 4, as: UInt32.self) else {
       throw .checksum
     }
-    return (outline.preamble(file), records)
+    return (try outline.preamble(file), records)
   }
 }
 
@@ -70,20 +73,37 @@ package enum Format {
 public struct Preamble: Sendable, Equatable {
   /// What the records' indices of virtual servers point into: 1 to 256, each with a name of its own.
   public let virtualServers: [SavedVirtualServer]
+  /// Of their real servers. What is set of others is not saved.
+  public let overrides: Overrides
 
-  public init(virtualServers: [SavedVirtualServer]) {
+  public init(virtualServers: [SavedVirtualServer], overrides: Overrides = Overrides()) {
     self.virtualServers = virtualServers
+    self.overrides = overrides
   }
 
   /// As it stands in the file.
   package var bytes: [UInt8] {
+    let records = overrideRecords
     var bytes = Format.magic
     bytes.append(littleEndian: Format.version)
     bytes.append(littleEndian: UInt32(virtualServers.count))
+    bytes.append(littleEndian: UInt32(records.count))
     for virtualServer in virtualServers { bytes += Outline.VirtualServer(virtualServer).bytes }
     for virtualServer in virtualServers {
       for realServer in virtualServer.realServers { bytes += realServer.octets }
     }
+    for record in records { bytes += record.bytes }
     return bytes
+  }
+
+  private var overrideRecords: [OverrideRecord] {
+    guard !overrides.isEmpty else { return [] }
+    return virtualServers.enumerated().flatMap { number, virtualServer in
+      virtualServer.realServers.enumerated().compactMap { index, address in
+        overrides.all[Overrides.Target(name: virtualServer.name, address: address)].map {
+          OverrideRecord(virtualServer: UInt8(number), realServer: UInt32(index), override: $0)
+        }
+      }
+    }
   }
 }

@@ -17,6 +17,7 @@ package struct Records: Sendable, Equatable {
 struct Outline {
   let version: UInt32
   let virtualServers: [VirtualServer]
+  private let overrideCount: Int
   /// How many octets of the file it is.
   private let size: Int
 
@@ -35,12 +36,17 @@ struct Outline {
     let version = head.littleEndian(at: 8, as: UInt32.self)
     switch version {
     case 1, 2: return formerSize
-    case 3:
+    case 3, 4:
       let count = Int(head.littleEndian(at: 12, as: UInt32.self))
       guard (1...mostVirtualServers).contains(count) else { throw .header }
-      return headSize + count * VirtualServer.size
+      return headerSize(version) + count * VirtualServer.size
     default: throw version == 0 ? .header : .newer(version)
     }
+  }
+
+  /// What stands before the virtual servers, in version 3 and later.
+  private static func headerSize(_ version: UInt32) -> Int {
+    version == 3 ? headSize : headSize + MemoryLayout<UInt32>.size
   }
 
   /// - Parameter file: a file's beginning, or all of it, of ulb's.
@@ -49,11 +55,14 @@ struct Outline {
     guard file.count >= size else { throw .truncated }
     version = file.littleEndian(at: 8, as: UInt32.self)
     guard version >= 3 else {
-      virtualServers = [try VirtualServer(former: file)]
+      (virtualServers, overrideCount) = ([try VirtualServer(former: file)], 0)
       return
     }
+    overrideCount =
+      version == 3 ? 0 : Int(file.littleEndian(at: Outline.headSize, as: UInt32.self))
     var virtualServers: [VirtualServer] = []
-    for start in stride(from: Outline.headSize, to: size, by: VirtualServer.size) {
+    let start = Outline.headerSize(version)
+    for start in stride(from: start, to: size, by: VirtualServer.size) {
       virtualServers.append(
         try VirtualServer(
           UnsafeRawBufferPointer(rebasing: file[start..<start + VirtualServer.size])))
@@ -67,10 +76,7 @@ struct Outline {
     guard trailer.count == trailerSize else { throw .truncated }
     let families = version >= 3 ? [.ipv4, .ipv6] : [virtualServers[0].address.family]
     let end = fileSize - trailerSize
-    var start = size
-    for virtualServer in virtualServers {
-      start += virtualServer.realServerCount * virtualServer.address.family.octetCount
-    }
+    var start = overridesStart + overrideCount * OverrideRecord.size
     var records: [Records] = []
     for (index, family) in families.enumerated() {
       let count = trailer.littleEndian(at: index * 8, as: UInt64.self)
@@ -84,19 +90,44 @@ struct Outline {
     return records
   }
 
+  /// Where the overrides begin, behind the real servers.
+  private var overridesStart: Int {
+    virtualServers.reduce(size) {
+      $0 + $1.realServerCount * $1.address.family.octetCount
+    }
+  }
+
   /// The preamble of a file whose size fits.
-  func preamble(_ file: UnsafeRawBufferPointer) -> Preamble {
+  func preamble(_ file: UnsafeRawBufferPointer) throws(Refusal) -> Preamble {
     var start = size
-    return Preamble(
-      virtualServers: virtualServers.map { virtualServer in
-        let family = virtualServer.address.family
-        let realServers = (0..<virtualServer.realServerCount).map { _ in
-          let octets = file[start..<start + family.octetCount]
-          start = octets.endIndex
-          return IPAddress(family: family, octets: UnsafeRawBufferPointer(rebasing: octets))
-        }
-        return virtualServer.saved(realServers: realServers)
-      })
+    let saved = virtualServers.map { virtualServer in
+      let family = virtualServer.address.family
+      let realServers = (0..<virtualServer.realServerCount).map { _ in
+        let octets = file[start..<start + family.octetCount]
+        start = octets.endIndex
+        return IPAddress(family: family, octets: UnsafeRawBufferPointer(rebasing: octets))
+      }
+      return virtualServer.saved(realServers: realServers)
+    }
+    return Preamble(virtualServers: saved, overrides: try overrides(file, of: saved))
+  }
+
+  private func overrides(
+    _ file: UnsafeRawBufferPointer, of virtualServers: [SavedVirtualServer]
+  ) throws(Refusal) -> Overrides {
+    var all: [Overrides.Target: RealServer.Override] = [:]
+    for number in 0..<overrideCount {
+      let start = overridesStart + number * OverrideRecord.size
+      let record = try OverrideRecord(
+        UnsafeRawBufferPointer(rebasing: file[start..<start + OverrideRecord.size]))
+      let (index, realServer) = (Int(record.virtualServer), Int(record.realServer))
+      guard index < virtualServers.count, realServer < virtualServers[index].realServers.count
+      else { throw .header }
+      let target = Overrides.Target(
+        name: virtualServers[index].name, address: virtualServers[index].realServers[realServer])
+      guard all.updateValue(record.override, forKey: target) == nil else { throw .header }
+    }
+    return Overrides(all)
   }
 }
 

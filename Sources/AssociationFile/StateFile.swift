@@ -125,6 +125,20 @@ public final class StateFile: Sendable {
   /// - Parameter virtualServers: those that are configured. What is in the file of others is handed
   ///   over as well, but it is refused where there is nothing else.
   public func load(for virtualServers: [VirtualServer]) throws(Refusal) -> SavedAssociations? {
+    guard let (content, preamble, records) = try read(for: virtualServers) else { return nil }
+    return SavedAssociations(preamble: preamble, content: content, records: records)
+  }
+
+  /// What the control socket had set when the file was saved. The whole file is checked for it.
+  ///
+  /// - Parameter virtualServers: as for ``load(for:)``.
+  public func overrides(for virtualServers: [VirtualServer]) throws(Refusal) -> Overrides {
+    try read(for: virtualServers)?.preamble.overrides ?? Overrides()
+  }
+
+  private func read(for virtualServers: [VirtualServer]) throws(Refusal) -> (
+    content: WholeFile, preamble: Preamble, records: [Records]
+  )? {
     guard let size = try check(for: virtualServers) else { return nil }
     let file = state.withLock { $0.file }
     let content: WholeFile
@@ -134,7 +148,7 @@ public final class StateFile: Sendable {
       throw .unreadable(errno: error.errno)
     }
     let (preamble, records) = try Format.check(content.bytes)
-    return SavedAssociations(preamble: preamble, content: content, records: records)
+    return (content, preamble, records)
   }
 
   /// Whether the file's first and last octets and its size are those of a usable file; looks at no

@@ -35,8 +35,55 @@ import Testing
     }
   }
 
+  /// Where the overrides of the last current file are: behind its real servers.
+  private static let overrides = 20 + 4 * 92 + 4 * 4 + 2 * 16
+
+  /// An octet of the first override or behind it, and what it is made.
+  private static let wrongOctets: [(offset: Int, octet: UInt8)] = [
+    (0, 3), (4, 4), (5, 4), (6, 0), (6, 4), (7, 1), (8, 0), (24, 1), (26, 1), (20, 2),
+    // Nothing is set.
+    (5, 0),
+  ]
+
+  @Test(arguments: wrongOctets.indices)
+  func anOverrideThatCannotBeOneIsRefused(_ index: Int) throws {
+    let (offset, octet) = Self.wrongOctets[index]
+    var bytes = Golden.current.last!.bytes
+    #expect(bytes[Self.overrides + offset] != octet)
+    bytes[Self.overrides + offset] = octet
+    try expectRefusal(&bytes)
+  }
+
+  @Test func twoOverridesOfOneRealServerAreRefused() throws {
+    var bytes = Golden.current.last!.bytes
+    let (first, second) = (Self.overrides..<Self.overrides + 16, Self.overrides + 16)
+    bytes.replaceSubrange(second..<second + 16, with: bytes[first])
+    try expectRefusal(&bytes)
+  }
+
+  private func expectRefusal(_ bytes: inout [UInt8]) throws {
+    var checksum = CRC32()
+    bytes.dropLast(4).withUnsafeBytes { checksum.update($0) }
+    withUnsafeBytes(of: checksum.value.littleEndian) {
+      bytes.replaceSubrange((bytes.count - 4)..., with: $0)
+    }
+    #expect(throws: Refusal.header) {
+      try bytes.withUnsafeBytes { _ = try Format.check($0) }
+    }
+  }
+
+  @Test func whatIsSetOfWhoIsNotSavedIsLeftOut() throws {
+    let golden = Golden.current[0]
+    let stranger = Overrides.Target(name: nil, address: IPAddress("10.70.9.2")!)
+    let override = RealServer.Override(
+      state: .down, weight: nil, configured: RealServer.Setting(state: .up, weight: 1))
+    let preamble = Preamble(
+      virtualServers: golden.preamble.virtualServers, overrides: Overrides([stranger: override]))
+    #expect(preamble.bytes == golden.preamble.bytes)
+  }
+
   /// The octet that tells the virtual server now was nobody's before.
-  @Test(arguments: Golden.former)
+  @Test(arguments: Golden.former.filter { $0.version < 3 })
   func whatTheZeroOctetOfAFormerRecordHoldsDoesNotCount(_ golden: Golden) {
     let family = golden.preamble.virtualServers[0].family
     var octets = Record.encode(golden.associations, family)

@@ -30,7 +30,8 @@ import Testing
     case 4:
       // A wild number in one of the fields.
       let fields = [
-        8, 12, 16, 20, 24, 108, 116, bytes.count - 20, bytes.count - 12, bytes.count - 8,
+        8, 12, 16, 20, 24, 108, 112, 116, 120, 436, 440, 444, bytes.count - 20, bytes.count - 12,
+        bytes.count - 8,
       ]
       let field = fields.randomElement(using: &random)!
       let wild: [UInt32] = [0, 1, 2, 3, 4, 6, .max, .max / 12, 1 << 31, 0x1555_5555]
@@ -70,12 +71,15 @@ import Testing
         (0..<size).reduce(0) { $0 | UInt64(bytes[at + $1]) << UInt64(8 * $1) }
       }
       guard bytes.count >= 36, bytes.starts(with: Array("ulbstate".utf8)),
-        (1...3).contains(number(8, 4))
+        (1...4).contains(number(8, 4))
       else { return nil }
       let isFormer = number(8, 4) < 3
       var octetCounts: [Int] = []
       var at = 24
       var serverOctets = 0
+      var overrideCount = 0
+      /// Where the addresses of each virtual server's real servers are, behind where they all begin.
+      var servers: [(start: Int, octetCount: Int, count: Int)] = []
       if isFormer {
         guard [4, 6].contains(bytes[12]), number(13, 3) == 0 else { return nil }
         octetCounts = [bytes[12] == 4 ? 4 : 16]
@@ -83,11 +87,13 @@ import Testing
         add(nil, octetCounts[0])
       } else {
         let count = Int(number(12, 4))
-        guard (1...256).contains(count), bytes.count >= 16 + count * 92 + 20 else { return nil }
-        at = 16
+        at = number(8, 4) == 3 ? 16 : 20
+        guard (1...256).contains(count), bytes.count >= at + count * 92 + 20 else { return nil }
+        overrideCount = at == 16 ? 0 : Int(number(16, 4))
         for _ in 0..<count {
           guard [4, 6].contains(bytes[at]), number(at + 2, 2) == 0 else { return nil }
           let octetCount = bytes[at] == 4 ? 4 : 16
+          servers.append((serverOctets, octetCount, Int(number(at + 8, 4))))
           serverOctets += Int(number(at + 8, 4)) * octetCount
           let length = Int(bytes[at + 1])
           let rest =
@@ -104,8 +110,23 @@ import Testing
         }
         octetCounts = [4, 16]
       }
-      at += serverOctets
       let trailer = bytes.count - 4 - 8 * octetCounts.count
+      guard at + serverOctets + 16 * overrideCount <= trailer else { return nil }
+      var targets: Set<[UInt8]> = []
+      for index in 0..<overrideCount {
+        let record = at + serverOctets + 16 * index
+        let (realServer, weight) = (Int(number(record, 4)), number(record + 8, 4))
+        guard Int(bytes[record + 4]) < servers.count, bytes[record + 5] < 4,
+          (1...3).contains(bytes[record + 6]), bytes[record + 7] == 0
+        else { return nil }
+        let own = servers[Int(bytes[record + 4])]
+        let address = at + own.start + realServer * own.octetCount
+        guard realServer < own.count,
+          weight == 0xffff_ffff ? bytes[record + 5] > 0 : weight <= 256,
+          targets.insert([bytes[record + 4]] + bytes[address..<address + own.octetCount]).inserted
+        else { return nil }
+      }
+      at += serverOctets + 16 * overrideCount
       for (index, octets) in octetCounts.enumerated() {
         let count = number(trailer + 8 * index, 8)
         guard count <= UInt64(bytes.count), at + Int(count) * (octets + 8) <= trailer else {

@@ -76,6 +76,8 @@ extension SavedAssociations {
     #expect(try place.directory.contents() == ["associations"])
     let saved = try #require(try StateFile(place.path).load(for: golden.configured))
     #expect(saved.preamble == golden.preamble)
+    #expect(
+      try StateFile(place.path).overrides(for: golden.configured) == golden.preamble.overrides)
     #expect(saved.count == golden.associations.count)
     #expect(saved.all() == golden.loaded)
   }
@@ -305,7 +307,7 @@ extension SavedAssociations {
   // MARK: Refused files
 
   /// The octet of the golden file where its second virtual server begins.
-  private static let second = 16 + 92
+  private static let second = 20 + 92
   static let unusable:
     [(name: String, reason: Refusal, damage: @Sendable (inout [UInt8]) -> Void)] =
       [
@@ -315,13 +317,13 @@ extension SavedAssociations {
         ("cut in the header", .truncated, { $0.removeLast($0.count - 12) }),
         ("cut in a virtual server", .truncated, { $0.removeLast($0.count - second - 1) }),
         ("longer", .truncated, { $0.append(0) }),
-        ("newer", .newer(4), { $0[8] = 4 }),
+        ("newer", .newer(5), { $0[8] = 5 }),
         ("of no version", .header, { $0[8] = 0 }),
         ("of no virtual server", .header, { $0[12] = 0 }),
         ("of too many virtual servers", .header, { $0.replaceSubrange(12..<14, with: [1, 1]) }),
         ("of no family", .header, { $0[second] = 5 }),
         ("with something where nothing is", .header, { $0[second + 2] = 1 }),
-        ("with an address that is too long", .header, { $0[16 + 12 + 4] = 1 }),
+        ("with an address that is too long", .header, { $0[20 + 12 + 4] = 1 }),
         (
           "with a name that is too long", .header,
           {
@@ -342,11 +344,15 @@ extension SavedAssociations {
         ),
         (
           "of two command lines", .header,
-          { $0.replaceSubrange(second..<second + 92, with: $0[16..<second]) }
+          { $0.replaceSubrange(second..<second + 92, with: $0[20..<second]) }
         ),
         (
           "of a great many servers", .truncated,
           { $0.replaceSubrange(second + 8..<second + 12, with: [255, 255, 255, 255]) }
+        ),
+        (
+          "of a great many overrides", .truncated,
+          { $0.replaceSubrange(16..<20, with: [255, 255, 255, 255]) }
         ),
         ("of a great many records", .truncated, { $0[$0.count - 5] = 255 }),
         ("of a great many records of IPv4", .truncated, { $0[$0.count - 13] = 255 }),
