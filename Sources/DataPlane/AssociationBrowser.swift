@@ -55,27 +55,6 @@ public struct AssociationBrowser: Sendable {
     return count
   }
 
-  /// How many clients each real server of each virtual server has, by label and address. Takes some
-  /// milliseconds for a million.
-  public func countClients() -> [String: [IPAddress: Int]] {
-    service.read { content in
-      var counts: [String: [IPAddress: Int]] = [:]
-      let labels = Dictionary(
-        uniqueKeysWithValues: content.plan.served.map { ($0.number, $0.virtualServer.label) })
-      for (family, table) in content.tables {
-        let slots = content.plan.slots(of: family)
-        let counted = table.countSlots(slots.count)
-        for (slot, count) in zip(slots, counted) {
-          guard let member = slot?.member, let label = labels[member.virtualServer] else {
-            continue
-          }
-          counts[label, default: [:]][member.address, default: 0] += count
-        }
-      }
-      return counts
-    }
-  }
-
   // MARK: Pages
 
   /// Which come first.

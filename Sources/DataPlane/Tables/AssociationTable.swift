@@ -165,22 +165,6 @@ struct AssociationTable: Sendable {
     return counts
   }
 
-  /// How many associations lead to each slot. What leads to one beyond `slotCount` is passed over.
-  func countSlots(_ slotCount: Int) -> [Int] {
-    var counts = [Int](repeating: 0, count: slotCount)
-    counts.withUnsafeMutableBufferPointer { counts in
-      for index in 0..<buckets.count {
-        let bucket = SharedBucket(buckets[index])
-        for place in 0..<places {
-          let word = bucket.word(place)
-          let slot = Int(SharedBucket.slot(of: word))
-          if word != 0 && slot < slotCount { counts[slot] += 1 }
-        }
-      }
-    }
-    return counts
-  }
-
   /// A client's association with a virtual server; `nil` where it has none.
   func find<Key: ClientKey>(_ client: Key, of virtualServer: UInt8) -> Entry<Key>? {
     guard let place = find(hash(client, of: virtualServer)) else { return nil }
