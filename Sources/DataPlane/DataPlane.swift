@@ -100,7 +100,7 @@ public final class DataPlane {
   /// returns.
   ///
   /// - Parameter next: differs in what a config file sets: virtual servers and their real servers,
-  ///   ports and schedulers, level, debug flags.
+  ///   ports and schedulers, level, debug flags; and in overrides.
   @discardableResult
   public func apply(_ next: Configuration) throws(DataPlaneError) -> Change {
     var stopwatch = Stopwatch()
@@ -115,7 +115,7 @@ public final class DataPlane {
     if isRendered || !service.fits(plan) {
       try exchange(wanted, plan, reused: planned.reused, following: followed)
       change.isRecompiled = true
-    } else if !change.virtualServers.isEmpty {
+    } else if !change.virtualServers.isEmpty || former.overrides != wanted.overrides {
       // Packets under way may still ask the lists before those in force, in whose place these are
       // written: they would be led to the server that their client's slot is given next.
       GracePeriod.wait()

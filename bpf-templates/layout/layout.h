@@ -84,16 +84,28 @@ struct real_server {
 	__u16 row;	      /* of the virtual server's address, in the table of ports */
 };
 
+/*
+ * What the control socket has set of a real server, in the struct of its family: 0 for nothing. No
+ * packet asks for it. The lowest bits are a state, as a number from 1 on (down, draining, up), or 0
+ * for the configuration's; then a weight and 1, or 0; then the state and the weight that the
+ * configuration had then.
+ */
+#define OVERRIDE_STATE_BITS	  2
+#define OVERRIDE_WEIGHT_BITS	  10
+#define OVERRIDE_CONFIGURED_STATE (OVERRIDE_STATE_BITS + OVERRIDE_WEIGHT_BITS)
+#define OVERRIDE_CONFIGURED	  (OVERRIDE_CONFIGURED_STATE + OVERRIDE_STATE_BITS)
+
 struct real_server_v4 {
 	struct real_server server;
 	__be32 address;
-	__u32 padding;
+	__u32 override;
 };
 
 struct real_server_v6 {
 	struct real_server server;
 	__be32 address[4];
-	__u64 padding;
+	__u32 override;
+	__u32 padding;
 };
 
 /* Numbers of virtual servers are below this: a number is not given anew before it is swept. */

@@ -29,6 +29,15 @@ public enum KeptTables: Sendable {
     }
   }
 
+  /// What the control socket had set of real servers; `nil` where the tables are of a version that
+  /// knew nothing of it.
+  public var overrides: Overrides? {
+    switch self {
+    case .present(let tables): tables.overrides
+    case .former: nil
+    }
+  }
+
   // MARK: What is checked of any version
 
   /// Checks type, sizes and flags of a table.

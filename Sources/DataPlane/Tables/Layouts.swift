@@ -28,9 +28,11 @@ protocol FamilyLayout {
   /// Those of former versions of the layouts.
   associatedtype Former: FormerLayout
 
-  static func realServer(_ server: real_server, address: IPAddress) -> RealServer
+  /// - Parameter override: see ``LoadBalancing/RealServer/Override/inTables``.
+  static func realServer(_ server: real_server, address: IPAddress, override: UInt32) -> RealServer
   /// What both families have.
   static func server(_ realServer: RealServer) -> real_server
+  static func override(_ realServer: RealServer) -> UInt32
   static func address(_ realServer: RealServer) -> IPAddress
   static func key(_ address: IPAddress) -> AddressKey
 }
@@ -79,14 +81,51 @@ extension RealServer.State {
   }
 }
 
+extension RealServer.Override {
+  /// What stands for a state is its number here.
+  private static let states: [RealServer.State?] = [nil, .down, .draining, .up]
+  private static let weights = 1 << OVERRIDE_WEIGHT_BITS
+  /// The heaviest that a configured weight can be told as.
+  private static let mostConfigured = 1 << (UInt32.bitWidth - Int(OVERRIDE_CONFIGURED)) - 1
+
+  /// What the table says of it. A configured weight that is too heavy for it, of an address with many
+  /// lines, is told as another, and what is set ends with the process.
+  var inTables: UInt32 {
+    func number(_ state: RealServer.State?) -> UInt32 {
+      UInt32(Self.states.firstIndex(of: state) ?? 0)
+    }
+    let heaviest = min(configured.weight, Self.mostConfigured)
+    return number(state)
+      | (weight.map { UInt32($0) + 1 } ?? 0) << UInt32(OVERRIDE_STATE_BITS)
+      | number(configured.state) << UInt32(OVERRIDE_CONFIGURED_STATE)
+      | UInt32(heaviest) << UInt32(OVERRIDE_CONFIGURED)
+  }
+
+  /// What another process has written: nothing where no override can be so, as of one that knew none.
+  init?(inTables word: UInt32) {
+    let (word, states) = (Int(word), Self.states)
+    let weight = word >> OVERRIDE_STATE_BITS % Self.weights
+    let state = states[word % states.count]
+    guard weight <= RealServer.mostWeight + 1, weight > 0 || state != nil,
+      let configured = states[word >> OVERRIDE_CONFIGURED_STATE % states.count]
+    else { return nil }
+    self.init(
+      state: state, weight: weight > 0 ? weight - 1 : nil,
+      configured: RealServer.Setting(state: configured, weight: word >> OVERRIDE_CONFIGURED))
+  }
+}
+
 enum IPv4Layout: FamilyLayout {
   typealias RealServer = real_server_v4
   typealias AddressKey = ip_address_v4
   typealias Former = FormerIPv4Layout
 
-  static func realServer(_ server: real_server, address: IPAddress) -> real_server_v4 {
-    real_server_v4(server: server, address: address.words.0, padding: 0)
+  static func realServer(_ server: real_server, address: IPAddress, override: UInt32)
+    -> real_server_v4
+  {
+    real_server_v4(server: server, address: address.words.0, override: override)
   }
+  static func override(_ realServer: real_server_v4) -> UInt32 { realServer.override }
   static func server(_ realServer: real_server_v4) -> real_server { realServer.server }
   static func address(_ realServer: real_server_v4) -> IPAddress {
     IPAddress(words: (realServer.address, 0, 0, 0), family: .ipv4)
@@ -99,9 +138,12 @@ enum IPv6Layout: FamilyLayout {
   typealias AddressKey = ip_address_v6
   typealias Former = FormerIPv6Layout
 
-  static func realServer(_ server: real_server, address: IPAddress) -> real_server_v6 {
-    real_server_v6(server: server, address: address.words, padding: 0)
+  static func realServer(_ server: real_server, address: IPAddress, override: UInt32)
+    -> real_server_v6
+  {
+    real_server_v6(server: server, address: address.words, override: override, padding: 0)
   }
+  static func override(_ realServer: real_server_v6) -> UInt32 { realServer.override }
   static func server(_ realServer: real_server_v6) -> real_server { realServer.server }
   static func address(_ realServer: real_server_v6) -> IPAddress {
     IPAddress(words: realServer.address, family: .ipv6)

@@ -17,6 +17,8 @@ public struct PresentTables: Sendable {
   let virtualServers: [UInt8: KeptVirtualServer]
   /// The slots of each family, by number. A member may be of a virtual server that has left.
   let slots: [AddressFamily: [SlotPlan.Slot?]]
+  /// What the control socket had set.
+  let overrides: Overrides
 
   /// A virtual server as the tables tell of it.
   struct KeptVirtualServer: Sendable, Hashable {
@@ -51,11 +53,13 @@ public struct PresentTables: Sendable {
     roundPositions = try RoundPositions(service)
     virtualServers = try PresentTables.readVirtualServers(service, banks)
     var slots: [AddressFamily: [SlotPlan.Slot?]] = [:]
+    var overrides: [Overrides.Target: RealServer.Override] = [:]
     for (family, bank) in banks {
       slots[family] = try PresentTables.readSlots(
-        service, family, bank, virtualServers, family.layout)
+        service, family, bank, virtualServers, &overrides, family.layout)
     }
     self.slots = slots
+    self.overrides = Overrides(overrides)
   }
 
   // MARK: Checks
@@ -152,7 +156,8 @@ public struct PresentTables: Sendable {
 
   private static func readSlots<Layout: FamilyLayout>(
     _ tables: ServiceTables, _ family: AddressFamily, _ bank: UInt32,
-    _ virtualServers: [UInt8: KeptVirtualServer], _ layout: Layout.Type
+    _ virtualServers: [UInt8: KeptVirtualServer],
+    _ overrides: inout [Overrides.Target: RealServer.Override], _ layout: Layout.Type
   ) throws -> [SlotPlan.Slot?] {
     let name = TableName(.realServers, of: family)
     let table = tables[.realServers, family]
@@ -180,6 +185,10 @@ public struct PresentTables: Sendable {
           throw KeptTables.Refusal("\(name) has \(member.address) in two slots")
         }
         slots[slot] = SlotPlan.Slot(member: member, state: state)
+        if let owner = virtualServers[member.virtualServer] {
+          let target = Overrides.Target(name: owner.name, address: member.address)
+          overrides[target] = RealServer.Override(inTables: Layout.override(entry))
+        }
       }
     }
     return slots

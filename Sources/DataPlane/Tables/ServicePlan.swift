@@ -11,6 +11,9 @@ struct ServicePlan: Sendable {
   /// Of each family that one of them is of.
   private var slotPlans: [AddressFamily: SlotPlan]
   private var rounds: [UInt8: Round] = [:]
+  /// What the control socket has set of real servers. It is in the virtual servers already; the tables
+  /// hold it for the next process.
+  private var overrides = Overrides()
 
   /// The turns or Maglev entries of one virtual server, and of what they were made.
   private struct Round {
@@ -78,6 +81,7 @@ struct ServicePlan: Sendable {
       next.slotPlans[family] = slots
     }
     next.rounds = next.newRounds()
+    next.overrides = configuration.overrides
     self = next
     return change
   }
@@ -178,6 +182,14 @@ struct ServicePlan: Sendable {
       let state = slots(of: family)[Int(slot)]?.state, state != .down
     else { return nil }
     return slot
+  }
+
+  /// What is set of a member that is listed.
+  func override(of member: SlotPlan.Member) -> RealServer.Override? {
+    guard !overrides.isEmpty,
+      let owner = served.first(where: { $0.number == member.virtualServer })?.virtualServer
+    else { return nil }
+    return overrides[member.address, behind: owner]
   }
 
   /// Whose clients the words of a family's association table are of.

@@ -146,7 +146,7 @@ private struct ServiceBanks<Layout: FamilyLayout>: FamilyWriter {
       leaves: (0..<count).map { number in
         var server = real_server()
         guard number < slots.count, let slot = slots[number] else {
-          return Layout.realServer(server, address: .unspecified(family))
+          return Layout.realServer(server, address: .unspecified(family), override: 0)
         }
         let (address, owner) = (slot.member.address, slot.member.virtualServer)
         server.state = slot.state?.inTables ?? UInt8(REAL_SERVER_UNLISTED)
@@ -156,7 +156,8 @@ private struct ServiceBanks<Layout: FamilyLayout>: FamilyWriter {
         // Of a virtual server that has left, whose real servers are not listed, nobody asks.
         server.checksum_delta =
           addresses[owner].map { Checksum.delta(from: $0, to: address) } ?? 0
-        return Layout.realServer(server, address: address)
+        return Layout.realServer(
+          server, address: address, override: plan.override(of: slot.member)?.inTables ?? 0)
       })
   }
 
