@@ -133,6 +133,11 @@ public struct Overrides: Sendable, Hashable {
     public let target: Target
     /// What the configuration says; `nil` where the real server is not listed any more.
     public let configured: RealServer.Setting?
+
+    public init(target: Target, configured: RealServer.Setting?) {
+      self.target = target
+      self.configured = configured
+    }
   }
 
   /// Ends what a new configuration puts an end to: what is set of real servers of which it says

@@ -46,6 +46,11 @@ final class Daemon {
     self.log = log
     serviceManager = ServiceManager(log: log, hasKept: !kept.isEmpty)
     for refusal in kept.refusals { log.warning(refusal) }
+    var configuration = configuration
+    // What systemd kept is newer than the file.
+    configuration.overrides =
+      kept.tables?.overrides ?? state?.overrides(for: configuration) ?? Overrides()
+    let ended = configuration.overrides.reconcile(with: configuration.configured.virtualServers)
     let handover = try Handover(
       configuration, from: kept, store: SystemdStore(serviceManager), report: log.notice,
       warn: log.warning, progress: serviceManager.progress)
@@ -69,6 +74,10 @@ final class Daemon {
     }
     for warning in warnings { log.warning(warning) }
     log.notice(configuration.picture)
+    let messages = ended.map { $0.message(in: configuration) }
+    for message in messages + configuration.overrides.messages(in: configuration) {
+      log.notice(message.text, virtualServer: message.virtualServer)
+    }
   }
 
   /// Associations that systemd kept go before those of the file, which are older.

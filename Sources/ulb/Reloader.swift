@@ -99,7 +99,8 @@ final class Reloader {
   private func apply(_ bytes: [UInt8]) throws {
     let configuration = dataPlane.configuration
     let file = try ConfigFile.parse(bytes, fileName: name)
-    let (next, warnings) = try configuration.updated(from: file, on: .ofInterfaces())
+    var (next, warnings) = try configuration.updated(from: file, on: .ofInterfaces())
+    let ended = next.overrides.reconcile(with: next.configured.virtualServers)
     defer { warn(warnings) }
     guard next != configuration else {
       // Said to who asked for it, or has mended the file.
@@ -122,6 +123,9 @@ final class Reloader {
     }
     for change in changes {
       if let message = change.message { say(message, virtualServer: change.virtualServer.label) }
+    }
+    for message in ended.map({ $0.message(in: next) }) {
+      say(message.text, virtualServer: message.virtualServer)
     }
     if next.virtualServers.map(\.realServers) != configuration.virtualServers.map(\.realServers),
       next.effective.logLevel <= .debug

@@ -68,6 +68,12 @@ final class StateKeeper {
 
   // MARK: The start
 
+  /// What the control socket had set when the file was saved: nothing where it cannot be used, which
+  /// is told when it is restored.
+  func overrides(for configuration: Configuration) -> Overrides {
+    (try? file.overrides(for: configuration.virtualServers)) ?? Overrides()
+  }
+
   /// Restores what the file holds, and says what became of it. A file that cannot be used is kept
   /// aside; the start goes on without it.
   ///
@@ -220,6 +226,8 @@ extension DataPlane {
   func associationSource() -> AssociationSource {
     let reader = readAssociations()
     return AssociationSource(
-      preamble: Preamble(virtualServers: reader.virtualServers), next: reader.next)
+      preamble: Preamble(
+        virtualServers: reader.virtualServers, overrides: configuration.overrides),
+      next: reader.next)
   }
 }

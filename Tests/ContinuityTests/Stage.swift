@@ -70,14 +70,14 @@ extension Daemon {
 enum StateFiles {
   /// A whole file with this many clients of 10.0.0.0/8 (fd00::/96), spread over the real servers.
   static func bytes(
-    clients: Int, servers: [String], position: UInt32 = 0
+    clients: Int, servers: [String], position: UInt32 = 0, overrides: Overrides = Overrides()
   ) -> [UInt8] {
     let servers = servers.map { IPAddress($0)! }
     let family = servers[0].family
     let virtualServer = SavedVirtualServer(
       address: IPAddress(Topology.virtualServer(family))!, roundPosition: position,
       realServers: servers)
-    var bytes = Preamble(virtualServers: [virtualServer]).bytes
+    var bytes = Preamble(virtualServers: [virtualServer], overrides: overrides).bytes
     let size = Record.size(family)
     let start = bytes.count
     bytes += [UInt8](repeating: 0, count: clients * size)
@@ -140,6 +140,12 @@ enum StateFiles {
       }
       return all.sorted { $0.age < $1.age }
     }
+  }
+
+  /// What a whole file says that the control socket has set.
+  static func overrides(_ path: String) throws -> Overrides {
+    let data = try Data(contentsOf: URL(fileURLWithPath: path))
+    return try data.withUnsafeBytes { try Format.check($0).preamble.overrides }
   }
 
   static func write(_ bytes: [UInt8], to path: String) throws {

@@ -103,6 +103,45 @@ import Testing
     #expect(try third.stop() == 0)
   }
 
+  /// What the control socket has set comes back, until the config file says something else.
+  @Test func whatTheControlSocketHasSet() throws {
+    let stage = try Stage()
+    let network = stage.network
+    let servers = network.addresses([0, 1, 2]).map { IPAddress($0)! }
+    func target(_ number: Int) -> Overrides.Target {
+      Overrides.Target(name: nil, address: servers[number])
+    }
+    func draining(wasWeight weight: Int) -> RealServer.Override {
+      RealServer.Override(
+        state: .draining, weight: nil,
+        configured: RealServer.Setting(state: .up, weight: weight))
+    }
+    try StateFiles.write(
+      StateFiles.bytes(
+        clients: 3, servers: network.addresses([0, 1, 2]),
+        overrides: Overrides([target(1): draining(wasWeight: 1), target(2): draining(wasWeight: 7)])
+      ),
+      to: stage.state)
+    var daemon = try stage.startWithState()
+    let text = "Real server \(servers[1]) of \(network.virtualServer.address): draining, as the"
+    #expect(daemon.count(text) == 1, "\(daemon.process.transcript)")
+    #expect(daemon.count("Real server \(servers[2]) of") == 1)
+    #expect(daemon.count("as the configuration says again") == 1)
+    #expect(try network.serversOfNewClients(4) == ["srv1", "srv3", "srv1", "srv3"])
+    #expect(try daemon.stop() == 0)
+    #expect(try StateFiles.overrides(stage.state) == Overrides([target(1): draining(wasWeight: 1)]))
+
+    daemon = try stage.startWithState()
+    #expect(daemon.count(text) == 1)
+    #expect(Set(try network.serversOfNewClients(3)) == ["srv1", "srv3"])
+    try stage.replace("[Real Servers]\n\(servers[0])\n\(servers[1]) = weight 2\n")
+    #expect(
+      waitUntil { daemon.count("\(servers[1]) of \(network.virtualServer.address): up with") == 1 })
+    #expect(Set(try network.serversOfNewClients(3)) == ["srv1", "srv2"])
+    #expect(try daemon.stop() == 0)
+    #expect(try StateFiles.overrides(stage.state).isEmpty)
+  }
+
   /// State files of ulb that cannot be used.
   enum Damage: String, CaseIterable {
     case torn, truncated, longer, newer, header, otherFamily
@@ -111,7 +150,7 @@ import Testing
       switch self {
       case .torn: "its checksum is wrong"
       case .truncated, .longer: "it ends too early or too late"
-      case .newer: "it has version 4, this ulb knows versions up to 3"
+      case .newer: "it has version 5, this ulb knows versions up to 4"
       case .header: "its header is damaged"
       case .otherFamily: "it is of ipv6 clients"
       }
@@ -123,8 +162,8 @@ import Testing
       case .torn: bytes[bytes.count / 2] ^= 1
       case .truncated: bytes.removeLast(100)
       case .longer: bytes.append(0)
-      case .newer: bytes[8] = 4
-      case .header: bytes[16] = 5
+      case .newer: bytes[8] = 5
+      case .header: bytes[20] = 5
       case .otherFamily: bytes = StateFiles.bytes(clients: 3, servers: ["fd70:1::2"])
       }
       return bytes

@@ -54,13 +54,15 @@ extension DaemonSnapshot {
     let name = configuration.configFile ?? "the text"
     do {
       let file = try ConfigFile.parse(text, fileName: name)
-      let (next, warnings) = try configuration.updated(from: file, on: .ofInterfaces())
+      var (next, warnings) = try configuration.updated(from: file, on: .ofInterfaces())
+      let ended = next.overrides.reconcile(with: next.configured.virtualServers)
       let changes = VirtualServerChange.changes(
         from: configuration.effective.virtualServers, to: next.effective.virtualServers)
       let isRendered = next.effective.isRendered(differentlyFrom: configuration.effective)
       return Reload(
         result: next == configuration ? .unchanged : .applied, at: Clock.now.description,
         changes: changes.compactMap(\.message)
+          + ended.map { $0.message(in: next).text }
           + (isRendered ? ["Program compiled anew: \(next.effective.liveSummary)."] : [])
           + warnings)
     } catch {
