@@ -1,5 +1,5 @@
 // What ulb writes as JSON (RFC 8259): one object on one line. Knows no stream.
-import Foundation
+import FoundationEssentials
 
 package enum JSONLine {
   private static let encoder: JSONEncoder = {
