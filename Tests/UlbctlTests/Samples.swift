@@ -70,7 +70,7 @@ enum Sample {
 
   static func status(problems: [String] = []) -> Status {
     Status(
-      version: "ulb 1.0.0", interface: "eth0", mode: "native", pid: 1234,
+      version: "1.0.0", interface: "eth0", mode: "native", pid: 1234,
       startedAt: "2026-02-26T08:00:00Z", uptimeSeconds: 273_600,
       configuration: ConfigurationInForce(
         configFile: "/etc/ulb/eth0.servers", logLevel: "INFO", debug: 0, maxPorts: 16,

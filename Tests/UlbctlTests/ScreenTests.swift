@@ -213,9 +213,9 @@ import Testing
         realServer: "fd70:1::2", class: .resident, age: 128, lastUsed: nil),
     ]
     table.widen(for: entries.prefix(1))
-    let narrow = [table.heading] + entries.prefix(1).map(table.line)
+    let narrow = [table.heading] + entries.prefix(1).map { table.line($0) }
     table.widen(for: entries)
-    let wide = entries.map(table.line)
+    let wide = entries.map { table.line($0) }
     #expect(
       (narrow + wide).text(isColored: false) == """
         Client                Virtual server  Real server     Class    Age Last used

@@ -113,7 +113,7 @@ struct ClientList {
     lines.widen(for: entries)
     let heading = count == 0 && !entries.isEmpty ? [lines.heading] : []
     count += UInt64(entries.count)
-    try Terminal.write(heading + entries.map(lines.line))
+    try Terminal.write(heading + entries.map { lines.line($0) })
   }
 }
 

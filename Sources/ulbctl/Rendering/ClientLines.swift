@@ -7,6 +7,8 @@ import FoundationEssentials
 struct ClientLines: Sendable {
   private var widths: [Int]
   private let now: Date
+  /// Many clients were used last at the same time, and a time takes long to read.
+  private var timeTexts: [String: String] = [:]
   private static let titles = [
     "Client", "Virtual server", "Real server", "Class", "Age", "Last used",
   ]
@@ -23,19 +25,28 @@ struct ClientLines: Sendable {
   /// Makes room for these.
   mutating func widen(for entries: some Sequence<AssociationEntry>) {
     for entry in entries {
-      for (index, cell) in cells(entry).enumerated() {
+      for (index, cell) in columns(entry).enumerated() {
         widths[index] = max(widths[index], cell.count)
       }
     }
   }
 
-  func line(_ entry: AssociationEntry) -> Line { Line(joined(cells(entry))) }
+  mutating func line(_ entry: AssociationEntry) -> Line {
+    Line(joined(columns(entry) + [timeText(entry.lastUsed)]))
+  }
 
-  private func cells(_ entry: AssociationEntry) -> [String] {
-    [
-      entry.client, entry.virtualServer, entry.realServer, entry.class.rawValue, "\(entry.age)",
-      lastUsed(entry.lastUsed, now: now),
-    ]
+  /// All but the last, whose width nothing depends on.
+  private func columns(_ entry: AssociationEntry) -> [String] {
+    [entry.client, entry.virtualServer, entry.realServer, entry.class.rawValue, "\(entry.age)"]
+  }
+
+  private mutating func timeText(_ span: TimeSpan?) -> String {
+    let key = "\(span?.after ?? "") \(span?.before ?? "")"
+    if let text = timeTexts[key] { return text }
+    if timeTexts.count >= 1000 { timeTexts.removeAll() }
+    let text = lastUsed(span, now: now)
+    timeTexts[key] = text
+    return text
   }
 
   private func joined(_ cells: [String]) -> String {

@@ -104,9 +104,8 @@ extension String {
   /// The text with `?` for each control character: nothing that comes from elsewhere moves the
   /// cursor.
   var withVisibleControls: String {
-    guard unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
-      return self
-    }
+    // Nearly all text, and told apart at once.
+    if utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return self }
     var scalars = String.UnicodeScalarView()
     for scalar in unicodeScalars {
       scalars.append(scalar.properties.generalCategory == .control ? "?" : scalar)

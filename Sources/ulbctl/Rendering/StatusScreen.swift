@@ -55,7 +55,7 @@ struct StatusScreen: Sendable {
   private var heading: [Line] {
     let mode = status.mode.map { "\($0) mode" } ?? "not attached"
     var first = [
-      Span(status.version, .bold), Span(" on "), Span(status.interface, .bold), Span(", "),
+      Span("ulb \(status.version)", .bold), Span(" on "), Span(status.interface, .bold), Span(", "),
       Span(mode, status.mode == nil ? .alarm : .plain),
       Span(", up \(duration(status.uptimeSeconds)), pid \(status.pid)"),
     ]
