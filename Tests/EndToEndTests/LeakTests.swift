@@ -4,7 +4,8 @@ import TestSupport
 import Testing
 
 @Suite struct LeakTests {
-  private static let rounds = 200
+  /// What is left behind is seen after one; what is left behind seldom, after many.
+  private static let rounds = 80
 
   /// ulb's own names where programs leave files.
   private func files() throws -> Set<String> {
