@@ -37,3 +37,18 @@ schemathesis.openapi.format("ulb-client", CLIENT)
 schemathesis.openapi.format("ulb-network", NETWORK)
 schemathesis.openapi.format("ulb-address", ADDRESS)
 schemathesis.openapi.format("ulb-cursor", CURSOR)
+
+# Each listener that follows a client has two programs compiled: how many may.
+FOLLOWERS = 5
+followers = 0
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Leaves the clients out of most good requests for events."""
+    global followers
+    is_good = case.meta is not None and case.meta.generation.mode.is_positive
+    if case.operation.path == "/v1/events" and is_good and "client" in (case.query or {}):
+        followers += 1
+        if followers > FOLLOWERS:
+            case.query = {name: value for name, value in case.query.items() if name != "client"}
