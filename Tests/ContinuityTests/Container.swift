@@ -105,10 +105,14 @@ final class Unit {
       try files.createDirectory(
         atPath: container.path(directory), withIntermediateDirectories: true)
     }
-    try files.copyItem(atPath: Package.executable, toPath: container.path("/usr/local/bin/ulb"))
+    for program in [Package.executable, Package.operatorCommand] {
+      let name = URL(fileURLWithPath: program).lastPathComponent
+      try files.copyItem(atPath: program, toPath: container.path("/usr/local/bin/\(name)"))
+    }
     try files.copyItem(
       atPath: Package.path("scripts/systemd/ulb@.service"),
       toPath: container.path("/etc/systemd/system/ulb@.service"))
+    try container.run("systemd-sysusers", "--inline", #"u ulb - "UDP load balancer""#)
     if let dropIn {
       try write("[Service]\n\(dropIn)\n", to: "/etc/systemd/system/ulb@.service.d/test.conf")
     }
