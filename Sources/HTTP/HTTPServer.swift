@@ -145,9 +145,7 @@ public final class HTTPServer: Sendable {
       var bootstrap = ServerBootstrap(group: group)
         .serverChannelInitializer { channel in
           channel.eventLoop.makeCompletedFuture {
-            // Without a descriptor to accept with, trying at once again would only take the CPU.
-            try channel.pipeline.syncOperations.addHandler(
-              AcceptBackoffHandler(shouldForwardIOErrorCaught: false) { _ in .milliseconds(100) })
+            try channel.pipeline.syncOperations.addHandler(AcceptPause())
           }
         }
         .childChannelOption(.allowRemoteHalfClosure, value: true)
@@ -170,6 +168,29 @@ public final class HTTPServer: Sendable {
       group.shutdownGracefully { _ in }
       let code = (error as? IOError)?.errnoCode ?? 0
       throw .systemCall("epoll", on: "the socket", errno: .init(rawValue: code))
+    }
+  }
+}
+
+/// Waits a moment when no connection can be accepted, as where no descriptor is left: trying again at
+/// once would only take the CPU.
+///
+/// NIO's own `AcceptBackoffHandler` holds reads back, and the channel stays registered for them after
+/// an error (2.101), so that epoll wakes the loop all the same. Without `autoRead` it is not.
+private final class AcceptPause: ChannelInboundHandler {
+  typealias InboundIn = any Channel
+
+  private static let time = TimeAmount.milliseconds(100)
+
+  private var isPausing = false
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    guard error is IOError, let options = context.channel.syncOptions, !isPausing else { return }
+    isPausing = true
+    try? options.setOption(.autoRead, value: false)
+    context.eventLoop.assumeIsolated().scheduleTask(in: Self.time) {
+      self.isPausing = false
+      try? options.setOption(.autoRead, value: true)
     }
   }
 }
