@@ -23,7 +23,7 @@ extension SystemdTests {
     ) throws {
       // Three tables of associations, and with IPv6 that of the clients; six of the program's own; the
       // program, the link.
-      let wanted = family == .ipv4 ? "11" : "12"
+      let wanted = family == .ipv4 ? "14" : "15"
       var stored = ""
       let isOne = try waitUntil {
         stored = try unit.property("NFileDescriptorStore")

@@ -29,7 +29,7 @@ import Testing
     #expect(network.servers(of: clients) == ["srv1", "srv2", "srv1", "srv2"])
     // Nine tables, their program and the link; systemd has programs of its own as well.
     #expect(BPFObjects.held(by: leader).links.count == 1)
-    #expect(try unit.property("NFileDescriptorStore") == "11")
+    #expect(try unit.property("NFileDescriptorStore") == "14")
 
     try unit.list(network.addresses([0, 2]))
     try unit.systemctl("reload")
