@@ -5,7 +5,7 @@ import SystemPackage
 
 @main enum Entry {
   static func main() async {
-    exit(await run(Array(CommandLine.arguments.dropFirst())))
+    exit(await run(VerbFirst.arrange(Array(CommandLine.arguments.dropFirst()))))
   }
 
   /// - Returns: the exit status: 0, or that of a ``Failure``.
