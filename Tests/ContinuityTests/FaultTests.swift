@@ -146,12 +146,15 @@ import Testing
     let swapped = "Program compiled anew and swapped in"
     try stage.list([0, 1, 2], settings: "loglevel = CRITICAL")
     try daemon.process.waitForLine(containing: swapped)
+    // The program before has descriptors for a moment longer, whose numbers would be free later.
+    Thread.sleep(forTimeInterval: 2)
     let open = try daemon.openDescriptors()
     func limit(_ number: Int) throws {
       try need(["prlimit", "--pid", String(daemon.process.pid), "--nofile=\(number):4096"])
     }
     // No descriptor to read with, and then too few to compile with.
     for (round, spare) in [0, 2, 6].enumerated() {
+      #expect(waitUntil { (try? daemon.openDescriptors()) == open })
       let before = daemon.errors.count
       try limit(try lowestFreeDescriptor(of: daemon.process.pid) + spare)
       try stage.list([0, 1, 2], settings: "loglevel = \(["INFO", "WARNING"][round % 2])")
