@@ -165,7 +165,8 @@ import Testing
       #expect(isSaid, "\(spare): \(daemon.process.transcript)")
       Thread.sleep(forTimeInterval: 2)
       let said = daemon.errors.dropFirst(before).filter { $0.contains(stage.file) }
-      #expect(said.count == 1, "\(spare): \(daemon.errors)")
+      // Once for each reason: a save may have taken the last descriptors from the reading alone.
+      #expect(!said.isEmpty && said.count == Set(said).count, "\(spare): \(daemon.errors)")
       #expect(said.allSatisfy { $0.contains("Too many open files") }, "\(said)")
       #expect(daemon.process.isRunning)
       #expect(network.servers(of: clients) == servers)
