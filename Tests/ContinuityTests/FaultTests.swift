@@ -131,25 +131,6 @@ import Testing
     #expect(try StateFiles.read(stage.state).count == 2)
   }
 
-  @Test func descriptorsExhaustedWhileSaving() throws {
-    let stage = try Stage()
-    let daemon = try stage.startWithState(["--state_interval", "1"])
-    #expect(try stage.network.serversOfNewClients(3) == ["srv1", "srv2", "srv3"])
-    #expect(waitUntil { (try? StateFiles.read(stage.state).count) == 3 })
-    let failure = "Unable to save the associations"
-    try limitDescriptors(of: daemon, to: try lowestFreeDescriptor(of: daemon.process.pid))
-    #expect(waitUntil { daemon.errors.contains { $0.contains(failure) } })
-    // It is tried again each second, and said once.
-    Thread.sleep(forTimeInterval: 2)
-    #expect(daemon.errors.count { $0.contains(failure) } == 1, "\(daemon.errors)")
-    #expect(daemon.errors.allSatisfy { $0.contains("Too many open files") }, "\(daemon.errors)")
-    try limitDescriptors(of: daemon, to: 1_024)
-    try daemon.process.waitForLine(containing: "The associations are saved again.")
-    #expect(try stage.network.serversOfNewClients(1) == ["srv1"])
-    #expect(waitUntil { (try? StateFiles.read(stage.state).count) == 4 })
-    #expect(try daemon.stop() == 0)
-  }
-
   private func limitDescriptors(of daemon: Daemon, to number: Int) throws {
     try need(["prlimit", "--pid", String(daemon.process.pid), "--nofile=\(number):4096"])
   }
@@ -160,11 +141,13 @@ import Testing
     return (0...).first { !used.contains($0) }!
   }
 
-  @Test func descriptorsExhausted() throws {
+  /// No descriptor to read with, and then too few to compile with. Where saves go on, one may take the
+  /// last of them from either.
+  @Test(arguments: [(86_400, [0, 2, 6]), (1, [2])])
+  func descriptorsExhausted(interval: Int, spares: [Int]) throws {
     let stage = try Stage()
     let network = stage.network
-    // No save takes the descriptors that are left.
-    let daemon = try stage.startWithState(["--state_interval", "86400"])
+    let daemon = try stage.startWithState(["--state_interval", String(interval)])
     let clients = try network.newClients(3)
     let servers = network.servers(of: clients)
     let swapped = "Program compiled anew and swapped in"
@@ -173,8 +156,7 @@ import Testing
     // The program before has descriptors for a moment longer, whose numbers would be free later.
     Thread.sleep(forTimeInterval: 2)
     let open = try daemon.openDescriptors()
-    // No descriptor to read with, and then too few to compile with.
-    for (round, spare) in [0, 2, 6].enumerated() {
+    for (round, spare) in spares.enumerated() {
       #expect(waitUntil { (try? daemon.openDescriptors()) == open })
       let before = daemon.errors.count
       try limitDescriptors(
@@ -187,7 +169,7 @@ import Testing
       #expect(isSaid, "\(spare): \(daemon.process.transcript)")
       Thread.sleep(forTimeInterval: 2)
       let said = daemon.errors.dropFirst(before).filter { $0.contains(stage.file) }
-      #expect(said.count == 1, "\(spare): \(daemon.errors)")
+      #expect(said.count == (interval > 1 ? 1 : Set(said).count), "\(spare): \(daemon.errors)")
       #expect(said.allSatisfy { $0.contains("Too many open files") }, "\(said)")
       #expect(daemon.process.isRunning)
       #expect(network.servers(of: clients) == servers)
