@@ -204,7 +204,10 @@ final class Connection: ChannelInboundHandler {
       return sendWhole(response)
     }
     guard let loop = context?.eventLoop else { return }
-    connections.beginTask()
+    guard connections.beginTask() else {
+      return sendWhole(
+        .problem(503, "as many requests as the server allows are being answered; try again later"))
+    }
     let answering = Answering(
       request: request, handler: connections.handler, loop: loop,
       connection: NIOLoopBound(self, eventLoop: loop))
@@ -442,14 +445,18 @@ private struct Answering: Sendable {
   func run() async {
     let response = await handler(request)
     switch response.body {
-    case .bytes: loop.execute { connection.value.sendWhole(response) }
+    case .bytes:
+      // In this order: with its answer the next request may begin.
+      loop.execute {
+        connection.value.endTask()
+        connection.value.sendWhole(response)
+      }
     case .stream(let pieces): await send(pieces, of: response)
     case .throwingStream(let pieces): await send(pieces, of: response)
     }
-    loop.execute { connection.value.endTask() }
   }
 
-  /// Sends a stream; ends when it does, or when nobody reads it.
+  /// Sends a stream, and ends the task when it ends or nobody reads it.
   private func send<Pieces: AsyncSequence>(
     _ pieces: Pieces, of response: HTTPResponse
   ) async where Pieces.Element == [UInt8] {
@@ -463,13 +470,18 @@ private struct Answering: Sendable {
         }
         isWhole = !Task.isCancelled
       } catch {}
-      loop.execute { [isWhole] in connection.value.endStream(isWhole: isWhole) }
     }
-    if !isWhole {
-      // Who is asked for nothing more would not learn that it is over.
-      withUnsafeCurrentTask { $0?.cancel() }
-      _ = try? await iterator.next(isolation: nil)
+    if isWhole {
+      return loop.execute {
+        connection.value.endTask()
+        connection.value.endStream(isWhole: true)
+      }
     }
+    if isWanted == true { loop.execute { connection.value.endStream(isWhole: false) } }
+    // Who is asked for nothing more would not learn that it is over.
+    withUnsafeCurrentTask { $0?.cancel() }
+    _ = try? await iterator.next(isolation: nil)
+    loop.execute { connection.value.endTask() }
   }
 }
 

@@ -34,7 +34,7 @@ final class Connections {
   /// Takes a new connection in, or turns it away.
   func add(_ channel: any Channel) throws {
     guard !isEnding else { return channel.close(promise: nil) }
-    let isServed = serving < limits.connections
+    let isServed = serving < limits.connections && mayBeginTask
     let connection = Connection(self, isServed ? .serving : .turnedAway)
     let pipeline = channel.pipeline.syncOperations
     try pipeline.addHandler(HTTPResponseEncoder(configuration: .framedByHand))
@@ -86,7 +86,16 @@ final class Connections {
 
   func endStream() { streams -= 1 }
 
-  func beginTask() { tasks += 1 }
+  /// What clients that have gone have asked for goes on without a connection: as many handlers may
+  /// run as connections are served.
+  private var mayBeginTask: Bool { tasks < limits.connections }
+
+  /// - Returns: Whether there may be one more.
+  func beginTask() -> Bool {
+    guard mayBeginTask else { return false }
+    tasks += 1
+    return true
+  }
 
   func endTask() {
     tasks -= 1

@@ -16,7 +16,8 @@ import SystemPackage
 public final class HTTPServer: Sendable {
   /// What a client may use of the server.
   public struct Limits: Sendable {
-    /// Connections at once; one more is answered with 503 and closed.
+    /// Connections at once, and handlers that run at once, for clients that have gone as well; one more
+    /// of either is answered with 503.
     public var connections = 64
     /// Connections at once whose answer is a stream; one more is answered with 503.
     public var streams = 32

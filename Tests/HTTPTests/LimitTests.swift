@@ -72,6 +72,41 @@ import Testing
     }
   }
 
+  /// A handler goes on when its client has gone, and counts: else who asks and leaves, again and
+  /// again, would fill the memory with them.
+  @Test func handlersOfClientsThatHaveGoneCount() async throws {
+    var limits = HTTPServer.Limits()
+    (limits.connections, limits.stopTime) = (4, .milliseconds(100))
+    let (asked, mayEnd) = (Notes(), Notes())
+    let handler: HTTPServer.Handler = { request in
+      guard request.path == "/slow" else { return await TestServer.echo(request) }
+      asked.add(request.path)
+      // A task of its own is deaf to the handler's cancellation.
+      await Task {
+        while mayEnd.all.isEmpty { try? await Task.sleep(for: .milliseconds(10)) }
+      }.value
+      return HTTPResponse(status: 200, body: .bytes([]))
+    }
+    try await withServer(.unix, limits, handler: handler) { server in
+      let kept = try server.connect()
+      kept.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      #expect(kept.receive(until: "GET").contains("200 OK"))
+      let before = try openDescriptors()
+      for number in 1...4 {
+        try server.connect().send("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+        #expect(waitUntil { asked.all.count == number })
+        #expect(try waitUntil { try openDescriptors() <= before })
+      }
+      kept.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      #expect(kept.receive(until: "later").hasPrefix("HTTP/1.1 503 "))
+      #expect(try server.exchange(Self.get).hasPrefix("HTTP/1.1 503 "))
+      mayEnd.add("now")
+      #expect(try waitUntil { try server.exchange(Self.get).contains("200 OK") })
+      kept.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      #expect(kept.receive(until: "GET").contains("200 OK"))
+    }
+  }
+
   /// None of thousands that come at once and stay takes the server away from who is on it already,
   /// or leaves a descriptor behind.
   @Test func aFloodOfConnectionsIsTurnedAway() async throws {
