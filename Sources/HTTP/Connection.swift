@@ -50,6 +50,9 @@ final class Connection: ChannelInboundHandler {
   private var timer: Scheduled<Void>?
   private var task: Task<Void, Never>?
 
+  /// What of the body that comes in counts against the server's limit.
+  private var heldBytes = 0
+
   // Of the request that is being answered.
   private var isHTTP10 = false
   private var isHead = false
@@ -88,6 +91,7 @@ final class Connection: ChannelInboundHandler {
     timer?.cancel()
     task?.cancel()
     arrivals = []
+    giveBackBytes()
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -157,8 +161,13 @@ final class Connection: ChannelInboundHandler {
     case .part(.body(let bytes)):
       guard case .receivingBody(let head, var body) = state else { return }
       guard body.count + bytes.readableBytes <= connections.limits.bodyBytes else {
-        return refuse(.bodyTooLong)
+        return refuseLongBody()
       }
+      guard connections.takeBodyBytes(bytes.readableBytes) else {
+        return refuse(
+          .problem(503, "the server holds as many bytes of bodies as it allows; try again later"))
+      }
+      heldBytes += bytes.readableBytes
       state = .waiting  // so that the bytes have one owner
       body.append(contentsOf: bytes.readableBytesView)
       state = .receivingBody(head, body)
@@ -176,7 +185,7 @@ final class Connection: ChannelInboundHandler {
     keepsAlive =
       head.isKeepAlive && head.method != .CONNECT && !head.headers.contains(name: "upgrade")
     let length = head.headers.first(name: "content-length").map { Int($0) ?? .max }
-    if let length, length > connections.limits.bodyBytes { return refuse(.bodyTooLong) }
+    if let length, length > connections.limits.bodyBytes { return refuseLongBody() }
     // RFC 9112, section 3.2.
     if !isHTTP10, head.headers["host"].count != 1 {
       return refuse(.problem(400, "a request of HTTP/1.1 needs one Host field"))
@@ -199,22 +208,34 @@ final class Connection: ChannelInboundHandler {
       method: head.method.rawValue, target: head.uri,
       headers: head.headers.map { (name: $0.name, value: $0.value) }, body: body)
     guard let request else {
+      giveBackBytes()
       let response = HTTPResponse.problem(
         400, "the request's target is no path, or its percent-encoding is broken")
       return sendWhole(response)
     }
     guard let loop = context?.eventLoop else { return }
     guard connections.beginTask() else {
+      giveBackBytes()
       return sendWhole(
         .problem(503, "as many requests as the server allows are being answered; try again later"))
     }
     let answering = Answering(
-      request: request, handler: connections.handler, loop: loop,
+      request: request, bodyBytes: heldBytes, handler: connections.handler, loop: loop,
       connection: NIOLoopBound(self, eventLoop: loop))
+    heldBytes = 0
     task = Task { @Sendable in await answering.run() }
   }
 
-  fileprivate func endTask() { connections.endTask() }
+  /// - Parameter bodyBytes: Of the request's body.
+  fileprivate func endTask(_ bodyBytes: Int) {
+    connections.giveBackBodyBytes(bodyBytes)
+    connections.endTask()
+  }
+
+  private func giveBackBytes() {
+    connections.giveBackBodyBytes(heldBytes)
+    heldBytes = 0
+  }
 
   // MARK: - Answers
 
@@ -368,6 +389,7 @@ final class Connection: ChannelInboundHandler {
     guard case .bytes(let body) = response.body else { return }
     state = .answering
     arrivals = []
+    giveBackBytes()
     keepsAlive = false
     writeHead(response, [("Content-Length", String(body.count))])
     if isHead {
@@ -376,6 +398,8 @@ final class Connection: ChannelInboundHandler {
       send(body).assumeIsolated().whenSuccess { self.finish() }
     }
   }
+
+  private func refuseLongBody() { refuse(.problem(413, connections.limits.longBodyDetail)) }
 
   /// Lets the client read the last answer: a socket that is closed while something of the client's
   /// is unread may take what it has not read with it (RFC 9112, section 9.6).
@@ -438,6 +462,8 @@ final class Connection: ChannelInboundHandler {
 /// The task that answers one request.
 private struct Answering: Sendable {
   let request: HTTPRequest
+  /// Given back at the end.
+  let bodyBytes: Int
   let handler: HTTPServer.Handler
   let loop: any EventLoop
   let connection: NIOLoopBound<Connection>
@@ -448,7 +474,7 @@ private struct Answering: Sendable {
     case .bytes:
       // In this order: with its answer the next request may begin.
       loop.execute {
-        connection.value.endTask()
+        connection.value.endTask(bodyBytes)
         connection.value.sendWhole(response)
       }
     case .stream(let pieces): await send(pieces, of: response)
@@ -473,7 +499,7 @@ private struct Answering: Sendable {
     }
     if isWhole {
       return loop.execute {
-        connection.value.endTask()
+        connection.value.endTask(bodyBytes)
         connection.value.endStream(isWhole: true)
       }
     }
@@ -481,13 +507,7 @@ private struct Answering: Sendable {
     // Who is asked for nothing more would not learn that it is over.
     withUnsafeCurrentTask { $0?.cancel() }
     _ = try? await iterator.next(isolation: nil)
-    loop.execute { connection.value.endTask() }
-  }
-}
-
-extension HTTPResponse {
-  fileprivate static var bodyTooLong: HTTPResponse {
-    problem(413, "the request's body is longer than allowed")
+    loop.execute { connection.value.endTask(bodyBytes) }
   }
 }
 

@@ -17,6 +17,8 @@ final class Connections {
   private var streams = 0
   /// Handlers and streams that have not ended, those without a connection included.
   private var tasks = 0
+  /// Of requests that come in or are being answered.
+  private var bodyBytes = 0
   private(set) var isEnding = false
   private var whenAllGone: (() -> Void)?
   private var whenNoTask: (@Sendable () -> Void)?
@@ -96,6 +98,15 @@ final class Connections {
     tasks += 1
     return true
   }
+
+  /// - Returns: Whether there is room for so many more; they are to be given back.
+  func takeBodyBytes(_ count: Int) -> Bool {
+    guard bodyBytes + count <= limits.bodyBytesTogether else { return false }
+    bodyBytes += count
+    return true
+  }
+
+  func giveBackBodyBytes(_ count: Int) { bodyBytes -= count }
 
   func endTask() {
     tasks -= 1

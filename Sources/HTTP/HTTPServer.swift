@@ -28,6 +28,11 @@ public final class HTTPServer: Sendable {
     /// Bytes of a request's body; more are answered with 413, before they are read where their number
     /// is announced.
     public var bodyBytes = 1 << 20
+    /// What a client is told whose request's body is longer: nothing that JSON would escape.
+    public var longBodyDetail: StaticString = "the request's body is longer than allowed"
+    /// Bytes of all bodies that come in, or whose request is being answered; more are answered with
+    /// 503.
+    public var bodyBytesTogether = 8 << 20
     /// From a connection's begin, or the first byte of a later request, to the end of its header.
     public var headTime: Duration = .seconds(10)
     /// From the end of a request's header to the end of its body.

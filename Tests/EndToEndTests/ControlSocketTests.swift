@@ -135,6 +135,11 @@ struct Refusal: Error, CustomStringConvertible {
       #expect(Refusal(status, answer).detail.contains(part), "\(Refusal(status, answer))")
     }
     #expect(try await daemon.ask("PATCH", path, body: "{}").status == 415)
+    let long = #"{"state":"up\#(String(repeating: " ", count: 16 << 10))"}"#
+    let (status, answer) = try await daemon.ask(
+      "PATCH", path, headers: [("Content-Type", "application/json")], body: long)
+    #expect(status == 413)
+    #expect(Refusal(status, answer).detail.contains("16,384 bytes"), "\(Refusal(status, answer))")
   }
 
   @Test func aReloadIsAnsweredWithWhatHasChanged() async throws {
@@ -154,6 +159,11 @@ struct Refusal: Error, CustomStringConvertible {
     let change = "New config applied: 1 real server(s); removed \(service.address(ofServer: 0))."
     #expect(try JSON.decode(Reload.self, from: body).changes == [change])
     #expect(try service.serversOfNewClients(2) == ["srv1", "srv2"])
+    let (code, long) = try await daemon.ask(
+      "POST", "/v1/check", headers: [("Content-Type", "text/plain")],
+      body: String(repeating: "#", count: 1 << 20 + 1))
+    #expect(code == 413)
+    #expect(Refusal(code, long).detail.contains("`ulb --check`"), "\(Refusal(code, long))")
 
     try file.replace(withText: one)
     // Those who ask at once have the same reading.

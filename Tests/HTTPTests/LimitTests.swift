@@ -55,6 +55,29 @@ import Testing
     }
   }
 
+  /// However many clients send bodies and take their time.
+  @Test func allBodiesTogetherHaveALimit() async throws {
+    var limits = HTTPServer.Limits()
+    limits.bodyBytesTogether = 100_000
+    let begun = "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 40000\r\n\r\n"
+    let body = String(repeating: "b", count: 40_000)
+    try await withServer(.unix, limits) { server in
+      func isTaken() throws -> Bool { try server.exchange(begun + body).hasSuffix(body) }
+      var slow = try (0..<2).map { _ in try server.connect() }
+      for client in slow {
+        client.send(begun + body.dropLast())
+        #expect(waitUntil { client.isAllRead })
+      }
+      #expect(try server.exchange(begun + body).hasPrefix("HTTP/1.1 503 "))
+      // Who gives up gives back, and who is answered.
+      slow.removeLast()
+      #expect(try waitUntil { try isTaken() })
+      for _ in 0..<5 { #expect(try isTaken()) }
+      slow[0].send("b")
+      #expect(slow[0].receiveAll().hasSuffix(body))
+    }
+  }
+
   @Test func oneConnectionMoreIsTurnedAway() async throws {
     var limits = HTTPServer.Limits()
     limits.connections = 4
@@ -245,6 +268,12 @@ extension TestServer {
 extension RawClient {
   /// `POLLRDHUP` (poll(2)), which Swift does not import.
   private var pollReadHangUp: Int16 { 0x2000 }
+
+  /// Whether the other side has read all that was sent (tcp(7), SIOCOUTQ; a Unix socket has it too).
+  var isAllRead: Bool {
+    var unread: Int32 = -1
+    return ioctl(descriptor, UInt(TIOCOUTQ), &unread) == 0 && unread == 0
+  }
 
   /// Whether the other side is gone; reads nothing.
   var isResetOrClosed: Bool {

@@ -57,13 +57,21 @@ struct APIRequest: Sendable {
 
   // MARK: Body
 
-  /// The body as JSON.
+  /// The most bytes of a body that is JSON: those that there are have some hundred.
+  static let mostJSON = 16 << 10
+
+  /// The body as JSON, of at most ``mostJSON`` bytes.
   ///
   /// - Parameter members: all that the object may have.
   func json<Value: Decodable>(
     _ type: Value.Type, mediaTypes: [String] = ["application/json"], members: [String]
   ) throws(Problem) -> Value {
     try checkMediaType(mediaTypes)
+    guard http.body.count <= Self.mostJSON else {
+      throw .contentTooLarge(
+        "the body is longer than \(grouped(Self.mostJSON)) bytes; "
+          + "send an object with \(members.joined(separator: ", "))")
+    }
     do {
       let names = try JSON.decode([String: Anything].self, from: http.body).keys
       if let unknown = names.sorted().first(where: { !members.contains($0) }) {

@@ -10,7 +10,11 @@ final class ControlServer {
 
   /// Listens.
   init(_ configuration: Configuration, _ api: ControlAPI) throws {
-    server = HTTPServer { request in await api.respond(to: request) }
+    var limits = HTTPServer.Limits()
+    limits.bodyBytes = 1 << 20
+    limits.longBodyDetail =
+      "the request's body is longer than 1 MiB; `ulb --check` checks a config file that is longer"
+    server = HTTPServer(limits) { request in await api.respond(to: request) }
     try server.start(
       on: .unix(path: configuration.controlPath ?? "", group: configuration.controlGroup))
   }

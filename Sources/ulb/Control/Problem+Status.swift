@@ -18,6 +18,9 @@ extension Problem {
   static func conflict(_ detail: String) -> Problem {
     Problem(status: 409, title: "Conflict", detail: detail)
   }
+  static func contentTooLarge(_ detail: String) -> Problem {
+    Problem(status: 413, title: "Content Too Large", detail: detail)
+  }
   static func unsupportedMediaType(_ detail: String) -> Problem {
     Problem(status: 415, title: "Unsupported Media Type", detail: detail)
   }
