@@ -143,6 +143,12 @@ import Testing
   }
 }
 
+extension EventFilter {
+  fileprivate func wants(_ record: EventRecord, isLogged: Bool) -> Bool {
+    wants(record.event, ofClientAt: record.clientEnds, isLogged: isLogged)
+  }
+}
+
 /// A number that several threads add to.
 private final class Count: Sendable {
   private let published = Published<Int>()

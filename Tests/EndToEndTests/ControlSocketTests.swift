@@ -297,6 +297,8 @@ struct Refusal: Error, CustomStringConvertible {
     #expect(!daemon.process.transcript.contains("NAT"), "\(daemon.process.transcript)")
     let many = (1...9).map { "client=10.50.0.2:\($0)" }.joined(separator: "&")
     #expect(try await daemon.ask("GET", "/v1/events?\(many)").status == 400)
+    let networks = (1...17).map { "network=10.\($0).0.0/16" }.joined(separator: "&")
+    #expect(try await daemon.ask("GET", "/v1/events?\(networks)").status == 400)
   }
 
   @Test func theSocketIsItsOwnersAndGoesWithTheDaemon() async throws {

@@ -40,8 +40,14 @@ extension APIRequest {
       throw .badRequest(
         "client= stands in the query \(clients.count) times; \(DataPlane.mostFollowed) is the most")
     }
-    filter.networks = try values(
+    let networks = try values(
       "network", "a network as in 10.50.0.0/16 or fd50::/64", IPNetwork.init)
+    filter.networks = Set(networks)
+    guard networks.count <= EventFilter.mostNetworks else {
+      throw .badRequest(
+        "network= stands in the query \(networks.count) times; "
+          + "\(EventFilter.mostNetworks) is the most")
+    }
     filter.events = Set(
       try values("event", "an event as in INGRESS_NEW_NAT") { name in
         Event.allCases.first { $0.name == name }

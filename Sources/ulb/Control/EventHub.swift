@@ -14,30 +14,34 @@ struct EventFilter: Sendable {
   /// Packets from and to these, of any level; of all, if there are none.
   var clients: Set<Client> = []
   /// Packets from and to clients in these; of all, if there are none.
-  var networks: [IPNetwork] = []
+  var networks: Set<IPNetwork> = []
   /// Of all, if there are none.
   var events: Set<Event> = []
+
+  /// The most networks: each is looked at for each packet.
+  static let mostNetworks = 16
 
   /// Who has no wish hears the daemon's own lines as well.
   var wantsLog: Bool { clients.isEmpty && networks.isEmpty && events.isEmpty }
 
-  /// - Parameter isLogged: whether the log has it too.
-  func wants(_ record: EventRecord, isLogged: Bool) -> Bool {
-    guard events.isEmpty || events.contains(record.event) else { return false }
-    let client = record.client
+  /// - Parameters:
+  ///   - ends: those of the packet that may be the client (``EventRecord/clientEnds``).
+  ///   - isLogged: whether the log has it too.
+  func wants(_ event: Event, ofClientAt ends: [Client], isLogged: Bool) -> Bool {
+    guard events.isEmpty || events.contains(event) else { return false }
     if clients.isEmpty {
       guard isLogged else { return false }
-    } else if !client.contains(where: clients.contains) {
+    } else if !ends.contains(where: clients.contains) {
       return false
     }
     return networks.isEmpty
-      || client.contains { client in networks.contains { $0.contains(client.address) } }
+      || ends.contains { end in networks.contains { $0.contains(end.address) } }
   }
 }
 
 extension EventRecord {
   /// Who may be the client of the packet: of one that goes neither way, either end.
-  fileprivate var client: [Client] {
+  var clientEnds: [Client] {
     guard event.kind != .withoutAddresses else { return [] }
     let from = Client(address: source, port: sourcePort)
     let to = Client(address: destination, port: destinationPort)
@@ -78,8 +82,10 @@ final class EventHub: Sendable {
   /// - Parameter isLogged: whether the log has it too.
   func tell(_ record: EventRecord, isLogged: Bool) {
     guard isHeard else { return }
+    let ends = record.clientEnds
     var at: Timestamp?
-    for listener in listeners where listener.filter.wants(record, isLogged: isLogged) {
+    for listener in listeners
+    where listener.filter.wants(record.event, ofClientAt: ends, isLogged: isLogged) {
       let time = at ?? Clock.now
       at = time
       listener.put(.packet(record, at: time))
