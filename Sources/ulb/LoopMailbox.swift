@@ -81,14 +81,18 @@ final class LoopMailbox<Owner>: Sendable {
   /// Whether anybody waits for an outcome.
   var hasOutstanding: Bool { state.withLock { !$0.outstanding.isEmpty } }
 
-  /// Does what comes in from now on. To be called once.
+  /// Does what comes in from now on, in its order, one piece of work in each round of the loop: each
+  /// may take long, and everything else is done in between. To be called once.
   ///
   /// - Parameter owner: outlives the loop's run.
   func start(on loop: EventLoop, owner: @escaping () -> Owner) {
     _ = loop.watch(self.wakeup.descriptor, for: .reading) { [unowned self] in
       wakeup.clear()
-      // What comes in meanwhile wakes the loop again, after everything else.
-      for work in state.withLock({ state in exchange(&state.work, with: []) }) { work(owner()) }
+      let (work, hasMore) = state.withLock { state in
+        (state.work.isEmpty ? nil : state.work.removeFirst(), !state.work.isEmpty)
+      }
+      if hasMore { wakeup.signal() }
+      work?(owner())
     }
   }
 

@@ -61,6 +61,23 @@ import Testing
     }
   }
 
+  /// Work may take long, and the loop has more to do.
+  @Test func workThatWaitsIsDoneOnePieceInEachRound() throws {
+    let (mailbox, owner) = (try Mailbox(), Owner())
+    for number in 1...3 {
+      mailbox.post { owner in
+        owner.done.append(number)
+        if number == 3 { owner.loop.stop() }
+      }
+    }
+    var doneBefore: [[Int]] = []
+    owner.loop.beforeSleep = { doneBefore.append(owner.done) }
+    mailbox.start(on: owner.loop) { owner }
+    owner.loop.run()
+    #expect(owner.done == [1, 2, 3])
+    #expect(doneBefore == [[], [1], [1, 2]])
+  }
+
   @Test func aReplyMayComeLaterAndOnlyTheFirstCounts() async throws {
     try await withLoop { mailbox in
       let value = try await mailbox.begin { (owner, reply: Mailbox.Reply<Int>) in
