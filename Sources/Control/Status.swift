@@ -115,13 +115,19 @@ public struct Reload: Codable, Sendable, Equatable {
   public var at: String
   /// What has changed, a sentence each; none where nothing has.
   public var changes: [String]
+  /// What the file says and hardly means, a sentence each; nothing where it was refused.
+  public var warnings: [String]
   /// Why it was refused: file, line, reason and mend; nothing where it was not.
   public var reason: String?
 
-  public init(result: Result, at: String, changes: [String] = [], reason: String? = nil) {
+  public init(
+    result: Result, at: String, changes: [String] = [], warnings: [String] = [],
+    reason: String? = nil
+  ) {
     self.result = result
     self.at = at
     self.changes = changes
+    self.warnings = warnings
     self.reason = reason
   }
 }

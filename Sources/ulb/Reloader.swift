@@ -97,43 +97,30 @@ final class Reloader {
   }
 
   private func apply(_ bytes: [UInt8]) throws {
-    let configuration = dataPlane.configuration
-    let file = try ConfigFile.parse(bytes, fileName: name)
-    var (next, warnings) = try configuration.updated(from: file, on: .ofInterfaces())
-    let ended = next.overrides.reconcile(with: next.configured.virtualServers)
-    defer { warn(warnings) }
-    guard next != configuration else {
+    let change = try ConfigFileChange(bytes, named: name, in: dataPlane.configuration)
+    defer { warn(change.warnings) }
+    guard change.isChange else {
       // Said to who asked for it, or has mended the file.
       if isRequested || last?.result == .refused {
         log.notice("Config file read again: nothing has changed.")
       }
-      return end(Reload(result: .unchanged, at: Clock.now.description))
+      return end(
+        Reload(result: .unchanged, at: Clock.now.description, warnings: change.warnings))
     }
-    var said: [String] = []
-    func say(_ message: String, virtualServer: String? = nil) {
-      said.append(message)
-      log.notice(message, virtualServer: virtualServer)
-    }
-    let changes = VirtualServerChange.changes(
-      from: configuration.effective.virtualServers, to: next.effective.virtualServers)
-    let isRecompiled = try dataPlane.apply(next).isRecompiled
-    if isRecompiled {
-      StandardError.write(dataPlane.compilerOutput)
-      say("Program compiled anew and swapped in: \(next.effective.liveSummary).")
-    }
-    for change in changes {
-      if let message = change.message { say(message, virtualServer: change.virtualServer.label) }
-    }
-    for message in ended.map({ $0.message(in: next) }) {
-      say(message.text, virtualServer: message.virtualServer)
-    }
-    if next.virtualServers.map(\.realServers) != configuration.virtualServers.map(\.realServers),
-      next.effective.logLevel <= .debug
+    let isRecompiled = try dataPlane.apply(change.after).isRecompiled
+    if isRecompiled { StandardError.write(dataPlane.compilerOutput) }
+    let messages = change.messages(isRecompiled: isRecompiled)
+    for message in messages { log.notice(message.text, virtualServer: message.virtualServer) }
+    let (before, after) = (change.before, change.after)
+    if after.virtualServers.map(\.realServers) != before.virtualServers.map(\.realServers),
+      after.effective.logLevel <= .debug
     {
       log.debug("Real servers: in force after \(dataPlane.times.fill.inMilliseconds) ms.")
     }
     end(
-      Reload(result: .applied, at: Clock.now.description, changes: said),
+      Reload(
+        result: .applied, at: Clock.now.description, changes: messages.map(\.text),
+        warnings: change.warnings),
       isRecompiled: isRecompiled)
   }
 

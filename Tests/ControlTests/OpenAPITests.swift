@@ -30,7 +30,7 @@ import Testing
     status.followedClients = ["10.50.0.2:5683"]
     status.configuration.configFile = "/etc/ulb/eth0.servers"
     status.reload = Reload(
-      result: .refused, at: "2026-01-31T23:59:59Z", changes: ["a"], reason: "b")
+      result: .refused, at: "2026-01-31T23:59:59Z", changes: ["a"], warnings: ["w"], reason: "b")
     status.stateFile = StateFileStatus(
       path: "/a", savedAt: "2026-01-31T23:59:59Z", ageSeconds: 1, failure: "c")
     status.health = Health(problems: ["d"])

@@ -260,10 +260,14 @@ import Testing
     let directory = try TemporaryDirectory()
     let file = directory.path(of: "servers")
     try Data("[Real Servers]\n10.0.0.9\n".utf8).write(to: URL(fileURLWithPath: file))
-    let unchanged = Reload(result: .unchanged, at: "2026-03-01T12:00:00Z")
+    let unchanged = Reload(
+      result: .unchanged, at: "2026-03-01T12:00:00Z", warnings: ["line 3: [Server] is passed over"])
     let socket = try AnsweringSocket(["POST /v1/check": .json(unchanged)])
     let good = try await ulbctl("check", file, at: socket)
-    #expect(good.standardOutput == "unchanged: it says what is in force already")
+    #expect(
+      good.standardOutput
+        == "unchanged: it says what is in force already\n  warning: line 3: [Server] is passed over"
+    )
     #expect(socket.requests == ["POST /v1/check [Real Servers]\n10.0.0.9\n"])
     let missing = try await ulbctl("check", file + "x", at: socket)
     #expect(missing.status == 1)

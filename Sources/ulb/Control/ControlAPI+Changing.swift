@@ -51,20 +51,13 @@ extension DaemonSnapshot {
   /// What would become of a config file with this content.
   func check(_ text: [UInt8]) throws(Problem) -> Reload {
     let configuration = dataPlane.configuration
-    let name = configuration.configFile ?? "the text"
     do {
-      let file = try ConfigFile.parse(text, fileName: name)
-      var (next, warnings) = try configuration.updated(from: file, on: .ofInterfaces())
-      let ended = next.overrides.reconcile(with: next.configured.virtualServers)
-      let changes = VirtualServerChange.changes(
-        from: configuration.effective.virtualServers, to: next.effective.virtualServers)
-      let isRendered = next.effective.isRendered(differentlyFrom: configuration.effective)
+      let change = try ConfigFileChange(
+        text, named: configuration.configFile ?? "the text", in: configuration)
       return Reload(
-        result: next == configuration ? .unchanged : .applied, at: Clock.now.description,
-        changes: changes.compactMap(\.message)
-          + ended.map { $0.message(in: next).text }
-          + (isRendered ? ["Program compiled anew: \(next.effective.liveSummary)."] : [])
-          + warnings)
+        result: change.isChange ? .applied : .unchanged, at: Clock.now.description,
+        changes: change.messages(isRecompiled: change.needsProgram).map(\.text),
+        warnings: change.warnings)
     } catch {
       throw .unprocessable("\(error)".onOneLine)
     }

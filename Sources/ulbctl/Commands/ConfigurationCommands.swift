@@ -61,7 +61,7 @@ extension ControlAPI {
 }
 
 extension Reload {
-  /// What has changed, or would.
+  /// What has changed, or would, and what the file hardly means.
   func lines(isApplied: Bool) -> [Line] {
     let heading =
       switch (result, isApplied) {
@@ -70,6 +70,7 @@ extension Reload {
       case (_, false): "good; it would change:"
       }
     return [Line(heading)] + changes.map { Line("  \($0)") }
+      + warnings.map { Line("  warning: \($0)") }
   }
 }
 
