@@ -52,7 +52,8 @@ public struct AssociationCounters: Codable, Sendable, Equatable {
   public var forgotten: ClassCounts
   /// Forgotten by the operator's wish, since the daemon began.
   public var forgottenByRequest: UInt64
-  /// Led to another real server by the operator's wish, since the daemon began.
+  /// Led to another real server than they were on, or to their first, by the operator's wish, since
+  /// the daemon began.
   public var movedByRequest: UInt64
   /// New clients that were served without a place.
   public var withoutPlace: UInt64

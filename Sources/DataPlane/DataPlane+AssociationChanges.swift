@@ -68,11 +68,12 @@ extension DataPlane {
   /// - Parameters:
   ///   - realServer: in service, and be it draining: who asks for it by name gets it.
   ///   - virtualServer: its label; needed where the real server is behind several.
-  /// - Returns: the label of the virtual server.
+  /// - Returns: the label of the virtual server, and whether anything has changed: whether the client
+  ///   was on another real server, or none of its associations was there.
   @discardableResult
   public func lead(
     _ client: Client, to realServer: IPAddress, ofVirtualServer virtualServer: String? = nil
-  ) throws(AssociationRefusal) -> String {
+  ) throws(AssociationRefusal) -> (virtualServer: String, isChanged: Bool) {
     let plan = service.plan
     let family = client.address.family
     guard client.port > 0, client.address.isUnicast,
@@ -100,13 +101,13 @@ extension DataPlane {
     guard let slot = plan.servingSlot(of: realServer, target.number, family),
       let table = service.associations[family]
     else { throw .notInService(realServer: realServer, virtualServer: label) }
-    let isLed =
+    let lead =
       switch family {
       case .ipv4: table.lead(IPv4ClientKey(client), of: target.number, to: slot)
       case .ipv6: table.lead(IPv6ClientKey(client), of: target.number, to: slot)
       }
-    guard isLed else { throw .noRoom(client) }
-    return label
+    guard let lead else { throw .noRoom(client) }
+    return (label, lead != .alreadyThere)
   }
 }
 
@@ -169,16 +170,28 @@ public struct AssociationForgetting {
 }
 
 extension AssociationTable {
+  /// What became of a client's word that is to lead to a slot.
+  enum Lead {
+    /// It led there before.
+    case alreadyThere
+    case moved
+    /// The client had none.
+    case made
+  }
+
   /// Has a client's word lead to a slot, whether it has one before or not.
   ///
-  /// - Returns: false where there is no place for it.
-  func lead<Key: ClientKey>(_ client: Key, of virtualServer: UInt8, to slot: UInt16) -> Bool {
+  /// - Returns: `nil` where there is no place for it.
+  func lead<Key: ClientKey>(_ client: Key, of virtualServer: UInt8, to slot: UInt16) -> Lead? {
     let hash = hash(client, of: virtualServer)
     let entry = Entry(client: client, virtualServer: virtualServer, slot: slot, age: 0)
+    var isMade = false
     // Each time it is tried anew a packet was faster.
     for _ in 0..<16 {
       if let place = find(hash) {
-        if swapSlot(of: hash, in: place, for: slot) { return true }
+        if let former = swapSlot(of: hash, in: place, for: slot) {
+          return isMade ? .made : former == slot ? .alreadyThere : .moved
+        }
         continue
       }
       var insertion = LateInsertion<Key>(self)
@@ -186,24 +199,27 @@ extension AssociationTable {
       case .present: continue
       case .reserved:
         guard insertion.settle() > 0, let place = find(hash) else { continue }
+        isMade = true
         if isSingleBucket { putFirst(place) }
         // A packet of the client may have been first.
-        if swapSlot(of: hash, in: place, for: slot) { return true }
+        if swapSlot(of: hash, in: place, for: slot) != nil { return .made }
       case .noRoom:
-        guard isSingleBucket else { return false }
+        guard isSingleBucket else { return nil }
         // Who was used least recently goes, as for a packet.
         let oldest = findOldest(hash).place
         _ = forget(bucket(oldest).word(oldest.index), in: oldest)
       }
     }
-    return false
+    return nil
   }
 
-  /// - Returns: false where another client's word is there now.
-  private func swapSlot(of hash: ClientHash, in place: Place, for slot: UInt16) -> Bool {
+  /// - Returns: the slot that it led to; `nil` where another client's word is there now.
+  private func swapSlot(of hash: ClientHash, in place: Place, for slot: UInt16) -> UInt16? {
     let bucket = bucket(place)
     let seen = bucket.word(place.index)
-    guard SharedBucket.tag(of: seen) == hash.tag else { return false }
-    return bucket.swapWord(place.index, seen, for: hash.tag | UInt64(slot))
+    guard SharedBucket.tag(of: seen) == hash.tag,
+      bucket.swapWord(place.index, seen, for: hash.tag | UInt64(slot))
+    else { return nil }
+    return SharedBucket.slot(of: seen)
   }
 }

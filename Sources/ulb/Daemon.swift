@@ -249,7 +249,7 @@ final class Daemon {
     }
   }
 
-  /// Leads a client to a real server.
+  /// Leads a client to a real server. One that is there already is neither counted nor logged.
   ///
   /// - Parameter name: what the API calls the virtual server.
   /// - Returns: the daemon after it.
@@ -257,9 +257,9 @@ final class Daemon {
   func lead(
     _ client: Client, to realServer: IPAddress, ofVirtualServer name: String?
   ) throws(Problem) -> DaemonSnapshot {
-    let label: String
+    let (label, isChanged): (String, Bool)
     do throws(AssociationRefusal) {
-      label = try dataPlane.lead(client, to: realServer, ofVirtualServer: name)
+      (label, isChanged) = try dataPlane.lead(client, to: realServer, ofVirtualServer: name)
     } catch {
       let detail = "\(error)".onOneLine
       switch error {
@@ -267,6 +267,7 @@ final class Daemon {
       case .ambiguous, .notInService, .noRoom: throw .conflict(detail)
       }
     }
+    guard isChanged else { return snapshot }
     requested[client.address.family, default: RequestedChanges()].moved += 1
     log.notice(
       "By the control socket: client \(client) of \(label) goes to \(realServer).",

@@ -36,8 +36,9 @@ struct AssociationChangeTests {
     let tables = try SharedAssociations(family, maxAssociations: 64)
     tables.insert((0..<40).map { Entry<Key>($0, slot: 1, age: 9) })
     // One that has a word, and one that has none.
-    for number in [7, 50] {
-      #expect(tables.table.lead(Key(number), of: 0, to: 3))
+    for (number, lead) in [(7, .moved), (50, .made)] as [(Int, AssociationTable.Lead)] {
+      #expect(tables.table.lead(Key(number), of: 0, to: 3) == lead)
+      #expect(tables.table.lead(Key(number), of: 0, to: 3) == .alreadyThere)
       #expect(tables.table.find(Key(number), of: 0)?.slot == 3)
     }
     // To be led is no use of it.
@@ -59,9 +60,9 @@ struct AssociationChangeTests {
     let tables = try SharedAssociations(.ipv4, maxAssociations: 64)
     let client = IPv4ClientKey(1)
     for number in 0..<3 as Range<UInt8> {
-      #expect(tables.table.lead(client, of: number, to: UInt16(number) + 1))
+      #expect(tables.table.lead(client, of: number, to: UInt16(number) + 1) == .made)
     }
-    #expect(tables.table.lead(client, of: 1, to: 9))
+    #expect(tables.table.lead(client, of: 1, to: 9) == .moved)
     #expect((0..<3).map { tables.table.find(client, of: $0)?.slot } == [1, 9, 3])
   }
 
@@ -71,15 +72,15 @@ struct AssociationChangeTests {
     // More than there are places in both buckets.
     tables.insert((0..<100).map { Entry<IPv4ClientKey>($0) })
     #expect(tables.entries(IPv4ClientKey.self).count == 14)
-    #expect(!tables.table.lead(IPv4ClientKey(500), of: 0, to: 3))
+    #expect(tables.table.lead(IPv4ClientKey(500), of: 0, to: 3) == nil)
     #expect(tables.entries(IPv4ClientKey.self).count == 14)
     tables.advanceEpoch()
-    #expect(tables.table.lead(IPv4ClientKey(500), of: 0, to: 3))
+    #expect(tables.table.lead(IPv4ClientKey(500), of: 0, to: 3) == .made)
     #expect(tables.table.find(IPv4ClientKey(500), of: 0)?.slot == 3)
 
     let few = try SharedAssociations(.ipv4, maxAssociations: 3)
     for number in 0..<3 { few.use(IPv4ClientKey(number)) }
-    #expect(few.table.lead(IPv4ClientKey(9), of: 0, to: 3))
+    #expect(few.table.lead(IPv4ClientKey(9), of: 0, to: 3) == .made)
     #expect(few.table.find(IPv4ClientKey(0), of: 0) == nil)
     #expect(few.table.find(IPv4ClientKey(9), of: 0)?.age == 0)
     #expect(few.table.find(IPv4ClientKey(1), of: 0)?.age == 2)
@@ -124,8 +125,10 @@ struct AssociationChangeTests {
     #expect(browser.associations(of: client) == [])
 
     #expect(refusal(third, "a") == nil && refusal(third, "b") == nil)
-    #expect(try dataPlane.lead(client, to: third, ofVirtualServer: "10.40.0.1") == "10.40.0.1")
-    #expect(try dataPlane.lead(client, to: third, ofVirtualServer: "a") == "a")
+    let made = try dataPlane.lead(client, to: third, ofVirtualServer: "10.40.0.1")
+    #expect(made.virtualServer == "10.40.0.1" && made.isChanged)
+    let present = try dataPlane.lead(client, to: third, ofVirtualServer: "a")
+    #expect(present.virtualServer == "a" && !present.isChanged)
     #expect(
       browser.associations(of: client).map(\.virtualServer) == ["10.40.0.1", "a", "b"])
     // What is in force changes, and the browser sees it.

@@ -221,10 +221,13 @@ struct Refusal: Error, CustomStringConvertible {
     #expect(
       try await page("").associations.map(\.client).sorted() == entries.map(\.client).sorted())
 
-    let moved = try await daemon.send(
-      "PUT", path(clients[0]), #"{"real_server":"\#(addresses[1])"}"#,
-      as: ClientAssociations.self)
-    #expect(moved.associations.map(\.realServer) == [addresses[1]])
+    // The second time it is there already, and not counted.
+    for _ in 0..<2 {
+      let moved = try await daemon.send(
+        "PUT", path(clients[0]), #"{"real_server":"\#(addresses[1])"}"#,
+        as: ClientAssociations.self)
+      #expect(moved.associations.map(\.realServer) == [addresses[1]])
+    }
     #expect(try service.server(answering: clients[0]) == "srv2")
     let (refused, body) = try await daemon.ask(
       "PUT", path(clients[0]), headers: [("Content-Type", "application/json")],
