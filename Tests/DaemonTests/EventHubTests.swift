@@ -2,6 +2,7 @@
 import Control
 import Foundation
 import LoadBalancing
+import Synchronization
 import Testing
 
 @testable import ulb
@@ -151,7 +152,7 @@ extension EventFilter {
 
 /// A number that several threads add to.
 private final class Count: Sendable {
-  private let published = Published<Int>()
-  var value: Int { published.value ?? 0 }
-  func add() { published.value = value + 1 }
+  private let number = Atomic(0)
+  var value: Int { number.load(ordering: .sequentiallyConsistent) }
+  func add() { number.add(1, ordering: .sequentiallyConsistent) }
 }

@@ -16,6 +16,19 @@ public func waitUntil(
   }
 }
 
+/// The same of a condition that is asked for. It has a name of its own, as Swift would take it for the
+/// other in every asynchronous test.
+public func waitUntilAnswered(
+  timeout: Duration = patience, _ condition: () async throws -> Bool
+) async throws -> Bool {
+  let end = ContinuousClock.now + timeout
+  while true {
+    if try await condition() { return true }
+    if ContinuousClock.now > end { return false }
+    try await Task.sleep(for: .milliseconds(10))
+  }
+}
+
 /// What a test waited for in vain.
 public struct TimedOut: Error, CustomStringConvertible {
   public let description: String
