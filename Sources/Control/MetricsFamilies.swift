@@ -118,7 +118,7 @@ extension Metrics {
     },
     .answered(
       "ulb_config_last_reload_success_timestamp_seconds", .gauge,
-      "When a configuration was last put in force, in seconds since 1970."
+      "When a configuration was last read and good, in seconds since 1970."
     ) { reading, label, samples in
       if let seconds = RFC3339.seconds(reading.status.lastGoodReloadAt) {
         samples.add(seconds, label)

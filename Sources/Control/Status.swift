@@ -19,7 +19,7 @@ public struct Status: Codable, Sendable, Equatable {
   public var lastGoodReloadAt: String
   /// Nothing where no state file is configured.
   public var stateFile: StateFileStatus?
-  /// Events of packets that nobody could read in time, since ``countersSince``.
+  /// Events of packets that nobody could read in time, since counting began.
   public var eventsLost: UInt64
   /// Of each family that has a virtual server, IPv4 first.
   public var associations: [AssociationTableStatus]

@@ -86,7 +86,7 @@ import Testing
       # HELP ulb_config_last_reload_successful Whether the config file was good when it was last read.
       # TYPE ulb_config_last_reload_successful gauge
       ulb_config_last_reload_successful{interface="lb0"} 1
-      # HELP ulb_config_last_reload_success_timestamp_seconds When a configuration was last put in force, in seconds since 1970.
+      # HELP ulb_config_last_reload_success_timestamp_seconds When a configuration was last read and good, in seconds since 1970.
       # TYPE ulb_config_last_reload_success_timestamp_seconds gauge
       ulb_config_last_reload_success_timestamp_seconds{interface="lb0"} 1769904000.0
       # HELP ulb_config_reloads_total Readings of the config file, by what became of them.
