@@ -3,6 +3,7 @@ import Control
 import Foundation
 import LoadBalancing
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import ulb
@@ -114,6 +115,17 @@ import Testing
     #expect(count.value == 3)
     #expect(throws: Problem.self) { try hub.listen(EventFilter()) {} }
     #expect(!hub.isHeard)
+  }
+
+  /// Its heart does not hold it.
+  @Test func aHubThatNobodyHoldsGoes() async throws {
+    var hub: EventHub? = EventHub(heartbeat: .milliseconds(1))
+    let listener = try #require(try hub?.listen(EventFilter()) {})
+    let sign = await listener.next()
+    #expect(sign?.happenings.isEmpty == true)
+    weak let held = hub
+    hub = nil
+    #expect(waitUntil { held == nil })
   }
 
   @Test func theTextIsThatOfServerSentEvents() async throws {

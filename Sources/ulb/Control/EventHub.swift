@@ -62,7 +62,7 @@ final class EventHub: Sendable {
   /// The most that waits for one listener.
   static let longestQueue = 1000
   /// How often who hears nothing is sent a sign, so that a dead connection is seen.
-  static let heartbeat = Duration.seconds(10)
+  private let heartbeat: Duration
 
   private struct State {
     var listeners: [UInt64: EventListener] = [:]
@@ -73,6 +73,8 @@ final class EventHub: Sendable {
 
   private let state = Mutex(State())
   private let count = Atomic(0)
+
+  init(heartbeat: Duration = .seconds(10)) { self.heartbeat = heartbeat }
 
   /// Whether there is anybody to tell anything. Costs nothing worth naming.
   var isHeard: Bool { count.load(ordering: .relaxed) > 0 }
@@ -124,7 +126,12 @@ final class EventHub: Sendable {
       }
       state.listeners[number] = listener
       count.store(state.listeners.count, ordering: .relaxed)
-      if state.heart == nil { state.heart = Task { [weak self] in await Self.beat(for: self) } }
+      if state.heart == nil {
+        // Who waits must not hold the hub.
+        state.heart = Task { [weak self, heartbeat] in
+          while (try? await Task.sleep(for: heartbeat)) != nil, self?.beat() != nil {}
+        }
+      }
       return .success(listener)
     }
     return try result.get()
@@ -152,12 +159,8 @@ final class EventHub: Sendable {
     }
   }
 
-  private static func beat(for hub: EventHub?) async {
-    weak let hub = hub
-    while (try? await Task.sleep(for: heartbeat)) != nil {
-      guard let listeners = hub?.listeners else { return }
-      for listener in listeners { listener.beat() }
-    }
+  private func beat() {
+    for listener in listeners { listener.beat() }
   }
 }
 
