@@ -12,7 +12,7 @@ public enum HTTPServerError: Error, Equatable {
   case unknownGroup(String)
   /// Not an IPv4 or IPv6 address.
   case invalidAddress(String)
-  /// A system call failed on the path or the address.
+  /// A call of the system failed on the path, the address or the group's name.
   case systemCall(String, on: String, errno: Errno)
   /// ``HTTPServer/start(on:)`` was called before.
   case alreadyStarted

@@ -197,8 +197,12 @@ struct OpenListeningSocket: Sendable {
     var entry = group()
     var found: UnsafeMutablePointer<group>?
     let status = getgrnam_r(name, &entry, &buffer, buffer.count, &found)
-    guard status == 0, found != nil else { throw .unknownGroup(name) }
-    return entry.gr_gid
+    switch status {
+    case 0 where found != nil: return entry.gr_gid
+    // getgrnam_r(3) has these for a name that is not found.
+    case 0, ENOENT, ESRCH: throw .unknownGroup(name)
+    default: throw .systemCall("getgrnam_r", on: name, errno: Errno(rawValue: status))
+    }
   }
 }
 

@@ -121,6 +121,20 @@ import Testing
     #expect(await failure(.tcp(address: "localhost", port: 0)) == .invalidAddress("localhost"))
   }
 
+  /// A group that cannot be looked up may be there.
+  @Test func aGroupThatCannotBeLookedUpIsNotUnknown() {
+    let server = server()
+    var limit = rlimit()
+    let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    getrlimit(kind, &limit)
+    var none = rlimit(rlim_cur: 0, rlim_max: limit.rlim_max)
+    setrlimit(kind, &none)
+    defer { setrlimit(kind, &limit) }
+    // Not root: nss-systemd(8) knows it without a file.
+    let failure = HTTPServerError.systemCall("getgrnam_r", on: "adm", errno: .tooManyOpenFiles)
+    #expect(throws: failure) { try server.start(on: .unix(path: path, group: "adm")) }
+  }
+
   @Test func bothFamiliesAreListenedOn() async throws {
     let server = server()
     try server.start(on: .tcp(address: "::", port: 0))
