@@ -13,6 +13,9 @@ extension RealServer {
       self.state = state
       self.weight = weight
     }
+
+    /// Whom it serves in fact: with a weight of 0 nobody new.
+    public var service: State { min(state, weight > 0 ? .up : .draining) }
   }
 
   /// What of a real server's setting is another than the configuration's.

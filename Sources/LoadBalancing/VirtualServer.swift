@@ -94,5 +94,5 @@ public struct RealServer: Sendable, Hashable {
   public var keepsClients: Bool { state != .down }
 
   /// Whom it serves in fact: with a weight of 0 nobody new.
-  public var service: State { min(state, weight > 0 ? .up : .draining) }
+  public var service: State { Setting(state: state, weight: weight).service }
 }

@@ -144,11 +144,6 @@ extension RealServerSetting {
   }
 }
 
-extension RealServer.Setting {
-  /// Whom it serves in fact: with a weight of 0 nobody new.
-  fileprivate var service: RealServer.State { min(state, weight > 0 ? .up : .draining) }
-}
-
 extension RealServerState {
   init(_ state: RealServer.State) {
     self =
