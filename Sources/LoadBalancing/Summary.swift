@@ -22,7 +22,18 @@ extension String {
 }
 
 extension String {
-  /// The text with `\u{9}` for a tab: on one line, whatever is in it.
+  /// The text with `?` for each control character: what a stranger wrote, fit for one line of a
+  /// message, and moving no cursor.
+  package var onOneLine: String {
+    // Nearly all text, and told apart at once.
+    if utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return self }
+    var scalars = String.UnicodeScalarView()
+    for scalar in unicodeScalars { scalars.append(scalar.isControl ? "?" : scalar) }
+    return String(scalars)
+  }
+
+  /// The text with `\u{9}` for a tab, where who reads it is to find what is wrong with it: on one
+  /// line, whatever is in it.
   var withEscapedControls: String {
     unicodeScalars.map { scalar in
       scalar.isControl ? "\\u{\(String(scalar.value, radix: 16))}" : String(scalar)

@@ -186,10 +186,3 @@ extension DecodingError {
     }
   }
 }
-
-extension String {
-  /// What a stranger wrote, fit for one line of a message.
-  var onOneLine: String {
-    String(unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : Character($0) })
-  }
-}

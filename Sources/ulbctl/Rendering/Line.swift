@@ -1,4 +1,5 @@
 // Lines of text with colors, before anybody knows whether there is a terminal. Pure.
+import LoadBalancing
 
 /// What a span of a line is to look like where colors are wanted.
 enum Tint: String, Sendable {
@@ -19,7 +20,7 @@ struct Span: Sendable, Equatable {
   var tint: Tint
 
   init(_ text: String, _ tint: Tint = .plain) {
-    self.text = text.withVisibleControls
+    self.text = text.onOneLine
     self.tint = tint
   }
 }
@@ -101,18 +102,6 @@ extension [Line] {
 }
 
 extension String {
-  /// The text with `?` for each control character: nothing that comes from elsewhere moves the
-  /// cursor.
-  var withVisibleControls: String {
-    // Nearly all text, and told apart at once.
-    if utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return self }
-    var scalars = String.UnicodeScalarView()
-    for scalar in unicodeScalars {
-      scalars.append(scalar.properties.generalCategory == .control ? "?" : scalar)
-    }
-    return String(scalars)
-  }
-
   func padded(to width: Int) -> String {
     self + String(repeating: " ", count: Swift.max(0, width - count))
   }

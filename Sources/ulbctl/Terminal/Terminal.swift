@@ -1,5 +1,6 @@
 // Standard output: whether it is a terminal, how large, and writing to it.
 import Glibc
+import LoadBalancing
 import SystemPackage
 
 /// Nobody reads any more what is written: the end of a command, and no failure of its own.
@@ -47,7 +48,7 @@ enum Terminal {
 
   /// A remark that is no result.
   static func note(_ text: String) {
-    _ = try? FileDescriptor.standardError.writeAll((text.withVisibleControls + "\n").utf8)
+    _ = try? FileDescriptor.standardError.writeAll((text.onOneLine + "\n").utf8)
   }
 
   /// - Returns: whether the operator says yes.
