@@ -200,8 +200,10 @@ private struct AssociationStream: AsyncSequence, Sendable {
     mutating func next() async -> [UInt8]? {
       var text: [UInt8] = []
       while text.count < Self.enough, let piece = piece() {
-        guard !Task.isCancelled else { return nil }
         text += piece
+        // Each piece takes milliseconds, and the threads are everybody's.
+        await Task.yield()
+        guard !Task.isCancelled else { return nil }
       }
       return text.isEmpty ? nil : text
     }
