@@ -158,9 +158,19 @@ struct ConcurrencyTests {
     let counts = (1..<4).map { server in served.joined().count { $0 == server } }
     // What each CPU has in hand at the end is missing, and a lost race may give some turns twice.
     #expect(counts.max()! - counts.min()! <= 100)
-    // The CPUs did meet: who never wants a turn at the same time as another goes on in exact order.
-    let inOrder = zip(served[0], served[0].dropFirst()).count { $1 == $0 % 3 + 1 }
-    #expect(inOrder > steps.count / 2)
+    // Who was late has 32 turns and goes through them. How often that is, is the machine's affair. Of
+    // turns that are taken one by one, in step with another CPU, no three are in order.
+    #expect(served.contains { longestRun(of: $0) >= 32 })
+  }
+
+  /// The most turns of a round of three that come one after another.
+  private func longestRun(of turns: [Int]) -> Int {
+    var (longest, run) = (0, 1)
+    for (turn, next) in zip(turns, turns.dropFirst()) {
+      run = next == turn % 3 + 1 ? run + 1 : 1
+      longest = max(longest, run)
+    }
+    return longest
   }
 
   /// The list changes as fast as it can; slots are swept and reused.
