@@ -23,10 +23,22 @@ import Testing
       if end == "SIGTERM" { kill(terminal.pid, SIGTERM) } else { terminal.write(end) }
       #expect(try terminal.waitForExit() == 0)
       #expect(terminal.settings == before)
-      #expect(terminal.output.hasPrefix("\u{1B}[?1049h\u{1B}[?25l"))
+      #expect(terminal.output.hasPrefix("\u{1B}[?1049h\u{1B}[?25l\u{1B}[2J\u{1B}[H"))
+      // The screen is erased once more for its new size, and otherwise line by line.
+      #expect(terminal.output.components(separatedBy: "\u{1B}[2J").count == 3)
+      #expect(!terminal.output.contains("\u{1B}[J"))
       #expect(terminal.output.hasSuffix("\u{1B}[?25h\u{1B}[?1049l"))
     }
     await socket.stop()
+  }
+
+  /// Nothing is erased behind a line's text: one that fills the screen would lose its last character,
+  /// on which the cursor still stands.
+  @Test func aLineIsErasedBeforeItIsWritten() {
+    let lines = [Line("as wide as it is"), Line(), Line("red", .red)]
+    #expect(
+      FullScreen.text(lines, isColored: true)
+        == "\u{1B}[H\u{1B}[Kas wide as it is\r\n\u{1B}[K\r\n\u{1B}[K\u{1B}[31mred\u{1B}[0m")
   }
 
   @Test func aDaemonThatGoesIsWaitedFor() async throws {

@@ -40,9 +40,10 @@ struct Watch: AsyncParsableCommand {
     defer { readings.cancel() }
     var screen = WatchScreen()
     for await occurrence in occurrences {
+      var hasNewSize = false
       switch occurrence {
       case .terminal(.ended): return
-      case .terminal(.resized): break
+      case .terminal(.resized): hasNewSize = true
       case .terminal(.key(let key)): screen.scroll(key, by: Terminal.size?.height ?? 24)
       case .reading(let status, let reading): screen.add(status, reading)
       case .failure(let failure): screen.fail("\(failure)", now: Date())
@@ -50,7 +51,8 @@ struct Watch: AsyncParsableCommand {
       let size = Terminal.size ?? (80, 24)
       try terminal.draw(
         screen.lines(
-          width: size.width, height: size.height, format: self.screen.settings.format, now: Date()))
+          width: size.width, height: size.height, format: self.screen.settings.format, now: Date()),
+        hasNewSize: hasNewSize)
     }
   }
 

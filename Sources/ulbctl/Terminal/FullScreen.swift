@@ -31,7 +31,7 @@ final class FullScreen: Sendable {
     // Keys are not waited for until the line's end, not shown, and no signals.
     settings.c_lflag &= ~tcflag_t(ICANON | ECHO | ISIG)
     tcsetattr(FileDescriptor.standardInput.rawValue, TCSADRAIN, &settings)
-    try Terminal.write("\u{1B}[?1049h\u{1B}[?25l")
+    try Terminal.write("\u{1B}[?1049h\u{1B}[?25l" + Self.clear)
   }
 
   /// Gives the terminal back.
@@ -41,10 +41,22 @@ final class FullScreen: Sendable {
     tcsetattr(FileDescriptor.standardInput.rawValue, TCSADRAIN, &settings)
   }
 
-  func draw(_ lines: [Line]) throws {
-    let isColored = Terminal.isColored
-    let text = lines.map { $0.text(isColored: isColored) + "\u{1B}[K" }
-    try Terminal.write("\u{1B}[H" + text.joined(separator: "\r\n") + "\u{1B}[J")
+  /// Erases all of it.
+  private static let clear = "\u{1B}[2J"
+
+  /// - Parameters:
+  ///   - lines: As many as the screen has, none wider than it.
+  ///   - hasNewSize: Whether what a terminal of another size has made of the former lines stands there.
+  func draw(_ lines: [Line], hasNewSize: Bool) throws {
+    try Terminal.write(
+      (hasNewSize ? Self.clear : "") + Self.text(lines, isColored: Terminal.isColored))
+  }
+
+  /// Lines over those that were there. Each is erased before it is written: behind a character in the
+  /// last column the cursor still stands on it, and would erase it.
+  static func text(_ lines: [Line], isColored: Bool) -> String {
+    "\u{1B}[H"
+      + lines.map { "\u{1B}[K" + $0.text(isColored: isColored) }.joined(separator: "\r\n")
   }
 
   /// Hands on what happens, from a thread of its own, until the end.
