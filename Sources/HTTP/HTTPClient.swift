@@ -95,8 +95,8 @@ public struct HTTPClient: Sendable {
   }
 
   private func connect() async throws(HTTPClientError) -> any Channel {
-    if case .unix(let path) = server, path.utf8.count > UnixAddress.longestPath {
-      throw .cannotConnect(name, .fileNameTooLong)
+    if case .unix(let path) = server {
+      do throws(Errno) { _ = try UnixAddress(path) } catch { throw .cannotConnect(name, error) }
     }
     let bootstrap = ClientBootstrap(group: Self.group)
       .connectTimeout(.seconds(5))

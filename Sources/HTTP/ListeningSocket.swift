@@ -64,15 +64,13 @@ struct OpenListeningSocket: Sendable {
   }
 
   private init(path: String, mode: UInt32, group: String?) throws(HTTPServerError) {
-    guard !path.isEmpty, !path.utf8.contains(0), path.utf8.count <= UnixAddress.longestPath else {
-      throw .pathTooLong(path)
-    }
+    guard let address = try? UnixAddress(path) else { throw .pathTooLong(path) }
     let owner = try group.map { name throws(HTTPServerError) in try Self.number(ofGroup: name) }
-    try Self.removeStale(path)
+    try Self.removeStale(path, address)
     let folders = try Self.makeFolders(to: path)
     let descriptor = try Self.open(AF_UNIX, path)
     do throws(HTTPServerError) {
-      let status = try Self.bindAndListen(descriptor, path, mode, owner)
+      let status = try Self.bindAndListen(descriptor, path, address, mode, owner)
       self.descriptor = descriptor
       port = nil
       file = File(
@@ -88,12 +86,12 @@ struct OpenListeningSocket: Sendable {
   ///
   /// - Returns: The file's status.
   private static func bindAndListen(
-    _ descriptor: Int32, _ path: String, _ mode: UInt32, _ group: gid_t?
+    _ descriptor: Int32, _ path: String, _ address: UnixAddress, _ mode: UInt32, _ group: gid_t?
   ) throws(HTTPServerError) -> stat {
     // The file gets the socket's mode as far as the umask lets it (unix_bind_bsd in the kernel), and
     // nobody can connect before listen(2).
     try check(fchmod(descriptor, mode), "fchmod", path)
-    try check(UnixAddress(path).call { bind(descriptor, $0, $1) }, "bind", path)
+    try check(address.call { bind(descriptor, $0, $1) }, "bind", path)
     do throws(HTTPServerError) {
       var status = stat()
       try check(lstat(path, &status), "lstat", path)
@@ -158,16 +156,11 @@ struct OpenListeningSocket: Sendable {
   }
 
   /// Takes a socket away that nobody listens on.
-  private static func removeStale(_ path: String) throws(HTTPServerError) {
+  private static func removeStale(_ path: String, _ address: UnixAddress) throws(HTTPServerError) {
     var status = stat()
     guard lstat(path, &status) == 0 else { return }  // what else is wrong bind(2) says
     guard status.st_mode & S_IFMT == S_IFSOCK else { throw .notASocket(path) }
-    let probe = try open(AF_UNIX, path)
-    defer { close(probe) }
-    // A full backlog (EAGAIN) has an owner as well.
-    let connected = UnixAddress(path).call { connect(probe, $0, $1) }
-    let error = Errno(rawValue: errno)
-    if connected == 0 || error == .resourceTemporarilyUnavailable { throw .inUse(path) }
+    guard let error = address.probe() else { throw .inUse(path) }
     guard error == .connectionRefused else {
       throw .systemCall("connect", on: path, errno: error)
     }
@@ -202,28 +195,6 @@ struct OpenListeningSocket: Sendable {
     // getgrnam_r(3) has these for a name that is not found.
     case 0, ENOENT, ESRCH: throw .unknownGroup(name)
     default: throw .systemCall("getgrnam_r", on: name, errno: Errno(rawValue: status))
-    }
-  }
-}
-
-/// The address of a Unix socket as the kernel takes it (unix(7)).
-struct UnixAddress {
-  /// `sun_path` ends with a zero.
-  static let longestPath = MemoryLayout<sockaddr_un>.size - MemoryLayout<sa_family_t>.size - 1
-
-  private var address = sockaddr_un()
-
-  /// - Parameter path: At most ``longestPath`` bytes.
-  init(_ path: String) {
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-  }
-
-  func call(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
-    withUnsafePointer(to: address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
     }
   }
 }

@@ -1,5 +1,6 @@
 // Which daemon is meant, and what is said where there is none.
 import Glibc
+import HTTP
 import SystemPackage
 import TestSupport
 import Testing
@@ -81,6 +82,23 @@ import Testing
         == Failure(.refused, "no permission for \(socket): only root may: sudo ulbctl …"))
   }
 
+  /// One that is too busy to accept is there, and is not waited for.
+  @Test func aDaemonWithAFullBacklogIsThere() throws {
+    let machine = try Machine(listening: ["eth0"])
+    let address = try UnixAddress(machine.daemon("eth0").socket)
+    var waiting: [Int32] = []
+    defer { for descriptor in waiting { close(descriptor) } }
+    let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue)
+    repeat {
+      waiting.append(socket(AF_UNIX, type, 0))
+    } while address.call {
+      connect(waiting.last!, $0, $1)
+    } == 0
+    #expect(errno == EAGAIN)
+    #expect(try machine.finder.daemon(interface: nil, socket: nil) == machine.daemon("eth0"))
+    #expect(try machine.finder.daemon(interface: "eth0", socket: nil) == machine.daemon("eth0"))
+  }
+
   @Test func aPathThatIsTooLongIsNotCut() throws {
     let path = "/tmp/" + String(repeating: "x", count: 200)
     #expect(
@@ -122,17 +140,8 @@ private final class Machine {
     guard mkdir("\(directory.path)/\(interface)", 0o755) == 0 else {
       throw Errno(rawValue: errno)
     }
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) {
-      $0.copyBytes(from: daemon(interface).socket.utf8)
-    }
     let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    let bound = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
-    }
+    let bound = try UnixAddress(daemon(interface).socket).call { bind(descriptor, $0, $1) }
     guard bound == 0, Glibc.listen(descriptor, 4) == 0 else { throw Errno(rawValue: errno) }
     return descriptor
   }

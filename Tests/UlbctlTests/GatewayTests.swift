@@ -400,14 +400,7 @@ final class FakeMachine: Sendable {
 private func leaveSocket(_ path: String) throws {
   let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
   defer { close(descriptor) }
-  var address = sockaddr_un()
-  address.sun_family = sa_family_t(AF_UNIX)
-  withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-  let status = withUnsafePointer(to: address) {
-    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-      bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-    }
-  }
+  let status = try UnixAddress(path).call { bind(descriptor, $0, $1) }
   guard status == 0 else { throw SystemError("bind \(path)") }
 }
 

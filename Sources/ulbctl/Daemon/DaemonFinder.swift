@@ -1,6 +1,7 @@
 // Which daemon a command speaks with. Knows the control sockets' places, and nothing of what is
 // said there.
 import Glibc
+import HTTP
 import SystemPackage
 
 /// Finds the control socket of the daemon that is meant.
@@ -27,7 +28,7 @@ struct DaemonFinder: Sendable {
     if let socket { return try reachable(Daemon(socket: socket)) }
     if let interface { return try reachable(daemon(of: interface)) }
     let daemons = all()
-    let answers = daemons.map { ($0, connect($0.socket)) }
+    let answers = daemons.map { ($0, probe($0.socket)) }
     let running = answers.filter { $0.1 == nil }.map(\.0)
     switch running.count {
     case 1: return running[0]
@@ -72,26 +73,13 @@ struct DaemonFinder: Sendable {
   }
 
   private func reachable(_ daemon: Daemon) throws(Failure) -> Daemon {
-    if let error = connect(daemon.socket) { throw failure(daemon.socket, error) }
+    if let error = probe(daemon.socket) { throw failure(daemon.socket, error) }
     return daemon
   }
 
   /// - Returns: why nobody can be spoken with at a socket; nothing where somebody listens.
-  private func connect(_ path: String) -> Errno? {
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    let capacity = MemoryLayout.size(ofValue: address.sun_path)
-    guard path.utf8.count < capacity else { return .fileNameTooLong }
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-    guard descriptor >= 0 else { return Errno(rawValue: errno) }
-    defer { close(descriptor) }
-    let result = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
-    }
-    return result == 0 ? nil : Errno(rawValue: errno)
+  private func probe(_ path: String) -> Errno? {
+    do throws(Errno) { return try UnixAddress(path).probe() } catch { return error }
   }
 
   /// Why there is nobody to speak with at a socket, and what to do.
