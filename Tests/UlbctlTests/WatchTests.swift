@@ -121,7 +121,7 @@ private final class PseudoTerminal: Sendable {
     (process.standardInput, process.standardOutput, process.standardError) = (other, other, other)
     state = Shared()
     setSize(width: 120, height: 50)
-    Foundation.Thread.detachNewThread { [descriptor, state] in
+    Thread.detachNewThread { [descriptor, state] in
       var octets = [UInt8](repeating: 0, count: 4096)
       while case let count = Glibc.read(descriptor, &octets, octets.count), count > 0 {
         state.output.withLock { $0 += octets.prefix(count) }

@@ -61,7 +61,7 @@ final class FullScreen: Sendable {
 
   /// Hands on what happens, from a thread of its own, until the end.
   func watch(_ body: @escaping @Sendable (Occurrence) -> Void) {
-    Thread.detach { [signals] in
+    DetachedThread.start { [signals] in
       let input = FileDescriptor.standardInput.rawValue
       var waited = [
         pollfd(fd: input, events: Int16(POLLIN), revents: 0),
