@@ -32,8 +32,8 @@ import Testing
     return browser
   }
 
-  private static func tell(_ browser: Browser, _ daemons: ToldDaemon...) throws {
-    let text = try Told(daemons: daemons).text
+  private static func tell(_ browser: Browser, _ daemons: LiveMessage.Daemon...) throws {
+    let text = String(decoding: try JSON.encode(LiveMessage(daemons: daemons)), as: UTF8.self)
     let literal = String(decoding: try JSON.encode(text), as: UTF8.self)
     try browser.evaluate("sources.at(-1).onmessage({ data: \(literal) }); 0")
   }
@@ -55,7 +55,7 @@ import Testing
     try rows(browser, "[data-f=problems]").first ?? []
   }
 
-  private static let daemon = ToldDaemon(
+  private static let daemon = LiveMessage.Daemon(
     "lb0",
     [
       VirtualServerDetail(
@@ -127,7 +127,7 @@ import Testing
       daemon.pass(packets: 1000)
       try Self.tell(browser, daemon)
     }
-    try Self.tell(browser, .silent("lb0", "Connection refused"))
+    try Self.tell(browser, .init(interface: "lb0", error: "Connection refused"))
     #expect(try Self.headline(browser) == "1 problem")
     // Another process, whose counters begin anew.
     daemon = Self.daemon
@@ -156,7 +156,7 @@ import Testing
     daemon.status!.reload = Reload(result: .refused, at: "2026-02-01T10:01:00Z", reason: "line 7")
     daemon.status!.stateFile = StateFileStatus(
       path: "/s", savedAt: nil, ageSeconds: nil, failure: "No space left on device")
-    try Self.tell(browser, daemon, .silent("lb1", "Connection refused"))
+    try Self.tell(browser, daemon, .init(interface: "lb1", error: "Connection refused"))
     #expect(try Self.headline(browser) == "3 problems")
     var problems = try Self.problems(browser)
     #expect(
@@ -170,8 +170,9 @@ import Testing
 
     // One that was up and is not even told of any more is not forgotten, until somebody says so. Until a
     // daemon answers for the first time, the gateway may know no better name than its socket's.
-    try Self.tell(browser, daemon, .silent("/run/ulb/lb1/control.sock", "Connection refused"))
-    try Self.tell(browser, daemon, ToldDaemon("lb1", []))
+    try Self.tell(
+      browser, daemon, .init(interface: "/run/ulb/lb1/control.sock", error: "Connection refused"))
+    try Self.tell(browser, daemon, LiveMessage.Daemon("lb1", []))
     #expect(try Self.headline(browser) == "2 problems")
     try Self.tell(browser, Self.daemon)
     problems = try Self.problems(browser)
@@ -243,7 +244,7 @@ import Testing
         "service-\(service)", (0..<64).map { RealServerDetail("10.0.\(service).\($0)", clients: 1) }
       )
     }
-    var daemon = ToldDaemon("lb0", services)
+    var daemon = LiveMessage.Daemon("lb0", services)
     try Self.tell(browser, daemon)
     daemon.pass(packets: 10)
     try Self.tell(browser, daemon)

@@ -1,39 +1,10 @@
 // What the gateway tells the page each second, made up: a daemon that a test changes between two seconds.
 import Control
 
-/// A message of `/api/stream`.
-struct Told: Encodable {
-  var daemons: [ToldDaemon]
-
-  var text: String {
-    get throws { String(decoding: try JSON.encode(self), as: UTF8.self) }
-  }
-}
-
-/// What is told of a daemon: nothing but an error where it does not answer.
-struct ToldDaemon: Encodable {
-  var interface: String
-  var up = true
-  var status: Status?
-  var virtualServers: [VirtualServerDetail] = []
-  var counters: Counters?
-  var error: String?
-
-  private enum CodingKeys: String, CodingKey {
-    case interface, up, status, counters, error
-    case virtualServers = "virtual_servers"
-  }
-
-  /// One that does not answer.
-  static func silent(_ interface: String, _ error: String) -> ToldDaemon {
-    ToldDaemon(interface: interface, up: false, error: error)
-  }
-
+extension LiveMessage.Daemon {
   /// A daemon that has run for 100 seconds, without a client so far.
   init(_ interface: String, _ virtualServers: [VirtualServerDetail]) {
-    self.interface = interface
-    self.virtualServers = virtualServers
-    status = Status(
+    let status = Status(
       version: "1.1.0", interface: interface, mode: "native", pid: 42,
       startedAt: "2026-02-01T10:00:00.000Z", uptimeSeconds: 100,
       configuration: ConfigurationInForce(
@@ -46,7 +17,7 @@ struct ToldDaemon: Encodable {
           forgotten: ClassCounts())
       ],
       virtualServers: [], followedClients: [], health: Health(problems: []))
-    counters = Counters(
+    let counters = Counters(
       events: [
         EventCounter(event: "INGRESS_REUSED_NAT", verdict: .send, packets: 0, bytes: 0),
         EventCounter(event: "EGRESS_REUSED_NAT", verdict: .send, packets: 0, bytes: 0),
@@ -57,12 +28,8 @@ struct ToldDaemon: Encodable {
           family: "ipv4", created: AssociationsCreated(), forgotten: ClassCounts(),
           forgottenByRequest: 0, movedByRequest: 0, withoutPlace: 0)
       ], daemon: DaemonCounters())
-  }
-
-  private init(interface: String, up: Bool, error: String) {
-    self.interface = interface
-    self.up = up
-    self.error = error
+    self.init(
+      interface: interface, status: status, virtualServers: virtualServers, counters: counters)
   }
 
   /// A second goes by in which each real server gets some packets and answers half of them.

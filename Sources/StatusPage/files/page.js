@@ -417,8 +417,7 @@ class Daemon {
     this.isUp = data?.up === true && data.status != null;
     if (!this.isUp) {
       if (wasUp || !this.goneSince) this.goneSince = this.lastSeen ?? new Date();
-      const error = data?.error;
-      this.error = !data ? "its socket is gone" : (error?.detail ?? error ?? "no answer");
+      this.error = !data ? "its socket is gone" : (data.error ?? "no answer");
       for (const rate of [this.inPackets, this.outPackets, this.dropped]) rate.push(NaN, missed);
       return;
     }

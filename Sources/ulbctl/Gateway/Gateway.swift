@@ -76,27 +76,15 @@ final class Gateway: Sendable {
       status: 200, headers: [("Content-Type", format.mediaType)], body: .bytes(text))
   }
 
-  /// Answer of `/api/daemons`.
-  private struct List: Encodable {
-    struct Daemon: Encodable {
-      let interface: String
-      let up: Bool
-      /// Why it does not answer.
-      let error: String?
-    }
-
-    let daemons: [Daemon]
-  }
-
   private func list() async -> HTTPResponse {
     let readings = await daemons.readAll()
     return .json(
-      List(
+      DaemonList(
         daemons: readings.map {
           switch $0.result {
-          case .success: List.Daemon(interface: $0.name, up: true, error: nil)
+          case .success: DaemonList.Daemon(interface: $0.name, up: true, error: nil)
           case .failure(let error):
-            List.Daemon(interface: $0.name, up: false, error: error.description)
+            DaemonList.Daemon(interface: $0.name, up: false, error: error.description)
           }
         }))
   }

@@ -1,5 +1,5 @@
-// The status of all daemons, each second, for as many as look at it. While nobody does, no daemon is
-// asked.
+// What all daemons say of themselves, each second, for as many as look at it. While nobody does, no
+// daemon is asked.
 import Control
 import Synchronization
 
@@ -8,59 +8,27 @@ import Synchronization
 struct LiveStatus: AsyncSequence, Sendable {
   typealias Element = [UInt8]
   typealias Failure = Never
+  typealias Read = @Sendable () async -> LiveMessage
 
   private let sender: Sender
 
-  init(_ daemons: DaemonReader, interval: Duration = .seconds(1)) {
-    sender = Sender(daemons, interval)
+  /// - Parameter read: Reads all daemons.
+  init(interval: Duration = .seconds(1), read: @escaping Read) {
+    sender = Sender(interval, read)
   }
 
-  /// How many iterate.
-  var listeners: Int { sender.state.withLock { $0.listeners.count } }
+  init(_ daemons: DaemonReader, interval: Duration = .seconds(1)) {
+    self.init(interval: interval) {
+      LiveMessage(daemons: await daemons.readAll().map(LiveMessage.Daemon.init))
+    }
+  }
 
   func makeAsyncIterator() -> AsyncStream<[UInt8]>.AsyncIterator {
     sender.listen().makeAsyncIterator()
   }
 
-  /// An event's data.
-  private struct Message: Encodable {
-    let daemons: [Daemon]
-
-    struct Daemon: Encodable {
-      let interface: String
-      let up: Bool
-      let status: Status?
-      let virtualServers: [VirtualServerDetail]
-      let counters: Counters?
-      let error: String?
-
-      private enum CodingKeys: String, CodingKey {
-        case interface, up, status, counters, error
-        case virtualServers = "virtual_servers"
-      }
-
-      init(_ reading: DaemonReader.Reading) {
-        interface = reading.name
-        switch reading.result {
-        case .success(let answer):
-          up = true
-          status = answer.status
-          virtualServers = answer.virtualServers
-          counters = answer.counters
-          error = nil
-        case .failure(let silence):
-          up = false
-          status = nil
-          virtualServers = []
-          counters = nil
-          error = silence.description
-        }
-      }
-    }
-  }
-
   private final class Sender: Sendable {
-    struct State {
+    private struct State {
       var listeners: [Int: AsyncStream<[UInt8]>.Continuation] = [:]
       var nextNumber = 0
       var task: Task<Void, Never>?
@@ -68,13 +36,13 @@ struct LiveStatus: AsyncSequence, Sendable {
       var last: [UInt8]?
     }
 
-    let state = Mutex(State())
-    private let daemons: DaemonReader
+    private let state = Mutex(State())
     private let interval: Duration
+    private let read: Read
 
-    init(_ daemons: DaemonReader, _ interval: Duration) {
-      self.daemons = daemons
+    init(_ interval: Duration, _ read: @escaping Read) {
       self.interval = interval
+      self.read = read
     }
 
     func listen() -> AsyncStream<[UInt8]> {
@@ -105,17 +73,36 @@ struct LiveStatus: AsyncSequence, Sendable {
       let clock = ContinuousClock()
       var next = clock.now
       while !Task.isCancelled {
-        let message = Message(daemons: await daemons.readAll().map(Message.Daemon.init))
-        // A task that was left by its listeners does not speak to who has come since.
-        guard !Task.isCancelled, let data = try? JSON.encode(message) else { return }
-        let event = Array("data: ".utf8) + data + Array("\n\n".utf8)
-        state.withLock { state in
-          state.last = event
-          for listener in state.listeners.values { listener.yield(event) }
+        // What cannot be written is left out: the next second's may be.
+        if let data = try? JSON.encode(await read()) {
+          tell(Array("data: ".utf8) + data + Array("\n\n".utf8))
         }
         next = Swift.max(next + interval, clock.now)
         try? await Task.sleep(until: next, clock: clock)
       }
+    }
+
+    private func tell(_ event: [UInt8]) {
+      state.withLock { state in
+        // A task that was left by its listeners, which is done under this lock, does not speak to who
+        // has come since.
+        guard !Task.isCancelled else { return }
+        state.last = event
+        for listener in state.listeners.values { listener.yield(event) }
+      }
+    }
+  }
+}
+
+extension LiveMessage.Daemon {
+  fileprivate init(_ reading: DaemonReader.Reading) {
+    switch reading.result {
+    case .success(let answer):
+      self.init(
+        interface: reading.name, status: answer.status, virtualServers: answer.virtualServers,
+        counters: answer.counters)
+    case .failure(let silence):
+      self.init(interface: reading.name, error: silence.description)
     }
   }
 }
