@@ -202,6 +202,29 @@ import Testing
     #expect(String(decoding: event, as: UTF8.self).contains(#""error":"at last""#))
   }
 
+  /// However many ask, the daemons are asked once at a time.
+  @Test func whoAsksAtOnceSharesOneReading() async throws {
+    let count = 50
+    let asked = Asked()
+    let crowd = Crowd(count)
+    let machine = try FakeMachine(["eth0": .good("eth0", asked, after: crowd)])
+    let gateway = Gateway(DaemonReader(machine.finder, patience: .seconds(60)))
+    let web = try await WebServer(gateway) { crowd.arrive() }
+    let texts = try await withThrowingTaskGroup(of: String.self) { group in
+      for _ in 0..<count {
+        group.addTask {
+          String(decoding: try await web.send("GET", "/metrics").collect(), as: UTF8.self)
+        }
+      }
+      return try await group.reduce(into: []) { $0.append($1) }
+    }
+    #expect(texts.allSatisfy { $0.contains("ulb_up{interface=\"eth0\"} 1\n") })
+    // One holds until all have come. Who comes at its very end, one for each CPU, begins another.
+    #expect(asked.all.filter { $0.contains("/v1/status") }.count < 10)
+    await web.stop()
+    await machine.stop()
+  }
+
   @Test func theStreamGoesOverHTTP() async throws {
     try await withGateway(["eth0": .good("eth0")]) { web in
       let head = try await web.send("HEAD", "/api/stream")
@@ -300,9 +323,40 @@ final class Asked: Sendable {
   }
 }
 
+/// Some who come one by one, and others who wait for them all.
+final class Crowd: Sendable {
+  private struct State {
+    var missing: Int
+    var waiting: [CheckedContinuation<Void, Never>] = []
+  }
+
+  private let state: Mutex<State>
+
+  init(_ count: Int) { state = Mutex(State(missing: count)) }
+
+  func arrive() {
+    state.withLock { state in
+      state.missing -= 1
+      guard state.missing <= 0 else { return }
+      for one in state.waiting { one.resume() }
+      state.waiting = []
+    }
+  }
+
+  /// Returns as soon as nobody is missing.
+  func isComplete() async {
+    await withCheckedContinuation { continuation in
+      state.withLock { state in
+        if state.missing <= 0 { continuation.resume() } else { state.waiting.append(continuation) }
+      }
+    }
+  }
+}
+
 /// A control socket with somebody behind it.
 enum FakeDaemon {
-  case good(String, Asked = Asked())
+  /// - `after`: Answers nothing until these have all come.
+  case good(String, Asked = Asked(), after: Crowd? = nil)
   /// Has died, and left its socket.
   case gone
   case failing
@@ -316,9 +370,10 @@ enum FakeDaemon {
 
   fileprivate var handler: HTTPServer.Handler {
     switch self {
-    case .good(let interface, let asked):
+    case .good(let interface, let asked, let crowd):
       return { request in
         asked.add(request)
+        await crowd?.isComplete()
         return switch request.path {
         case "/v1/status": .json(Sample.status(of: interface))
         case "/v1/virtual-servers": .json(VirtualServerList(virtualServers: Sample.virtualServers))
@@ -397,8 +452,12 @@ private final class WebServer: Sendable {
   private let server: HTTPServer
   private let client: HTTPClient
 
-  init(_ gateway: Gateway) async throws {
-    server = HTTPServer { await gateway.answer($0) }
+  /// - Parameter onRequest: Is done before a request is answered.
+  init(_ gateway: Gateway, onRequest: @escaping @Sendable () -> Void = {}) async throws {
+    server = HTTPServer {
+      onRequest()
+      return await gateway.answer($0)
+    }
     try server.start(on: .tcp(address: "127.0.0.1", port: 0))
     client = HTTPClient(host: "127.0.0.1", port: Int(try #require(server.port)))
   }

@@ -31,6 +31,8 @@ final class DaemonReader: Sendable {
   private let finder: DaemonFinder
   private let sockets: [String]
   private let patience: Duration
+  /// The reading that is under way.
+  private let current = Mutex<Task<[Reading], Never>?>(nil)
   /// What the daemons behind ``sockets`` have called their interfaces.
   private let learned = Mutex<[String: String]>([:])
 
@@ -66,8 +68,24 @@ final class DaemonReader: Sendable {
     return all().first { $0.name == name }
   }
 
-  /// Reads all daemons at once, in their order.
+  /// What all daemons say, in their order: one reading for all who ask while it is under way, so that
+  /// many who ask cost the daemons no more than one.
   func readAll() async -> [Reading] {
+    let reading = current.withLock { current in
+      if let current { return current }
+      let reading = Task {
+        let readings = await self.readEach()
+        self.current.withLock { $0 = nil }
+        return readings
+      }
+      current = reading
+      return reading
+    }
+    return await reading.value
+  }
+
+  /// Reads them at once.
+  private func readEach() async -> [Reading] {
     await withTaskGroup(of: (Int, Reading).self) { group in
       let daemons = all()
       for (index, daemon) in daemons.enumerated() {

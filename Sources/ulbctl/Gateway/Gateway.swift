@@ -109,14 +109,15 @@ final class Gateway: Sendable {
         403, "Forbidden",
         "following a client changes the program that runs; use ulbctl trace on the machine")
     }
+    // Before the daemons are looked for, which may have to read them.
+    guard let place = (isEvents ? eventRelays : relays).take() else {
+      return .problem(
+        503, "Service Unavailable", "too many ask the daemons at once; try again in a moment")
+    }
     guard let daemon = await daemons.daemon(called: interface) else {
       return .problem(
         404, "Not Found",
         "there is no daemon for \(interface); /api/daemons lists those of this machine")
-    }
-    guard let place = (isEvents ? eventRelays : relays).take() else {
-      return .problem(
-        503, "Service Unavailable", "too many ask the daemons at once; try again in a moment")
     }
     do {
       let reply = try await HTTPClient(unixSocket: daemon.socket).send(
