@@ -237,6 +237,44 @@ import Testing
     #expect(browser.complaints == [])
   }
 
+  /// The answer to a search that comes after that of a later one is not shown, and none is once what was
+  /// found is closed.
+  @Test func onlyTheLastSearchIsAnswered() throws {
+    let browser = try Self.page()
+    try Self.tell(browser, Self.daemon)
+    try browser.evaluate(
+      """
+      window.searches = {};
+      window.taken = 0;
+      window.fetch = (url) => new Promise((answer) => {
+        const client = new URLSearchParams(url.split("?")[1]).get("client");
+        searches[client] = () => answer({
+          ok: true, json: async () => { taken += 1; return { associations: [], count: 0 }; },
+        });
+      });
+      for (const client of ["10.50.0.2:1", "10.50.0.2:2", "10.50.0.2:3"]) {
+        document.querySelector("#client").value = client;
+        document.querySelector("form").requestSubmit();
+        if (client.endsWith(":2")) searches[client]();
+      }
+      searches["10.50.0.2:3"]();
+      """)
+    let title = "document.querySelector('#found-title').textContent"
+    try browser.wait(for: "the last answer", "\(title).startsWith('10.50.0.2:3')")
+    try browser.evaluate("searches['10.50.0.2:1']()")
+    try browser.wait(for: "all answers", "taken === 3")
+    #expect(try browser.text(title) == "10.50.0.2:3: no client known")
+
+    try browser.evaluate(
+      """
+      document.querySelector("form").requestSubmit();
+      document.querySelector("[data-f=close]").click();
+      searches["10.50.0.2:3"]();
+      """)
+    try browser.wait(for: "one more answer", "taken === 4")
+    #expect(try browser.evaluate("document.querySelector('.found').hidden") as? Bool == true)
+  }
+
   @Test func fourThousandServersAreFolded() throws {
     let browser = try Self.page()
     let services = (0..<64).map { service in

@@ -691,7 +691,12 @@ function clientQuery(text) {
   return { network: `${address}/${address.includes(":") ? 128 : 32}` };
 }
 
+/// Searches so far: only the last one's answer is wanted.
+let searches = 0;
+
 async function find(text) {
+  searches += 1;
+  const number = searches;
   const query = new URLSearchParams({ ...clientQuery(text), limit: "100", count: "true" });
   const up = [...daemons.values()].filter((daemon) => daemon.isUp);
   const answers = await Promise.all(up.map(async (daemon) => {
@@ -704,6 +709,7 @@ async function find(text) {
       return { error: `${daemon.name}: no answer from the gateway` };
     }
   }));
+  if (number !== searches) return;
   const entries = answers.flatMap((answer) => answer.entries ?? []);
   const errors = answers.flatMap((answer) => answer.error ?? []);
   const count = answers.reduce((sum, answer) => sum + (answer.count ?? 0), 0);
@@ -738,6 +744,7 @@ page.search.addEventListener("submit", (event) => {
   if (text) find(text);
 });
 page.close.addEventListener("click", () => {
+  searches += 1;
   show(page.found, false);
   page.search.elements.client.focus();
 });
