@@ -296,6 +296,28 @@ import Testing
       try Self.rows(browser, ".servers tbody tr")[0].prefix(6) == [
         "10.0.1.0", "up", "1", "1", "1.5%", "10",
       ])
+
+    // For one that goes unseen nothing is made, and one that comes back is not shown as it was.
+    try browser.evaluate(
+      """
+      window.copies = 0;
+      const clone = Node.prototype.cloneNode;
+      Node.prototype.cloneNode = function (...how) { copies += 1; return clone.apply(this, how); };
+      document.querySelectorAll(".service summary")[1].click();
+      """)
+    let left = (1...2).map { daemon.virtualServers[$0].realServers.removeFirst() }
+    daemon.pass(packets: 10)
+    try Self.tell(browser, daemon)
+    #expect(try browser.evaluate("copies") as? Int == 0)
+    for index in 1...2 { daemon.virtualServers[index].realServers.insert(left[index - 1], at: 0) }
+    daemon.virtualServers[1].realServers[0].clients = 7
+    daemon.pass(packets: 10)
+    try Self.tell(browser, daemon)
+    try browser.evaluate("document.querySelectorAll('.service summary')[1].click()")
+    try browser.wait(
+      for: "the row of who is back",
+      "document.querySelectorAll('.servers tbody tr').length === 64 && "
+        + "document.querySelector('.servers tbody tr').children[3].textContent.trim() === '7'")
   }
 
   @Test(arguments: [400, 1280])

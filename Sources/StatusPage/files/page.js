@@ -135,7 +135,8 @@ class Keyed {
       if (object.root === next) next = next.nextElementSibling;
       else this.parent.insertBefore(object.root, next ?? null);
     }
-    for (const object of before.values()) object.root?.remove();
+    // Without a place in the document there is nothing to take away, and nothing to make for it.
+    if (this.parent) for (const object of before.values()) object.root.remove();
   }
 
   get all() {
@@ -377,8 +378,9 @@ class VirtualServer {
     const sharedClients = servers.reduce((sum, server) => sum + (server.turns > 0 ? server.data.clients : 0), 0);
     const turns = servers.reduce((sum, server) => sum + server.turns, 0);
     say(fields.scale, peak > 0 ? `to ${short(peak)}` : "");
-    this.rows ??= new Keyed(fields.rows, (address) => servers.find((server) => server.data.address === address));
-    this.rows.update(servers, (server) => server.data.address, (_, server) => server.paint({ clients, sharedClients, turns, peak }));
+    // By itself, not by its address: one that has left and come back is another, with a row of its own.
+    this.rows ??= new Keyed(fields.rows, (server) => server);
+    this.rows.update(servers, (server) => server, (server) => server.paint({ clients, sharedClients, turns, peak }));
   }
 }
 
