@@ -50,6 +50,7 @@ import Testing
     for (span, text) in [
       (nil, "unknown"), (TimeSpan(after: nil, before: nil), "unknown"),
       (TimeSpan(after: nil, before: two), "over 2 min ago"),
+      (TimeSpan(after: nil, before: "2026-03-01T11:59:59.5Z"), "in use"),
       (TimeSpan(after: three, before: nil), "less than 3 min ago"),
       (TimeSpan(after: three, before: two), "2 min to 3 min ago"),
       (TimeSpan(after: two, before: two), "2 min ago"),

@@ -64,7 +64,8 @@ func lastUsed(_ span: TimeSpan?, now: Date) -> String {
   switch (age(span?.after), age(span?.before)) {
   case (nil, nil): return "unknown"
   case (let most?, nil): return "less than \(duration(max(1, most.rounded(.up)))) ago"
-  case (nil, let least?): return "over \(duration(least)) ago"
+  // Up to now: of the epoch that lasts, whose beginning the daemon has not seen.
+  case (nil, let least?): return least < 1 ? "in use" : "over \(duration(least)) ago"
   case (let most?, let least?):
     let (from, to) = (duration(least), duration(most.rounded(.up)))
     return from == to ? "\(to) ago" : "\(from) to \(to) ago"
