@@ -73,7 +73,6 @@ struct ListClients: AsyncParsableCommand {
       return
     }
     var lines: [UInt8] = []
-    var written = ClientList(isJSON: false)
     func takeLines(_ end: Int) throws {
       // As an array: what is decoded at once is decoded fastest.
       var array = [UInt8(ascii: "[")]
@@ -82,18 +81,17 @@ struct ListClients: AsyncParsableCommand {
         array += line
       }
       array.append(UInt8(ascii: "]"))
-      try written.add(try api.decode(array))
+      try list.add(try api.decode(array))
       lines.removeFirst(end)
     }
     try await api.forEachPiece(of: target, accept: Self.jsonLines) { piece in
       lines += piece
-      guard lines.count >= Self.octetsAtOnce || written.count == 0,
+      guard lines.count >= Self.octetsAtOnce || list.count == 0,
         let end = lines.lastIndex(of: UInt8(ascii: "\n"))
       else { return }
       try takeLines(end + 1)
     }
     try takeLines(lines.count)
-    list = written
   }
 }
 
