@@ -12,9 +12,6 @@ public enum StatusPage {
   /// What there is at a path of a URL; `nil` where that is nothing of the page.
   public static func file(at path: String) -> File? { files[path] }
 
-  /// The paths of all files.
-  public static var paths: [String] { files.keys.sorted() }
-
   /// For `Content-Security-Policy`: all that the page needs.
   public static let contentSecurityPolicy =
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

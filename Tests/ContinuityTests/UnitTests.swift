@@ -27,7 +27,7 @@ import Testing
     #expect(facts.contains("Seccomp:\t2"))
     let clients = try network.newClients(4)
     #expect(network.servers(of: clients) == ["srv1", "srv2", "srv1", "srv2"])
-    // Nine tables, their program and the link; systemd has programs of its own as well.
+    // Twelve tables, their program and the link; systemd has programs of its own as well.
     #expect(BPFObjects.held(by: leader).links.count == 1)
     #expect(try unit.property("NFileDescriptorStore") == "14")
 

@@ -34,7 +34,7 @@ final class WatchedDirector {
 
   private static func startGateway(_ network: Network, _ socket: String) throws -> ChildProcess {
     try ChildProcess(
-      [Package.executable + "ctl", "serve", "--listen", address, "--socket", socket],
+      [Package.operatorCommand, "serve", "--listen", address, "--socket", socket],
       in: network.topology.director)
   }
 

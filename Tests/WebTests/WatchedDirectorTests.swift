@@ -61,7 +61,7 @@ import Testing
     // A drain is in sight with the next two messages: within 2 s, however slow this machine is.
     let told = try #require(try browser.evaluate("messages") as? Int)
     try await director.drain(servers[1])
-    try browser.wait(for: "the next two messages", "messages >= \(told + 3)")
+    try browser.wait(for: "the next two messages", "messages >= \(told + 2)")
     #expect(
       try states(browser) == [
         [servers[0], "up"], [servers[1], "draining by hand"], [servers[2], "up"],
