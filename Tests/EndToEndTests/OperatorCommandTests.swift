@@ -97,4 +97,37 @@ import Testing
     #expect(try service.daemon.stop() == 0)
     #expect(try ulbctl(service, "status", status: 3).contains("no daemon answers"))
   }
+
+  /// The packets of a client and of no other, at any log level, until who looks has seen enough or the
+  /// daemon is gone.
+  @Test func oneClientsPacketsAreTraced() throws {
+    let service = try BalancedService(options: ["-l", "CRITICAL"])
+    let (client, other) = (try service.newClient(), try service.newClient())
+    let name = client.endpoint.description
+    let traces = try (0..<2).map { _ in
+      try ChildProcess(
+        [Package.operatorCommand, "trace", name, "--socket", service.daemon.control])
+    }
+    for trace in traces {
+      try trace.waitForLine(containing: "following \(name) from here on; Ctrl-C ends it")
+    }
+    #expect(try service.server(answering: other) == "srv1")
+    #expect(try service.server(answering: client) == "srv2")
+    for trace in traces { try trace.waitForLine(containing: "(REUSED ASSOCIATION)") }
+
+    traces[0].send(signal: SIGINT)
+    #expect(try traces[0].waitForExit() == 0)
+    #expect(traces[0].standardError.last == "2 packets")
+    #expect(try service.daemon.stop() == 0)
+    #expect(try traces[1].waitForExit() == 3)
+    #expect(
+      traces[1].standardError.last
+        == "ulbctl: error: the daemon at \(service.daemon.control) has ended the stream: has it been "
+        + "stopped?")
+    for trace in traces {
+      let packets = trace.standardOutput.filter { $0.contains("ASSOCIATION)") }
+      #expect(packets.count == 2, "\(trace.transcript)")
+      #expect(packets.first?.contains("(NEW ASSOCIATION)") == true)
+    }
+  }
 }
