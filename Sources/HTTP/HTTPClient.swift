@@ -37,14 +37,14 @@ public struct HTTPClient: Sendable {
   ///
   /// - Parameters:
   ///   - target: Path and query, percent-encoded.
-  ///   - headers: `Host`, `Content-Length` and `Connection` are added.
+  ///   - headers: `Content-Length` and `Connection` are added, and `Host` where it is not among them.
   /// - Returns: When the response's header has come.
   public func send(
     _ method: String, _ target: String, headers: [(String, String)] = [], body: [UInt8] = []
   ) async throws(HTTPClientError) -> HTTPClientResponse {
     let channel = try await connect()
     var fields = HTTPHeaders(headers)
-    fields.replaceOrAdd(name: "Host", value: host)
+    if !fields.contains(name: "Host") { fields.add(name: "Host", value: host) }
     fields.replaceOrAdd(name: "Connection", value: "close")
     if !body.isEmpty || ["POST", "PUT", "PATCH"].contains(method) {
       fields.replaceOrAdd(name: "Content-Length", value: String(body.count))

@@ -135,6 +135,52 @@ import Testing
     }
   }
 
+  /// A page of another site, whose name leads here, is told nothing: not even which daemons there are.
+  @Test(arguments: ["/", "/metrics", "/api/daemons", "/api/stream", "/api/eth0/v1/status"])
+  func whoAsksByAnotherNameIsRefused(path: String) async throws {
+    let asked = Asked()
+    let machine = try FakeMachine(["eth0": .good("eth0", asked)])
+    let gateway = Gateway(
+      DaemonReader(machine.finder), names: HostNames([try #require(HostName(argument: "lb1"))]))
+    let web = try await WebServer(gateway)
+    let refused = try await web.send("GET", path, headers: [("Host", "Evil.example:9098")])
+    #expect(refused.status == 421)
+    #expect(refused.header("Content-Type") == "text/plain; charset=utf-8")
+    #expect(
+      String(decoding: try await refused.collect(), as: UTF8.self)
+        == "this gateway is not known as evil.example: ask it by its address, or start it with "
+        + "--host evil.example\n")
+    #expect(asked.all == [])
+    let answered = try await web.send("HEAD", path, headers: [("Host", "LB1:9098")])
+    #expect(answered.status == 200)
+    await web.stop()
+    await machine.stop()
+  }
+
+  @Test func namesOfTheGateway() throws {
+    let names = HostNames(try ["lb.example", "Web."].map { try #require(HostName(argument: $0)) })
+    for host in [
+      nil, "localhost", "LOCALHOST:9098", "localhost.:80", "127.0.0.1", "10.0.0.1:9098", "[::1]",
+      "[fd00::1]:9098", "lb.example", "LB.Example:443", "lb.example.", "web",
+    ] {
+      #expect(names.refusal(ofHost: host) == nil, "\(host ?? "none")")
+    }
+    for host in [
+      "evil.example", "evil.example:9098", "lb.example.evil", "x.lb.example", "example",
+      "localhost.evil", "127.0.0.1.evil", "127.1", "0x7f.1", "2130706433", "127.0.0.1:80:80",
+    ] {
+      #expect(names.refusal(ofHost: host) != nil, "\(host)")
+    }
+    // What is no name is not handed back: somebody may paste it.
+    for host in [
+      "", ":9098", "::1", "[::1", "[evil.example]", "[]", "a b", "$(reboot)", "-rf", "a..b",
+      "b\u{FC}", "lb.example@evil", String(repeating: "a", count: 300),
+    ] {
+      #expect(
+        names.refusal(ofHost: host) == "the request's Host is no name and no address", "\(host)")
+    }
+  }
+
   @Test func aDaemonThatDoesNotAnswerIsABadGateway() async throws {
     try await withGateway(["eth0": .gone, "eth1": .breaking]) { web in
       let reply = try await web.send("GET", "/api/eth0/v1/status")
@@ -258,6 +304,7 @@ import Testing
     let socket = machine.finder.directory + "/eth0/control.sock"
     let command = try ChildProcess([
       Package.operatorCommand, "serve", "--listen", "[::1]:0", "--socket", socket,
+      "--host", "lb1", "--host", "lb1.example",
     ])
     #expect(waitUntil { !command.standardError.isEmpty })
     let line = try #require(command.standardError.first)
@@ -267,6 +314,10 @@ import Testing
     let text = String(
       decoding: try await client.send("GET", "/metrics").collect(), as: UTF8.self)
     #expect(text.contains("ulb_up{interface=\"eth0\"} 1\n"))
+    for (host, status) in [("lb1", 200), ("lb1.example:80", 200), ("lb2", 421)] {
+      let reply = try await client.send("GET", "/metrics", headers: [("Host", host)])
+      #expect(reply.status == status, "\(host)")
+    }
 
     let second = try ChildProcess([
       Package.operatorCommand, "serve", "--listen", "[::1]:\(port)",

@@ -10,7 +10,8 @@ struct Serve: AsyncParsableCommand {
     discussion: """
       / is the status page, /metrics are the metrics for Prometheus, and below /api/ is what the \
       daemons' control sockets have to read. Nothing can be changed through it. It needs no right \
-      but to connect to the sockets; ulb-web.service runs it as a user of its own.
+      but to connect to the sockets; ulb-web.service runs it as a user of its own. It answers to \
+      addresses, to localhost, and to the names that --host gives it.
       """)
 
   @Option(
@@ -27,8 +28,16 @@ struct Serve: AsyncParsableCommand {
       valueName: "path"), completion: .file())
   var sockets: [String] = []
 
+  @Option(
+    name: .customLong("host"),
+    help: ArgumentHelp(
+      "A name by which this machine, or a proxy in front, is asked, may be given several times. "
+        + "Requests by other names are refused, as other sites' pages could make them (DNS rebinding).",
+      valueName: "name"))
+  var hosts: [HostName] = []
+
   func run() async throws {
-    let gateway = Gateway(DaemonReader(sockets: sockets))
+    let gateway = Gateway(DaemonReader(sockets: sockets), names: HostNames(hosts))
     var limits = HTTPServer.Limits()
     limits.connections = 128
     limits.streams = 64
@@ -51,6 +60,8 @@ struct Serve: AsyncParsableCommand {
     await server.stop()
   }
 }
+
+extension HostName: ExpressibleByArgument {}
 
 /// Address and port of the command line.
 struct ListenAddress: ExpressibleByArgument, CustomStringConvertible, Equatable {

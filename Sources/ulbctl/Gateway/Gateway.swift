@@ -10,6 +10,7 @@ final class Gateway: Sendable {
   /// Daemons, and what their control sockets say.
   private let daemons: DaemonReader
   private let live: LiveStatus
+  private let names: HostNames
   private let relays = Places(16)
   /// A daemon has few places for who listens to its events.
   private let eventRelays = Places(4)
@@ -19,8 +20,10 @@ final class Gateway: Sendable {
     "associations", "counters", "events", "status", "virtual-servers",
   ]
 
-  init(_ daemons: DaemonReader) {
+  /// - Parameter names: By which it may be asked.
+  init(_ daemons: DaemonReader, names: HostNames = HostNames()) {
     self.daemons = daemons
+    self.names = names
     live = LiveStatus(daemons)
   }
 
@@ -40,6 +43,12 @@ final class Gateway: Sendable {
   }
 
   private func route(_ request: HTTPRequest) async -> HTTPResponse {
+    if let refusal = names.refusal(ofHost: request.header("Host")) {
+      // In a browser's window somebody reads this.
+      return HTTPResponse(
+        status: 421, headers: [("Content-Type", "text/plain; charset=utf-8")],
+        body: .bytes(Array((refusal + "\n").utf8)))
+    }
     guard ["GET", "HEAD"].contains(request.method) else {
       var response = HTTPResponse.problem(
         405, "Method Not Allowed",
