@@ -96,8 +96,8 @@ public final class DataPlane {
   /// Makes `next` the configuration in force: all of it, or where that fails, nothing of it.
   ///
   /// One thing stays done where a late step fails: clients of servers that left some changes ago, and
-  /// whose slots were to be reused, are forgotten. None of them is served by such a server until it
-  /// returns.
+  /// whose slots were to be reused, are forgotten, and what was counted of these servers is lost. None
+  /// of the clients is served by such a server until it returns.
   ///
   /// - Parameter next: differs in what a config file sets: virtual servers and their real servers,
   ///   ports and schedulers, level, debug flags; and in overrides.
@@ -174,8 +174,8 @@ public final class DataPlane {
       throw .wording(error)
     }
     keeper?.commit()
-    next.forgetLeft()
     copy.finish()
+    next.forgetLeft()
     inForce.publish(next.plan, next.associations)
     service = next
     events.replaceCurrent(with: next.loaded.events)

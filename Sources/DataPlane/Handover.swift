@@ -152,8 +152,8 @@ public final class Handover {
     }
     keeper.commit(stale: kept.names)
     dataPlane.beginCountingLost()
-    dataPlane.forgetLeft()
     counterCopy?.finish()
+    dataPlane.forgetLeft()
     settle()
   }
 

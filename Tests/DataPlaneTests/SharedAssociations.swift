@@ -85,7 +85,8 @@ extension ClientKey {
   func hash(_ secret: HashSecret) -> ClientHash { hash(secret, virtualServer: 0) }
 }
 
-private func array<Leaf>(of leaf: Leaf.Type, _ count: Int) throws -> Table {
+/// An array that bpf(2) has made, which can be mapped; all of it is 0.
+func array<Leaf>(of leaf: Leaf.Type, _ count: Int) throws -> Table {
   let map = try BPFMap(
     .array, keySize: 4, leafSize: MemoryLayout<Leaf>.size, capacity: count, flags: Table.mappable)
   return try Table(adopting: FileDescriptor(rawValue: map.duplicate()))

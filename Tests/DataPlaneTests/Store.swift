@@ -17,7 +17,16 @@ final class Store: ObjectStore {
     entries.append((name, object.withDescriptor(Self.duplicate)))
   }
 
+  /// Done whenever something is let go of, which is when another program has taken its place.
+  var onForget: (() -> Void)?
+  /// How often it was.
+  private(set) var forgotten = 0
+
   func forget(_ name: String) {
+    if let onForget {
+      forgotten += 1
+      onForget()
+    }
     for entry in entries where entry.name == name { try? entry.descriptor.close() }
     entries.removeAll { $0.name == name }
   }

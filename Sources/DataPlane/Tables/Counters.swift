@@ -160,7 +160,8 @@ struct RealServerCounterCopy {
     for index in copies.indices { copies[index].begin() }
   }
 
-  /// Once it does. Waits for the packets that the former program has under way.
+  /// Once it does, and before slots are freed: what is added to one of those afterwards, its next real
+  /// server would begin with. Waits for the packets that the former program has under way.
   mutating func finish() {
     guard copies.contains(where: { !$0.isEmpty }) else { return }
     GracePeriod.wait()
