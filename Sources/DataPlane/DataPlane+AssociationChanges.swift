@@ -101,11 +101,17 @@ extension DataPlane {
     guard let slot = plan.servingSlot(of: realServer, target.number, family),
       let table = service.associations[family]
     else { throw .notInService(realServer: realServer, virtualServer: label) }
+    var forgotten = 0
     let lead =
       switch family {
-      case .ipv4: table.lead(IPv4ClientKey(client), of: target.number, to: slot)
-      case .ipv6: table.lead(IPv6ClientKey(client), of: target.number, to: slot)
+      case .ipv4:
+        table.lead(
+          IPv4ClientKey(client), of: target.number, to: slot, forgotten: &forgotten)
+      case .ipv6:
+        table.lead(
+          IPv6ClientKey(client), of: target.number, to: slot, forgotten: &forgotten)
       }
+    service.counters.addForgotten(forgotten, family)
     guard let lead else { throw .noRoom(client) }
     return (label, lead != .alreadyThere)
   }
@@ -181,8 +187,11 @@ extension AssociationTable {
 
   /// Has a client's word lead to a slot, whether it has one before or not.
   ///
+  /// - Parameter forgotten: goes up by how many other clients were forgotten for it.
   /// - Returns: `nil` where there is no place for it.
-  func lead<Key: ClientKey>(_ client: Key, of virtualServer: UInt8, to slot: UInt16) -> Lead? {
+  func lead<Key: ClientKey>(
+    _ client: Key, of virtualServer: UInt8, to slot: UInt16, forgotten: inout Int
+  ) -> Lead? {
     let hash = hash(client, of: virtualServer)
     let entry = Entry(client: client, virtualServer: virtualServer, slot: slot, age: 0)
     var isMade = false
@@ -195,7 +204,9 @@ extension AssociationTable {
         continue
       }
       var insertion = LateInsertion<Key>(self)
-      switch insertion.reserve(entry) {
+      let outcome = insertion.reserve(entry)
+      forgotten += insertion.forgotten
+      switch outcome {
       case .present: continue
       case .reserved:
         guard insertion.settle() > 0, let place = find(hash) else { continue }
@@ -206,11 +217,20 @@ extension AssociationTable {
       case .noRoom:
         guard isSingleBucket else { return nil }
         // Who was used least recently goes, as for a packet.
-        let oldest = findOldest(hash).place
-        _ = forget(bucket(oldest).word(oldest.index), in: oldest)
+        if forgetOldest(findOldest(hash)) { forgotten += 1 }
       }
     }
     return nil
+  }
+
+  /// Forgets what a place holds, unless a packet has used it since it was seen to be so old.
+  ///
+  /// - Returns: whether an association was forgotten.
+  func forgetOldest(_ oldest: (place: Place, age: UInt8)) -> Bool {
+    // The word comes first: a packet puts the stamp of a new client there before its word.
+    let word = bucket(oldest.place).word(oldest.place.index)
+    guard word != 0, age(oldest.place) == oldest.age else { return false }
+    return forget(word, in: oldest.place)
   }
 
   /// - Returns: the slot that it led to; `nil` where another client's word is there now.

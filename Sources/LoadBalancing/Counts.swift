@@ -44,7 +44,8 @@ public struct RealServerCounts: Hashable, Sendable {
 /// What became of the associations of one family.
 public struct AssociationCounts: Hashable, Sendable {
   public var created: CreationCount
-  /// Those whose place another client was given, by the class that they had.
+  /// Those whose place another client was given, by a packet or because it was led to a real server;
+  /// by the class that they had.
   public var forgottenNewcomers: UInt64
   public var forgottenAnswered: UInt64
   public var forgottenResidents: UInt64

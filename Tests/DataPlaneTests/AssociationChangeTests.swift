@@ -75,15 +75,47 @@ struct AssociationChangeTests {
     #expect(tables.table.lead(IPv4ClientKey(500), of: 0, to: 3) == nil)
     #expect(tables.entries(IPv4ClientKey.self).count == 14)
     tables.advanceEpoch()
-    #expect(tables.table.lead(IPv4ClientKey(500), of: 0, to: 3) == .made)
+    var forgotten = 0
+    #expect(
+      tables.table.lead(IPv4ClientKey(500), of: 0, to: 3, forgotten: &forgotten) == .made)
+    #expect(forgotten == 1)
     #expect(tables.table.find(IPv4ClientKey(500), of: 0)?.slot == 3)
+    #expect(tables.entries(IPv4ClientKey.self).count == 14)
 
     let few = try SharedAssociations(.ipv4, maxAssociations: 3)
     for number in 0..<3 { few.use(IPv4ClientKey(number)) }
-    #expect(few.table.lead(IPv4ClientKey(9), of: 0, to: 3) == .made)
+    #expect(few.table.lead(IPv4ClientKey(9), of: 0, to: 3, forgotten: &forgotten) == .made)
+    #expect(forgotten == 2)
     #expect(few.table.find(IPv4ClientKey(0), of: 0) == nil)
     #expect(few.table.find(IPv4ClientKey(9), of: 0)?.age == 0)
     #expect(few.table.find(IPv4ClientKey(1), of: 0)?.age == 2)
+  }
+
+  @Test("a new client of a packet is not forgotten in the place of the oldest")
+  func leadWhilePacketsComeIn() throws {
+    let few = try SharedAssociations(.ipv4, maxAssociations: 3)
+    for number in 0..<3 { few.use(IPv4ClientKey(number)) }
+    let oldest = few.table.findOldest(few.table.hash(IPv4ClientKey(9)))
+    // Its place is given to another one before it is forgotten.
+    few.use(IPv4ClientKey(5))
+    #expect(few.table.find(IPv4ClientKey(0)) == nil)
+    #expect(!few.table.forgetOldest(oldest))
+    #expect(few.table.find(IPv4ClientKey(5)) != nil)
+    let next = few.table.findOldest(few.table.hash(IPv4ClientKey(9)))
+    // Nobody is there any more.
+    few.table.forget(IPv4ClientKey(1))
+    #expect(!few.table.forgetOldest(next))
+    #expect(few.entries(IPv4ClientKey.self).count == 2)
+  }
+
+  @Test("who is forgotten for a client that is led is counted")
+  func counted() throws {
+    let dataPlane = try compiling { try DataPlane(.sample(maxAssociations: 3)) }
+    for number in 1...5 {
+      try dataPlane.lead(IPv4ClientKey(number).client, to: dataPlane.configuration.realServers[0])
+    }
+    let counts = dataPlane.snapshot().associationCounts(of: .ipv4)
+    #expect(counts == AssociationCounts(forgottenNewcomers: 2))
   }
 
   @Test("a data plane leads, refuses and forgets")
@@ -142,5 +174,16 @@ struct AssociationChangeTests {
     #expect(dataPlane.forget(client, ofVirtualServer: "b") == 1)
     #expect(dataPlane.forget(client, ofVirtualServer: "b") == 0)
     #expect(dataPlane.forget(client) == 1 && browser.count(AssociationFilter()) == 0)
+  }
+}
+
+extension AssociationTable {
+  /// Where nobody else is to be forgotten.
+  fileprivate func lead<Key: ClientKey>(
+    _ client: Key, of virtualServer: UInt8, to slot: UInt16
+  ) -> Lead? {
+    var forgotten = 0
+    defer { #expect(forgotten == 0) }
+    return lead(client, of: virtualServer, to: slot, forgotten: &forgotten)
   }
 }

@@ -239,6 +239,70 @@ struct ConcurrencyTests {
     #expect(Set(tags).count == tags.count)
   }
 
+  /// As an operator does with a client whose packets come in on two CPUs.
+  @Test(
+    "a client that is led and forgotten under traffic has one real server at a time",
+    arguments: AddressFamily.allCases, [7, 64] as [UInt32])
+  func leading(family: AddressFamily, capacity: UInt32) throws {
+    try #require(usableCPUs.count >= 2, "this test needs two CPUs")
+    let addresses = Addresses(family: family)
+    let director = try Director(
+      family, servers: addresses.servers(1..<3), maxAssociations: capacity)
+    let (dataPlane, client) = (director.dataPlane, addresses.identity(of: 1))
+    let isOver = Atomic<Bool>(false)
+    let packets = Atomic<Int>(0)
+    /// Whose word the client has had, and how often it had none.
+    struct Tally { var by: [Int: Int] = [:], moves = 0 }
+    let works = (0..<2).map { cpu in
+      let run = director.runner(.request)
+      return { () throws -> Tally in
+        defer { isOver.store(true, ordering: .releasing) }
+        var (tally, last) = (Tally(), 0)
+        while !isOver.load(ordering: .acquiring) {
+          let server = try run(1)
+          if cpu == 1 { packets.add(1, ordering: .releasing) }
+          tally.by[server, default: 0] += 1
+          if server != last { tally.moves += 1 }
+          last = server
+        }
+        return tally
+      }
+    }
+    let rounds = 400
+    let daemon = { () throws -> Tally in
+      defer { isOver.store(true, ordering: .releasing) }
+      var tally = Tally()
+      for round in 0...rounds {
+        // A packet brings it back, or the one who leads it does.
+        if round % 8 == 0 { tally.by[0, default: 0] += dataPlane.forget(client) }
+        try dataPlane.lead(client, to: addresses.server(round % 2 + 1))
+        tally.by[round % 2 + 1, default: 0] += 1
+        // The other CPU has a whole packet between this and the next one now and then.
+        let seen = packets.load(ordering: .acquiring)
+        while round % 8 == 4, packets.load(ordering: .acquiring) < seen + 2,
+          !isOver.load(ordering: .acquiring)
+        {}
+      }
+      return tally
+    }
+    let cpus = [usableCPUs[0], usableCPUs[1], usableCPUs[0]]
+    let tallies = try onCPUs(cpus, works + [daemon])
+    for tally in tallies.prefix(2) {
+      let packets = tally.by.values.reduce(0, +)
+      #expect(Set(tally.by.keys).isSubset(of: [0, 1, 2]))
+      #expect(tally.by[0, default: 0] <= packets / 100)
+    }
+    // It was tried: the other CPU has seen changes.
+    #expect(tallies[1].moves > 10)
+    #expect(tallies[2].by[0, default: 0] > 10)
+    director.expectSound(1..<2)
+    #expect(director.buckets.entries.count == 1)
+    // The last word is the operator's.
+    #expect(try director.server(of: 1) == addresses.server(rounds % 2 + 1))
+    let counts = director.associationCounts
+    #expect(counts.forgottenNewcomers == 0 && counts.created.takenOver == 0)
+  }
+
   @Test("no packet sees half of a list", arguments: AddressFamily.allCases)
   func wholeLists(family: AddressFamily) throws {
     let addresses = Addresses(family: family)

@@ -221,7 +221,8 @@ struct real_server_counters {
 /* Of a family's association table: one entry a block. */
 struct association_counters {
 	struct created created;
-	/* Another client was given their place; by the class that they had. */
+	/* Another client was given their place, by a packet or, in block 0, by the daemon; by the
+	 * class that they had. */
 	__u64 forgotten_newcomers;
 	__u64 forgotten_answered;
 	__u64 forgotten_residents;

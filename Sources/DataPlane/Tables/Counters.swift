@@ -33,6 +33,14 @@ struct Counters: Sendable {
     table.add(Int(COUNTING_SINCE), traffic(packets: nanoseconds, bytes: 0))
   }
 
+  /// Counts associations that the daemon has forgotten for another client. By the daemon's loop alone.
+  func addForgotten(_ count: Int, _ family: AddressFamily) {
+    guard count > 0 else { return }
+    var counts = association_counters()
+    counts.forgotten_newcomers = UInt64(count)
+    associations[family]?.add(0, counts)
+  }
+
   // MARK: Reading
 
   /// When counting began.

@@ -46,6 +46,9 @@ struct LateInsertion<Key: ClientKey> {
     self.wait = wait
   }
 
+  /// How many words of others had to go for those that were reserved.
+  private(set) var forgotten = 0
+
   /// How many places are reserved.
   var count: Int { reservations.count }
 
@@ -87,7 +90,7 @@ struct LateInsertion<Key: ClientKey> {
   ///   since, whose stamp comes first too, it is chosen anew; that of this client looks older than
   ///   the newcomer where an epoch has begun since.
   @inline(__always)
-  private func reserve(_ reservation: Reservation, isFree: Bool) -> Bool {
+  private mutating func reserve(_ reservation: Reservation, isFree: Bool) -> Bool {
     let (bucket, index) = (table.bucket(reservation.place), reservation.place.index)
     let seen = bucket.word(index)
     guard isFree ? seen == 0 : table.age(reservation.place) > reservation.entry.age,
@@ -98,6 +101,7 @@ struct LateInsertion<Key: ClientKey> {
         index, bucket.stamp(index), for: table.stamp(age: reservation.entry.age))
     }
     guard bucket.swapWord(index, seen, for: reservation.pendingWord) else { return false }
+    if seen != 0 { forgotten += 1 }
     reservation.entry.client.note(place: index, names: table.names(reservation.place))
     return true
   }
