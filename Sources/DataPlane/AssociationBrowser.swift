@@ -28,7 +28,11 @@ public struct AssociationBrowser: Sendable {
 
   /// All of a client, one for each virtual server that it is a client of.
   public func associations(of client: Client) -> [ListedAssociation] {
-    var reading = AssociationReading(service, AssociationFilter(client: client))
+    associations(of: client, AssociationFilter(client: client))
+  }
+
+  private func associations(of client: Client, _ filter: AssociationFilter) -> [ListedAssociation] {
+    var reading = AssociationReading(service, filter)
     return reading.read { [reading] content, meaning in
       let listing = Listing(content, meaning, now: clock())
       return reading.find(client, content, meaning).map(listing.listed)
@@ -59,9 +63,10 @@ public struct AssociationBrowser: Sendable {
 
   /// Which come first.
   public enum Order: Sendable {
-    /// Those of the first buckets: a page costs the same wherever it is.
+    /// Those of the first buckets: without a filter, a page costs the same wherever it is.
     case table
-    /// Those that were used least recently. Each page looks through the whole table.
+    /// Those that were used least recently. Each page looks through the whole table. Where an epoch
+    /// has ended between two pages, those of the greatest age may be on both.
     case idle
   }
 
@@ -73,15 +78,7 @@ public struct AssociationBrowser: Sendable {
   public func page(
     _ filter: AssociationFilter, order: Order, limit: Int, after cursor: AssociationCursor? = nil
   ) -> (associations: [ListedAssociation], next: AssociationCursor?) {
-    if let client = filter.client {
-      var reading = AssociationReading(service, filter)
-      return (
-        reading.read { [reading] content, meaning in
-          let listing = Listing(content, meaning, now: clock())
-          return reading.find(client, content, meaning).map(listing.listed)
-        }, nil
-      )
-    }
+    if let client = filter.client { return (associations(of: client, filter), nil) }
     switch order {
     case .table: return tablePage(filter, limit, cursor)
     case .idle: return idlePage(filter, limit, cursor)
@@ -221,42 +218,5 @@ extension ServiceInForce.Content {
     guard let table = tables[family], !table.isSingleBucket else { return nil }
     return (clocks[family] ?? EpochClock()).lastUse(
       age: age, in: table.control.fullEpoch, at: now)
-  }
-}
-
-/// Goes through the buckets of all tables, some at a time.
-struct BucketWalk {
-  private let atOnce: Int
-  private var families: ArraySlice<AddressFamily> = AddressFamily.allCases[...]
-  private var bucket: Int
-
-  /// - Parameter start: in whose bucket to begin.
-  init(atOnce: Int, from start: AssociationPosition? = nil) {
-    self.atOnce = atOnce
-    if let start { families = families.drop { $0 != start.family } }
-    bucket = start?.place.bucket ?? 0
-  }
-
-  /// A walk that is at its end.
-  static var nowhere: BucketWalk {
-    var walk = BucketWalk(atOnce: 1)
-    walk.families = []
-    return walk
-  }
-
-  mutating func next(
-    _ tables: [AddressFamily: AssociationTable]
-  ) -> (family: AddressFamily, buckets: Range<Int>)? {
-    while let family = families.first {
-      let count = tables[family]?.bucketCount ?? 0
-      if bucket < count {
-        let buckets = bucket..<min(bucket + atOnce, count)
-        bucket = buckets.upperBound
-        return (family, buckets)
-      }
-      families.removeFirst()
-      bucket = 0
-    }
-    return nil
   }
 }

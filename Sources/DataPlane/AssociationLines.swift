@@ -13,6 +13,8 @@ extension AssociationBrowser {
 public struct AssociationLines: Sequence, IteratorProtocol {
   private var reading: AssociationReading
   private var walk = BucketWalk(atOnce: 1 << 8)
+  /// Whose alone are asked for, and are still to be told.
+  private var client: Client?
   private let clock: @Sendable () -> Timestamp
   /// Reused for each piece, as are those below.
   private var lines: [UInt8] = []
@@ -25,19 +27,40 @@ public struct AssociationLines: Sequence, IteratorProtocol {
   ) {
     reading = AssociationReading(service, filter)
     self.clock = clock
+    client = filter.client
+    if client != nil { walk = BucketWalk.nowhere }
   }
 
   /// The next whole lines, none of them in some pieces; `nil` at the end. Takes less than a
   /// millisecond, and a quarter of a megabyte.
   public mutating func next() -> [UInt8]? {
+    if let client {
+      self.client = nil
+      return lines(client.address.family) { reading, content, meaning, append in
+        reading.find(client, content, meaning).forEach(append)
+      }
+    }
     guard let (family, buckets) = walk.next(reading.service.now.tables) else { return nil }
+    return lines(family) { reading, content, meaning, append in
+      reading.forEach(family, content, meaning, inBuckets: buckets, append)
+    }
+  }
+
+  @inline(__always)
+  private mutating func lines(
+    _ family: AddressFamily,
+    forEach: (
+      AssociationReading, ServiceInForce.Content, AssociationReading.Meaning,
+      (AssociationReading.Found) -> Void
+    ) -> Void
+  ) -> [UInt8] {
     let now = clock()
     return reading.read { [reading] content, meaning in
       lines.removeAll(keepingCapacity: true)
       ages[family, default: TextOfAges()].refresh(content, family, now)
       slots.refresh(content, meaning)
       guard let ages = ages[family], let ends = slots.ends[family] else { return lines }
-      reading.forEach(family, content, meaning, inBuckets: buckets) { found in
+      forEach(reading, content, meaning) { found in
         lines += ages.beginnings[Int(found.age)]
         found.client.appendText(to: &lines)
         lines += ages.middles[Int(found.age)]
@@ -84,7 +107,7 @@ public struct AssociationLines: Sequence, IteratorProtocol {
     ) {
       guard content.version != version else { return }
       version = content.version
-      let labels = meaning.labels.mapValues(\.inJSON)
+      let labels = meaning.labels.mapValues { JSONLine.text($0) }
       for family in content.tables.keys {
         ends[family] = content.plan.slots(of: family).map { slot in
           guard let member = slot?.member else { return [] }
@@ -94,20 +117,5 @@ public struct AssociationLines: Sequence, IteratorProtocol {
         }
       }
     }
-  }
-}
-
-extension String {
-  /// As a JSON string (RFC 8259, section 7).
-  fileprivate var inJSON: String {
-    let escaped = unicodeScalars.map { scalar in
-      switch scalar {
-      case "\"", "\\": "\\\(scalar)"
-      case "\u{0}"..."\u{1f}":
-        "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-      default: String(scalar)
-      }
-    }
-    return "\"\(escaped.joined())\""
   }
 }

@@ -59,5 +59,10 @@ struct AssociationLineTests {
     #expect(count(AssociationFilter(virtualServer: Browsed.second)) == 200)
     #expect(count(AssociationFilter(client: Client("10.50.0.1:40000"))) == 1)
     #expect(count(AssociationFilter(virtualServer: "nobody")) == 0)
+    // A client is looked up: the table is not gone through.
+    let client = AssociationFilter(client: Client("10.50.0.1:40000"))
+    #expect(Array(browsed.browser.lines(client)).count == 1)
+    #expect(Array(browsed.browser.lines(AssociationFilter())).count > 1)
+    #expect(count(AssociationFilter(client: Client("10.50.0.1:1"))) == 0)
   }
 }
