@@ -184,12 +184,11 @@ struct ServicePlan: Sendable {
     return slot
   }
 
-  /// What is set of a member that is listed.
-  func override(of member: SlotPlan.Member) -> RealServer.Override? {
-    guard !overrides.isEmpty,
-      let owner = served.first(where: { $0.number == member.virtualServer })?.virtualServer
-    else { return nil }
-    return overrides[member.address, behind: owner]
+  /// What is set of a real server of a virtual server that is served.
+  func override(of realServer: IPAddress, behind virtualServer: VirtualServer)
+    -> RealServer.Override?
+  {
+    overrides.isEmpty ? nil : overrides[realServer, behind: virtualServer]
   }
 
   /// Whose clients the words of a family's association table are of.

@@ -133,31 +133,32 @@ private struct ServiceBanks<Layout: FamilyLayout>: FamilyWriter {
   private mutating func writeRealServers(
     _ rings: Rings, _ slots: [SlotPlan.Slot?], _ plan: ServicePlan, _ bank: UInt32
   ) throws(BCCError) {
-    let addresses = Dictionary(
-      uniqueKeysWithValues: plan.served.map { ($0.number, $0.virtualServer.address) })
+    let virtualServers = Dictionary(
+      uniqueKeysWithValues: plan.served.map { ($0.number, $0.virtualServer) })
     let used = (slots.lastIndex { $0 != nil } ?? -1) + 1
     let map = Renderer.serviceMaps(plan.served).first { $0.family == family }
-    let rows = addresses.compactMapValues { map?.row(of: $0) }
+    let rows = virtualServers.compactMapValues { map?.row(of: $0.address) }
     // A plan that was not put in force may be there, with more of them.
     let count = max(used, written[Int(bank)].slotCount)
     written[Int(bank)].slotCount = count
     try realServers.update(
       keys: (0..<UInt32(count)).map { ServiceTables.index(slot: $0, bank: bank) },
-      leaves: (0..<count).map { number in
+      leaves: (0..<count).map { index in
         var server = real_server()
-        guard number < slots.count, let slot = slots[number] else {
+        guard index < slots.count, let slot = slots[index] else {
           return Layout.realServer(server, address: .unspecified(family), override: 0)
         }
-        let (address, owner) = (slot.member.address, slot.member.virtualServer)
+        let (address, number) = (slot.member.address, slot.member.virtualServer)
+        let owner = virtualServers[number]
         server.state = slot.state?.inTables ?? UInt8(REAL_SERVER_UNLISTED)
-        server.virtual_server = owner
-        server.next = UInt16(rings.next[number])
-        server.row = UInt16(rows[owner] ?? 0)
+        server.virtual_server = number
+        server.next = UInt16(rings.next[index])
+        server.row = UInt16(rows[number] ?? 0)
         // Of a virtual server that has left, whose real servers are not listed, nobody asks.
         server.checksum_delta =
-          addresses[owner].map { Checksum.delta(from: $0, to: address) } ?? 0
-        return Layout.realServer(
-          server, address: address, override: plan.override(of: slot.member)?.inTables ?? 0)
+          owner.map { Checksum.delta(from: $0.address, to: address) } ?? 0
+        let override = owner.flatMap { plan.override(of: address, behind: $0) }
+        return Layout.realServer(server, address: address, override: override?.inTables ?? 0)
       })
   }
 
