@@ -8,7 +8,7 @@
 #include "association.h"
 #include "schedulers.h"
 
-/* No verdict: the packet's client is new, and may be given an association. */
+/* No decision: the packet's client is new, and may be given an association. */
 #define IS_NEW_CLIENT -1
 
 struct new_client {

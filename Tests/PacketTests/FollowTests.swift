@@ -109,6 +109,31 @@ struct FollowTests {
     #expect(dataPlane.snapshot().count(of: .ingressReusedNAT).packets == 20)
   }
 
+  @Test("clients of both families are followed by one program")
+  func bothFamilies() throws {
+    let director = try Director(.ipv4, level: .critical)
+    let both = AddressFamily.allCases.map { Addresses(family: $0) }
+    var next = director.dataPlane.configuration
+    next.virtualServers.append(
+      VirtualServer(
+        name: "other", address: both[1].virtualServer, ports: Addresses.ports,
+        realServers: both[1].servers(1..<4).map { RealServer($0) }))
+    try compiling { _ = try director.dataPlane.apply(next) }
+    let count = DataPlane.mostFollowed / 2
+    try follow(director, both.flatMap { (0..<count).map($0.identity) })
+    for addresses in both {
+      // The last that is followed, and one that is not.
+      for client in [count - 1, count] {
+        #expect(try director.run(addresses.request(client: client)).verdict == .send)
+      }
+      let events = director.events()
+      #expect(events.map(\.event) == [.ingressNewNAT])
+      #expect(events.map(\.source) == [addresses.client(count - 1)])
+    }
+    let info = try director.dataPlane.program.info()
+    #expect(info.verifiedInstructionCount < 200_000)
+  }
+
   @Test("more than can be are refused, and those before stay")
   func tooMany() throws {
     let director = try Director(.ipv4, level: .critical)

@@ -29,8 +29,8 @@ public enum KeptTables: Sendable {
     }
   }
 
-  /// What the control socket had set of real servers; `nil` where the tables are of a version that
-  /// knew nothing of it.
+  /// What the control socket had set of real servers; `nil` where the tables are of a former version
+  /// of the layouts, which had no place for it.
   public var overrides: Overrides? {
     switch self {
     case .present(let tables): tables.overrides
