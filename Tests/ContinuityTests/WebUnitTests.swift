@@ -56,11 +56,12 @@ import Testing
     // What web.conf says is in force after a restart.
     try files.createDirectory(
       atPath: container.path("/etc/ulb"), withIntermediateDirectories: true)
-    try "LISTEN=[::1]:9099\n".write(
+    try "LISTEN=[::1]:9099\nWEB_OPTIONS=\"--host lb1 --host lb1.example\"\n".write(
       toFile: container.path("/etc/ulb/web.conf"), atomically: false, encoding: .utf8)
     try container.run("systemctl", "restart", "ulb-web")
     #expect(try property("StatusText", container) == "http://[::1]:9099/")
     #expect(try get("/metrics", container, at: "[::1]:9099").contains("ulb_up"))
+    #expect(try get("/metrics", container, at: "[::1]:9099", as: "lb1").contains("ulb_up"))
     try container.run("systemctl", "stop", "ulb-web")
     #expect(try property("Result", container) == "success")
   }
@@ -70,12 +71,17 @@ import Testing
   }
 
   private func get(
-    _ path: String, _ container: Container, at server: String = "127.0.0.1:9098"
+    _ path: String, _ container: Container, at server: String = "127.0.0.1:9098",
+    as host: String? = nil
   ) throws -> String {
     try container.run(
       "/usr/bin/python3", "-c",
-      "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())",
-      "http://\(server)\(path)")
+      """
+      import sys, urllib.request
+      request = urllib.request.Request(sys.argv[1], headers={"Host": sys.argv[2]})
+      print(urllib.request.urlopen(request).read().decode())
+      """,
+      "http://\(server)\(path)", host ?? server)
   }
 
   /// 0 is best, 10 is worst.
