@@ -264,20 +264,3 @@ extension TestServer {
     return client
   }
 }
-
-extension RawClient {
-  /// `POLLRDHUP` (poll(2)), which Swift does not import.
-  private var pollReadHangUp: Int16 { 0x2000 }
-
-  /// Whether the other side has read all that was sent (tcp(7), SIOCOUTQ; a Unix socket has it too).
-  var isAllRead: Bool {
-    var unread: Int32 = -1
-    return ioctl(descriptor, UInt(TIOCOUTQ), &unread) == 0 && unread == 0
-  }
-
-  /// Whether the other side is gone; reads nothing.
-  var isResetOrClosed: Bool {
-    var state = pollfd(fd: descriptor, events: pollReadHangUp, revents: 0)
-    return poll(&state, 1, 0) > 0
-  }
-}
