@@ -109,7 +109,8 @@ let package = Package(
     .testTarget(
       name: "EndToEndTests", dependencies: ["Control", "HTTP", "TestSupport", "LoadBalancing"]),
     .testTarget(
-      name: "ContinuityTests", dependencies: ["AssociationFile", "TestSupport", "LoadBalancing"]),
+      name: "ContinuityTests",
+      dependencies: ["AssociationFile", "Control", "HTTP", "TestSupport", "LoadBalancing"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -139,7 +139,7 @@ final class Load: Sendable {
 
   // MARK: Sockets
 
-  private static func socket(
+  static func socket(
     _ family: AddressFamily, _ type: __socket_type, _ proto: Int
   ) throws -> Int32 {
     let descriptor = Foundation.socket(
@@ -156,6 +156,13 @@ final class Load: Sendable {
   }
 
   // MARK: Clients
+
+  /// A client by its number, as ulb writes it.
+  static func client(_ number: Int, _ family: AddressFamily = .ipv4) -> String {
+    Endpoint(clientAddress(number % addresses, family), port(ofClient: number)).description
+  }
+
+  private static func port(ofClient client: Int) -> UInt16 { UInt16(20_000 + client / addresses) }
 
   /// The last octet of all clients' addresses is from 100 up.
   private static func clientAddress(_ number: Int, _ family: AddressFamily) -> String {
@@ -174,8 +181,8 @@ final class Load: Sendable {
   private static func udp(_ family: AddressFamily) -> Int { family == .ipv4 ? 20 : 40 }
 
   /// A packet of a client but for number, phase and checksum: IP, UDP, 16 bytes of payload.
-  private static func packet(ofClient client: Int, to target: Endpoint) -> [UInt8] {
-    let port = UInt16(20_000 + client / addresses)
+  static func packet(ofClient client: Int, to target: Endpoint) -> [UInt8] {
+    let port = port(ofClient: client)
     var bytes: [UInt8] =
       target.family == .ipv4
       ? [0x45, 0, 0, 44, 0, 0, 0, 0, 64, 17, 0, 0] : [0x60, 0, 0, 0, 0, 24, 17, 64]

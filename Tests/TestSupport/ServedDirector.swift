@@ -21,9 +21,10 @@ public final class ServedDirector {
   ///   - first: the command line's virtual server.
   ///   - text: what the file says; by default the first one's real servers and nothing else.
   ///   - options: ulb's further options; STATE in one stands for the state file's path.
+  ///   - wrapper: a program that runs ulb, with its arguments.
   public init(
     _ first: Network, _ text: ConfigText? = nil, options: [String] = [],
-    environment: [String: String] = [:]
+    wrapper: [String] = [], environment: [String: String] = [:]
   ) throws {
     self.first = first
     self.text = text ?? ConfigText(realServers: first.serverAddresses)
@@ -31,7 +32,7 @@ public final class ServedDirector {
     path = directory.path(of: "servers.cfg")
     state = directory.path(of: "associations")
     try Self.write("\(self.text)", to: path)
-    daemon = try Self.start(first, path, Self.named(options, state), environment)
+    daemon = try Self.start(first, path, Self.named(options, state), wrapper, environment)
   }
 
   private static func named(_ options: [String], _ state: String) -> [String] {
@@ -39,13 +40,14 @@ public final class ServedDirector {
   }
 
   private static func start(
-    _ first: Network, _ path: String, _ options: [String], _ environment: [String: String]
+    _ first: Network, _ path: String, _ options: [String], _ wrapper: [String],
+    _ environment: [String: String]
   ) throws -> Daemon {
     try Daemon.start(
       [
         "lb0", "-vs", first.virtualServer.address, "-cfg", path, "-p",
         String(first.virtualServer.port),
-      ] + options, in: first.topology.director, environment: environment)
+      ] + options, in: first.topology.director, wrapper: wrapper, environment: environment)
   }
 
   /// Starts ulb again, with what the file is to say now, after it was stopped.
@@ -53,7 +55,7 @@ public final class ServedDirector {
     precondition(!daemon.process.isRunning, "one at a time")
     try Self.write("\(text)", to: path)
     reloads = 0
-    daemon = try Self.start(first, path, Self.named(options, state), [:])
+    daemon = try Self.start(first, path, Self.named(options, state), [], [:])
   }
 
   private static func write(_ text: String, to path: String) throws {
