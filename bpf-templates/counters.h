@@ -31,12 +31,12 @@ static __always_inline struct real_server_counters *real_server_counters_at(enum
 	__u32 index;
 
 #if HAS_IPV4
-	index = block * REAL_SERVER_SLOTS_V4 + slot;
+	index = block * (REAL_SERVER_SLOTS_V4 + 1) + slot;
 	if (family == IPV4)
 		return real_server_counters_v4.lookup(&index);
 #endif
 #if HAS_IPV6
-	index = block * REAL_SERVER_SLOTS_V6 + slot;
+	index = block * (REAL_SERVER_SLOTS_V6 + 1) + slot;
 	if (family == IPV6)
 		return real_server_counters_v6.lookup(&index);
 #endif
@@ -57,16 +57,22 @@ static __always_inline struct association_counters *association_counters_at(enum
 	return 0;
 }
 
-/* A packet to the real server of a slot, or from it. */
-static __always_inline void count_packet(const struct frame *frame, __u32 slot, bool is_ingress)
+/* A packet to the real server of a slot, or from it, of a client that is new or not. */
+static __always_inline void count_packet(const struct frame *frame, __u32 slot, bool is_ingress,
+					 bool is_new)
 {
 	struct real_server_counters *counters;
 
 	if (!COUNTERS_ON)
 		return;
 	counters = real_server_counters_at(frame->family, frame->block, slot);
-	if (counters)
-		count_traffic(is_ingress ? &counters->ingress : &counters->egress, frame);
+	if (!counters)
+		return;
+	if (is_new)
+		count_traffic(is_ingress ? &counters->new_ingress : &counters->new_egress, frame);
+	else
+		count_traffic(is_ingress ? &counters->known_ingress : &counters->known_egress,
+			      frame);
 }
 
 /* What an association was made of: what stood in its place before. */

@@ -78,8 +78,11 @@ static __always_inline void report(const struct frame *frame, __u32 event,
 
 /* What is decided on a frame: an event and a verdict, in one number that is not negative. */
 #define DECISION(event, verdict) ((event) << 3 | (verdict))
-#define EVENT_OF(decision)	 ((__u32)(decision) >> 3)
+#define EVENT_OF(decision)	 (((__u32)(decision) & ~COUNTED) >> 3)
 #define VERDICT_OF(decision)	 ((decision)&7)
+/* Of a known client's packet, which is counted with its real server and no second time. */
+#define COUNTED		     (1 << 16)
+#define IS_COUNTED(decision) ((decision)&COUNTED)
 /* Where the verifier wants an answer that there is no case for. */
 #define NOTHING_DECIDED DECISION(0, XDP_ABORTED)
 

@@ -14,9 +14,9 @@ static __always_inline int ingress_nat(struct frame *frame, struct real_server *
 	int decision = is_new ? DECIDE_TRANSLATED(frame, INGRESS_NEW_NAT, source, to)
 			      : DECIDE_TRANSLATED(frame, INGRESS_REUSED_NAT, source, to);
 
-	count_packet(frame, slot, true);
+	count_packet(frame, slot, true, is_new);
 	destination_nat(frame, server);
-	return decision;
+	return is_new ? decision : decision | COUNTED;
 }
 
 /* To the address of a virtual server, which its row tells. */

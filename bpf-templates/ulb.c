@@ -86,6 +86,7 @@ int ulb(struct xdp_md *ctx)
 	int decision = decide(&frame);
 
 	report_followed(&frame, EVENT_OF(decision));
-	count_event(&frame, EVENT_OF(decision));
+	if (!IS_COUNTED(decision))
+		count_event(&frame, EVENT_OF(decision));
 	return VERDICT_OF(decision);
 }

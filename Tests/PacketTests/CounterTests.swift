@@ -153,16 +153,20 @@ struct CounterTests {
   func reusedSlot(family: AddressFamily) throws {
     let addresses = Addresses(family: family)
     let director = try Director(family, servers: addresses.servers(1..<3), maxServers: 2)
-    _ = try director.servers(of: 0..<4)
+    for _ in 0..<3 { _ = try director.servers(of: 0..<4) }
+    _ = try director.run(addresses.reply(server: 1, client: 0))
     let total = director.associationCounts
+    let events = director.dataPlane.snapshot().eventCounts()
+    #expect(events[.ingressReusedNAT]?.packets == 8 && events[.egressReusedNAT]?.packets == 1)
     let before = try director.counts(1)
-    #expect(before.ingress.packets == 2 && before.created.byClient == 2)
+    #expect(before.ingress.packets == 6 && before.created.byClient == 2)
     // There are four slots: the fifth server is given that of the first.
     try director.dataPlane.apply(addresses.servers(3..<5))
     let reused = try director.dataPlane.apply(addresses.servers(5..<6))
     #expect(reused.count == 1)
     #expect(try director.counts(5) == RealServerCounts())
     #expect(director.associationCounts == total)
+    #expect(director.dataPlane.snapshot().eventCounts() == events)
     _ = try director.server(of: 9)
     #expect(try director.counts(5).ingress.packets == 1)
   }
@@ -185,6 +189,7 @@ struct CounterTests {
     let director = try Director(family)
     let (dataPlane, addresses) = (director.dataPlane, director.addresses)
     _ = try director.servers(of: 0..<4)
+    _ = try director.servers(of: 0..<1)
     let former = dataPlane.snapshot()
     let counts = try (1...3).map { try director.counts($0) }
     var next = dataPlane.configuration
@@ -200,7 +205,7 @@ struct CounterTests {
     try compiling { _ = try dataPlane.apply(next) }
     let snapshot = dataPlane.snapshot()
     #expect(try (1...3).map { try director.counts($0) } == counts)
-    #expect(counts[0].ingress.packets == 2)
+    #expect(counts[0].ingress.packets == 3)
     #expect(snapshot.eventCounts() == former.eventCounts())
     #expect(snapshot.countingSince == former.countingSince)
     #expect(director.associationCounts.created.byClient == 4)
@@ -209,8 +214,36 @@ struct CounterTests {
       #expect(snapshot.counts(of: other) == RealServerCounts())
     }
     _ = try director.server(of: 0)
-    #expect(try director.counts(1).ingress.packets == 3)
-    #expect(dataPlane.snapshot().count(of: .ingressReusedNAT).packets == 1)
+    #expect(try director.counts(1).ingress.packets == 4)
+    #expect(dataPlane.snapshot().count(of: .ingressReusedNAT).packets == 2)
+  }
+
+  @Test("events of virtual servers and real servers that leave stay counted")
+  func leaving() throws {
+    let (v4, v6) = (Addresses(family: .ipv4), Addresses(family: .ipv6))
+    let director = try Director(.ipv4)
+    let dataPlane = director.dataPlane
+    var both = dataPlane.configuration
+    both.virtualServers.append(
+      VirtualServer(
+        name: "other", address: v6.virtualServer, ports: [Addresses.ports[0]],
+        realServers: [RealServer(v6.server(1))]))
+    let alone = dataPlane.configuration
+    for round in 1...2 as ClosedRange<UInt64> {
+      try compiling { _ = try dataPlane.apply(both) }
+      for datagram in [
+        v4.request(client: 1), v6.request(client: 1), v6.reply(server: 1, client: 1),
+      ] {
+        for _ in 0..<3 { #expect(try director.run(datagram).verdict == .send) }
+      }
+      try compiling { _ = try dataPlane.apply(alone) }
+      let snapshot = dataPlane.snapshot()
+      // The IPv4 client is new once, that of the virtual server that left each time.
+      #expect(snapshot.count(of: .ingressNewNAT).packets == 1 + round)
+      #expect(snapshot.count(of: .ingressReusedNAT).packets == 6 * round - 1 - round)
+      #expect(snapshot.count(of: .egressReusedNAT).packets == 3 * round)
+      #expect(try director.counts(1).ingress.packets == 3 * round)
+    }
   }
 
   @Test("a virtual server of no program has no real server that is counted")

@@ -54,11 +54,11 @@ _Static_assert(2 <= MAX_PORTS, "see option -mp");
 #define REAL_SERVER_SLOTS_V4 64
 #define LIKELY_SLOT_BITS_V4 9
 #define CREATED_ASSOCIATIONS_V4 1048576 /* fewer where others' tables are used */
-#define CREATED_COUNTERS_V4 192 /* likewise; of real servers, in all blocks */
+#define CREATED_COUNTERS_V4 195 /* likewise; of real servers, in all blocks */
 #define REAL_SERVER_SLOTS_V6 1
 #define LIKELY_SLOT_BITS_V6 5
 #define CREATED_ASSOCIATIONS_V6 1048576 /* fewer where others' tables are used */
-#define CREATED_COUNTERS_V6 3 /* likewise; of real servers, in all blocks */
+#define CREATED_COUNTERS_V6 6 /* likewise; of real servers, in all blocks */
 #define ROUND_LINES 2
 #define EVENT_PAGES 64
 

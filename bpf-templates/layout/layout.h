@@ -210,12 +210,19 @@ struct created {
 	__u64 taken_over;     /* from a real server that was no longer listed */
 };
 
-/* Of the real server of a slot. */
+/*
+ * Of the real server of a slot: to it and from it. What known clients' packets count is the events
+ * INGRESS_REUSED_NAT and EGRESS_REUSED_NAT as well, which are not counted once more: behind the
+ * slots each block has an entry for what those were whose slots others have.
+ */
 struct real_server_counters {
-	struct traffic ingress; /* to it */
-	struct traffic egress;	/* from it */
+	struct traffic known_ingress;
+	struct traffic known_egress;
+	__u64 padding_to_a_line[4];
+	struct traffic new_ingress;
+	struct traffic new_egress;
 	struct created created;
-	__u64 padding_to_a_line;
+	__u64 padding_to_two_lines;
 };
 
 /* Of a family's association table: one entry a block. */
@@ -261,7 +268,7 @@ _Static_assert(sizeof(struct address_row) == 32, "a power of two: the array inde
 _Static_assert(sizeof(struct port_line) == 64, "one cache line");
 _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 _Static_assert(EVENT_COUNTERS * sizeof(struct traffic) % 64 == 0, "blocks share no cache line");
-_Static_assert(sizeof(struct real_server_counters) == 64, "one cache line");
+_Static_assert(sizeof(struct real_server_counters) == 128, "two cache lines");
 _Static_assert(sizeof(struct association_counters) == 64, "one cache line");
 _Static_assert(sizeof(struct ip_address_v4) == 4, "no hidden padding");
 _Static_assert(sizeof(struct ip_address_v6) == 16, "no hidden padding");

@@ -58,6 +58,10 @@ public struct ProgramSizes: Sendable, Equatable {
     return bits
   }
 
+  /// Entries of a block of the counters of real servers: one for each slot, and one for those whose
+  /// slots others have.
+  func counted(_ family: AddressFamily) -> Int { 1 + (slots[family] ?? 1) }
+
   /// Entries of tables with one for each number of a virtual server.
   public static let numbers = Int(VIRTUAL_SERVER_NUMBERS)
   static let slotsOfLine = Int(SLOTS_OF_LINE)

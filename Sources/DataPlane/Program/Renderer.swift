@@ -61,7 +61,7 @@ public enum Renderer {
           ? 1 : configuration.maxAssociations
         row["created_counters"] =
           shared.contains(TableName(.realServerCounters, of: map.family))
-          ? 1 : CounterBlocks.count(cpus: cpus) * (sizes.slots[map.family] ?? 1)
+          ? 1 : CounterBlocks.count(cpus: cpus) * sizes.counted(map.family)
         row["followed"] = followed.filter { $0.address.family == map.family }.map {
           ["port": $0.port, "words": words($0.address)] as [String: Any]
         }

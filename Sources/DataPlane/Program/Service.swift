@@ -94,7 +94,7 @@ struct Service {
     for (family, slots) in slots {
       associations[family]?.forget(slots: slots)
       // Nobody counts there any more.
-      for slot in slots { counters.realServers[family]?.reset(Int(slot)) }
+      counters.retire(slots, family)
     }
   }
 

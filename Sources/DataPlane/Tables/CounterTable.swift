@@ -54,6 +54,17 @@ struct CounterTable<Entry: BitwiseCopyable>: Sendable {
   /// The counts of an entry.
   subscript(index: Int) -> Entry { sum(of: 0..<blocks, index) }
 
+  /// The sum of one count of all entries.
+  ///
+  /// - Parameter word: which one, counted in words of an entry.
+  func total(word: Int) -> UInt64 {
+    var total: UInt64 = 0
+    for block in 0..<blocks {
+      for index in 0..<count { total &+= load_64(words(index, block: block) + word) }
+    }
+    return total
+  }
+
   /// What the daemon's block holds of an entry.
   func own(_ index: Int) -> Entry { sum(of: 0..<1, index) }
 
@@ -77,40 +88,5 @@ struct CounterTable<Entry: BitwiseCopyable>: Sendable {
 
   private static func word(_ index: Int, of entry: Entry) -> UInt64 {
     withUnsafeBytes(of: entry) { $0.assumingMemoryBound(to: UInt64.self)[index] }
-  }
-}
-
-/// Takes the counts of tables that leave service into others, in two steps.
-struct CounterCopy<Entry: BitwiseCopyable> {
-  private let former, next: CounterTable<Entry>
-  /// Which entry becomes which, and what of it was taken.
-  private var entries: [(from: Int, to: Int, taken: Entry?)]
-
-  init(
-    from former: CounterTable<Entry>, to next: CounterTable<Entry>,
-    entries: [(from: Int, to: Int)]
-  ) {
-    (self.former, self.next) = (former, next)
-    self.entries = entries.map { ($0.from, $0.to, nil) }
-  }
-
-  var isEmpty: Bool { entries.isEmpty }
-
-  /// Takes what was counted so far. To be called before the others serve.
-  mutating func begin() {
-    for index in entries.indices {
-      let counts = former[entries[index].from]
-      next.add(entries[index].to, counts)
-      entries[index].taken = counts
-    }
-  }
-
-  /// Takes what was counted since. To be called once nobody counts in the former tables any more.
-  mutating func finish() {
-    for entry in entries {
-      guard let taken = entry.taken else { continue }
-      next.add(entry.to, former[entry.from], less: taken)
-    }
-    entries = []
   }
 }

@@ -3,13 +3,18 @@ import BCC
 import CLayout
 import Glibc
 import LoadBalancing
+import Synchronization
 
 /// The counters of a program.
 struct Counters: Sendable {
   private let events: CounterTable<traffic>
-  /// Of each family that the program knows, by the real server's slot.
+  /// Of each family that the program knows, by the real server's slot; the last entry is of those
+  /// whose slots others have.
   let realServers: [AddressFamily: CounterTable<real_server_counters>]
   private let associations: [AddressFamily: CounterTable<association_counters>]
+
+  /// Held while counts go from one entry to another, so that no sum of entries misses any.
+  private static let moves = Mutex(())
 
   init(_ tables: CounterTables, _ sizes: ProgramSizes) throws(BCCError) {
     events = try CounterTable(tables[.eventCounters, .ipv4], count: Int(EVENT_COUNTERS))
@@ -17,7 +22,7 @@ struct Counters: Sendable {
     var associations: [AddressFamily: CounterTable<association_counters>] = [:]
     for family in tables.families {
       realServers[family] = try CounterTable(
-        tables[.realServerCounters, family], count: sizes.slots[family] ?? 1)
+        tables[.realServerCounters, family], count: sizes.counted(family))
       associations[family] = try CounterTable(tables[.associationCounters, family], count: 1)
     }
     (self.realServers, self.associations) = (realServers, associations)
@@ -50,19 +55,40 @@ struct Counters: Sendable {
       seconds: Int64(nanoseconds / 1_000_000_000), nanoseconds: Int64(nanoseconds % 1_000_000_000))
   }
 
-  subscript(event: Event) -> TrafficCount { TrafficCount(events[Int(event.rawValue)]) }
+  subscript(event: Event) -> TrafficCount {
+    guard let path = Counters.countedWithRealServers(event) else {
+      return TrafficCount(events[Int(event.rawValue)])
+    }
+    return Counters.moves.withLock { _ in
+      realServers.values.reduce(into: TrafficCount(events[Int(event.rawValue)])) { sum, table in
+        sum += TrafficCount(table.total(path))
+      }
+    }
+  }
+
+  /// Where the packets of an event are counted that is not counted for itself.
+  private static func countedWithRealServers(
+    _ event: Event
+  ) -> KeyPath<real_server_counters, traffic>? {
+    switch event {
+    case .ingressReusedNAT: \.known_ingress
+    case .egressReusedNAT: \.known_egress
+    default: nil
+    }
+  }
 
   /// Events that nobody took in time.
   var eventsLost: UInt64 { events[Int(EVENTS_LOST)].packets }
 
   /// None of a slot that there is not.
   func realServer(_ slot: UInt16, _ family: AddressFamily) -> RealServerCounts {
-    guard let table = realServers[family], Int(slot) < table.count else {
+    guard let table = realServers[family], Int(slot) < table.count - 1 else {
       return RealServerCounts()
     }
     let counters = table[Int(slot)]
     return RealServerCounts(
-      ingress: TrafficCount(counters.ingress), egress: TrafficCount(counters.egress),
+      ingress: TrafficCount(counters.known_ingress, counters.new_ingress),
+      egress: TrafficCount(counters.known_egress, counters.new_egress),
       created: CreationCount(counters.created))
   }
 
@@ -77,8 +103,13 @@ struct Counters: Sendable {
 }
 
 extension TrafficCount {
-  fileprivate init(_ traffic: traffic) {
-    self.init(packets: traffic.packets, bytes: traffic.bytes)
+  fileprivate init(_ traffic: traffic, _ other: traffic = traffic(packets: 0, bytes: 0)) {
+    self.init(packets: traffic.packets &+ other.packets, bytes: traffic.bytes &+ other.bytes)
+  }
+
+  fileprivate static func += (sum: inout TrafficCount, other: TrafficCount) {
+    sum.packets &+= other.packets
+    sum.bytes &+= other.bytes
   }
 }
 
@@ -87,6 +118,48 @@ extension CreationCount {
     self.init(
       byClient: created.by_client, byRealServer: created.by_real_server,
       takenOver: created.taken_over)
+  }
+}
+
+extension Counters {
+  /// Has slots begin at zero, which others are given. Nobody counts there any more. What was counted
+  /// of events stays.
+  func retire(_ slots: [UInt16], _ family: AddressFamily) {
+    guard let table = realServers[family] else { return }
+    for slot in slots {
+      Counters.moves.withLock { _ in
+        table.add(table.count - 1, table[Int(slot)].ofKnownClients)
+        table.reset(Int(slot))
+      }
+    }
+  }
+
+  /// Goes on with the events of a family that no program knows any more, and whose counters are begun
+  /// anew.
+  fileprivate func takeEvents(of former: CounterTable<real_server_counters>) {
+    Counters.moves.withLock { _ in
+      events.add(Int(Event.ingressReusedNAT.rawValue), former.total(\.known_ingress))
+      events.add(Int(Event.egressReusedNAT.rawValue), former.total(\.known_egress))
+      for index in 0..<former.count { former.reset(index) }
+    }
+  }
+}
+
+extension CounterTable<real_server_counters> {
+  /// The sum of one kind of traffic of all entries.
+  fileprivate func total(_ path: KeyPath<real_server_counters, traffic>) -> traffic {
+    // What packets write is read as words.
+    let word = MemoryLayout<real_server_counters>.offset(of: path)! / MemoryLayout<UInt64>.size
+    return traffic(packets: total(word: word), bytes: total(word: word + 1))
+  }
+}
+
+extension real_server_counters {
+  /// What counts as events too.
+  fileprivate var ofKnownClients: real_server_counters {
+    var counters = real_server_counters()
+    (counters.known_ingress, counters.known_egress) = (known_ingress, known_egress)
+    return counters
   }
 }
 
@@ -109,7 +182,7 @@ extension CounterTables {
       let fits =
         switch (name.kind, name.family) {
         case (.realServerCounters, let family?):
-          hasSameSlots.contains(family) && table.capacity == blocks * (sizes.slots[family] ?? 0)
+          hasSameSlots.contains(family) && table.capacity == blocks * sizes.counted(family)
         case (.eventCounters, _): table.capacity == blocks * Int(EVENT_COUNTERS)
         default: table.capacity == blocks
         }
@@ -129,50 +202,73 @@ extension PresentTables {
     for (family, slots) in slots {
       let name = TableName(.realServerCounters, of: family)
       guard shared.counters[name] == nil, let table = counters[name], !slots.isEmpty,
-        table.capacity.isMultiple(of: slots.count)
+        table.capacity.isMultiple(of: slots.count + 1)
       else { continue }
-      former[family] = (try CounterTable(table, count: slots.count), slots)
+      former[family] = (try CounterTable(table, count: slots.count + 1), slots)
     }
     return former
   }
 }
 
-/// Takes what was counted of real servers into tables with other slots.
+/// Takes what was counted of real servers into tables with other slots, in two steps.
 struct RealServerCounterCopy {
   /// Counters that leave service, and what their slots mean.
   typealias Former = (table: CounterTable<real_server_counters>, slots: [SlotPlan.Slot?])
 
-  private var copies: [CounterCopy<real_server_counters>] = []
+  /// One entry, and what of it was taken.
+  private struct Entry {
+    let former, next: CounterTable<real_server_counters>
+    let from, to: Int
+    /// Whether it goes on as a real server's.
+    let isListed: Bool
+    var taken: real_server_counters?
+
+    var counts: real_server_counters { isListed ? former[from] : former[from].ofKnownClients }
+  }
+
+  private var entries: [Entry] = []
+  /// Of families that the next program does not know.
+  private var left: [CounterTable<real_server_counters>] = []
+  private let next: Counters
 
   /// - Parameters:
   ///   - former: of each family that is copied, with the members of its slots.
   ///   - next: what they are copied to, with the slots of the plan.
-  init(
-    from former: [AddressFamily: Former], to next: Counters, _ plan: ServicePlan
-  ) {
+  init(from former: [AddressFamily: Former], to next: Counters, _ plan: ServicePlan) {
+    self.next = next
     for (family, former) in former {
-      guard let table = next.realServers[family] else { continue }
-      var entries: [(from: Int, to: Int)] = []
-      for (index, slot) in former.slots.enumerated() where index < former.table.count {
-        guard let member = slot?.member,
-          let slot = plan.slot(of: member.address, member.virtualServer, family)
-        else { continue }
-        entries.append((index, Int(slot)))
+      guard let table = next.realServers[family] else {
+        left.append(former.table)
+        continue
       }
-      copies.append(CounterCopy(from: former.table, to: table, entries: entries))
+      for index in 0..<former.table.count {
+        let member = index < former.slots.count ? former.slots[index]?.member : nil
+        let slot = member.flatMap { plan.slot(of: $0.address, $0.virtualServer, family) }
+        entries.append(
+          Entry(
+            former: former.table, next: table, from: index,
+            to: slot.map { Int($0) } ?? table.count - 1, isListed: slot != nil))
+      }
     }
   }
 
-  /// Before the other program serves.
+  /// Takes what was counted so far. To be called before the other program serves.
   mutating func begin() {
-    for index in copies.indices { copies[index].begin() }
+    for index in entries.indices {
+      let counts = entries[index].counts
+      entries[index].next.add(entries[index].to, counts)
+      entries[index].taken = counts
+    }
   }
 
-  /// Once it does, and before slots are freed: what is added to one of those afterwards, its next real
-  /// server would begin with. Waits for the packets that the former program has under way.
+  /// Takes what was counted since, once the other program serves, and before slots are freed: what is
+  /// added to one of those afterwards, its next real server would begin with. Waits for the packets
+  /// that the former program has under way.
   mutating func finish() {
-    guard copies.contains(where: { !$0.isEmpty }) else { return }
+    guard !entries.isEmpty || !left.isEmpty else { return }
     GracePeriod.wait()
-    for index in copies.indices { copies[index].finish() }
+    for entry in entries { entry.next.add(entry.to, entry.counts, less: entry.taken) }
+    for table in left { next.takeEvents(of: table) }
+    (entries, left) = ([], [])
   }
 }
