@@ -10,6 +10,7 @@ KNOWN_LIMIT = {4: 0.35, 6: 0.9}
 RANDOM_LIMIT = {4: 0.42, 6: 0.45}  # × sticky
 NEW_LIMIT = {4: 0.28, 6: 0.6}  # × sticky
 PASSED_LIMIT = 2  # ns beyond bounce
+COUNTERS_LIMIT = 4  # ns beyond the same program without them
 THROUGHPUT_LIMIT = 0.9  # × bounce
 TWO_CPUS_LIMIT = 1.8  # × one CPU
 LARGE_LIMIT = 1.1  # × the smallest set-up
@@ -60,6 +61,12 @@ def of_scenarios(family, costs, target="ulb"):
             result.append(check(
                 f"{name}: cost ÷ sticky's", ns[target] / ns["sticky"], limit[family]))
     return result
+
+
+def of_counters(family, costs):
+    """The worst of the scenarios."""
+    return [check(f"IPv{family}, known client: what counting costs",
+                  max(costs[scenario]["more"] for scenario in KNOWN), COUNTERS_LIMIT, "ns")]
 
 
 def ratio(rates, name, other):

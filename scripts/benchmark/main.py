@@ -79,6 +79,16 @@ def run(lab, arguments, executables):
         result["packet_cost"][family] = costs
         checks += found
 
+    result["counters"] = {}
+    for family in (4, 6):
+        chapter(f"What counting costs, IPv{family}")
+        result["counters"][family], found = judged(
+            lambda: measurements.counters(family),
+            lambda costs: limits.of_counters(family, costs))
+        for scenario, row in result["counters"][family].items():
+            say(f"  {scenario:18}{row['more']:4.1f} of {row['ns']:4.0f} ns")
+        checks += found
+
     result["two_cpus"], result["meeting"] = {}, {}
     for family in (4, 6):
         chapter(f"Two CPUs at once, IPv{family}")

@@ -5,13 +5,15 @@ import re
 import signal
 import statistics
 import time
+import types
 
-from network import PORT, SERVERS, VIRTUAL, Failed, command, inside
+from network import PORT, PORTS, SCRIPTS, SERVERS, VIRTUAL, Failed, command, inside
 from virtual_servers import (MANY, MIDDLE, config_text, of_both_families, ports_in_common,
                              ports_of_their_own, replace_file, virtual_server)
 
 KNOWN = ["hot", "flows:1000", "egress:1", "egress:1000"]
-SCENARIOS = [*KNOWN, "tcp", "other", "random:1000000", "new"]
+PASSED = ["tcp", "other"]
+SCENARIOS = [*KNOWN, *PASSED, "random:1000000", "new"]
 AT_ONCE = ["flows:1000", "new"]
 NEAR = 150  # ns, more than a cache line takes between two CPUs of one cache and back
 PATIENCE, TRIES = 15, 2  # seconds to wait for CPUs to be near; they may part again
@@ -24,6 +26,7 @@ EXPONENTS = [0.6, 0.8, 1.0, 1.2]
 MULTIPLES = [2, 4, 16]
 SETTLING = 0.1  # s that a config file is to stay as it is before the daemon believes it
 SAVED = 1_000_000  # associations
+KERNEL_HEADERS = f"{os.path.dirname(SCRIPTS)}/bpf-templates/kernel-headers"
 
 
 class Measurements:
@@ -85,6 +88,23 @@ class Measurements:
         deadline = time.monotonic() + PATIENCE
         while self.lines("line-trip", 0, 1)[0]["line"] > NEAR and time.monotonic() < deadline:
             time.sleep(0.5)
+
+    def counters(self, family):
+        """A packet's cost with counters, and how many ns more that is than without them, in the same
+        rounds and over the same tables: {scenario: {"ns", "more"}}."""
+        director, _ = self.started(self.executables["ulb"], family=family)
+        source = command(self.executables["ulb"], "--render", "lb0", "-vs", VIRTUAL[family],
+                         "-rs", *SERVERS[family], "-p", *PORTS)
+        command(f"{self.tools}/variant", director.where, "lo", "#define COUNTERS_ON 1",
+                "#define COUNTERS_ON 0", stdin=self.lab.text(source),
+                env={**os.environ, "BCC_KERNEL_SOURCE": KERNEL_HEADERS})
+        without = types.SimpleNamespace(where=f"{director.namespace}:lo")
+        costs, _ = self.packet_cost(
+            family, [*KNOWN, *PASSED], {"without": without, "with": director})
+        director.stop()
+        return {scenario: {"ns": row["with"]["ns"], "more": round(statistics.median(
+            more - less for more, less in zip(row["with"]["rounds"], row["without"]["rounds"])), 1)}
+            for scenario, row in costs.items()}
 
     def two_cpus(self, family):
         """ns a packet on one CPU and on two at once, in the same rounds:
