@@ -17,8 +17,8 @@ static __always_inline int egress_nat(struct frame *frame, __u32 bank, struct re
 		return NOTHING_DECIDED;
 	decision = is_new ? DECIDE_TRANSLATED(frame, EGRESS_NEW_NAT, &from, destination)
 			  : DECIDE_TRANSLATED(frame, EGRESS_REUSED_NAT, &from, destination);
-	count_packet(frame, slot, false, is_new);
 	source_nat(frame, server, &from);
+	count_packet(frame, slot, false, is_new);
 	return is_new ? decision : decision | COUNTED;
 }
 

@@ -25,7 +25,7 @@ enum family { NO_FAMILY = 0, IPV4 = 4, IPV6 = 6 };
 
 struct frame {
 	void *next; /* behind the last header that was reached */
-	const void *end;
+	const void *start, *end;
 	struct ethhdr *ethernet;
 	union {
 		void *ip;
@@ -35,18 +35,15 @@ struct frame {
 	struct udphdr *udp;
 	enum family family;
 	__u32 virtual_server; /* its number, or NO_VIRTUAL_SERVER_NUMBER */
-	__u64 length;	      /* in bytes */
-	__u32 block;	      /* of the counters: that of this CPU */
 };
 
 static __always_inline struct frame first_of(struct xdp_md *ctx)
 {
 	struct frame frame = {
 		.next = (void *)(long)ctx->data,
+		.start = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
 		.virtual_server = NO_VIRTUAL_SERVER_NUMBER,
-		.length = (void *)(long)ctx->data_end - (void *)(long)ctx->data,
-		.block = COUNTERS_ON ? 1 + bpf_get_smp_processor_id() : 0,
 	};
 
 	return frame;

@@ -14,8 +14,8 @@ static __always_inline int ingress_nat(struct frame *frame, struct real_server *
 	int decision = is_new ? DECIDE_TRANSLATED(frame, INGRESS_NEW_NAT, source, to)
 			      : DECIDE_TRANSLATED(frame, INGRESS_REUSED_NAT, source, to);
 
-	count_packet(frame, slot, true, is_new);
 	destination_nat(frame, server);
+	count_packet(frame, slot, true, is_new);
 	return is_new ? decision : decision | COUNTED;
 }
 
