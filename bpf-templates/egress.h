@@ -22,8 +22,11 @@ static __always_inline int egress_nat(struct frame *frame, __u32 bank, struct re
 	return is_new ? decision : decision | COUNTED;
 }
 
-/* EGRESS_NOT_HANDLED_PORT, or nobody's packet: who sent it tells, as each event is counted. */
-static __always_inline int egress_not_handled_port(struct frame *frame)
+/* No decision: the packet is of no virtual server's port, or from nobody who serves there. */
+#define IS_NOT_HANDLED -2
+
+/* The rows of IS_NOT_HANDLED, once for all: who sent it tells, as each event is counted. */
+static __always_inline int not_handled(struct frame *frame)
 {
 	struct control *control = control_of(frame->family);
 	__u32 number, slot;
@@ -51,7 +54,7 @@ static __always_inline int egress(struct frame *frame, struct new_client *new_cl
 	__u32 bank, slot = 0, associated_slot = 0;
 
 	if (number == NO_VIRTUAL_SERVER_NUMBER)
-		return egress_not_handled_port(frame);
+		return IS_NOT_HANDLED;
 
 	control = control_of(family);
 	if (!control)
@@ -60,7 +63,7 @@ static __always_inline int egress(struct frame *frame, struct new_client *new_cl
 	if (VIRTUAL_SERVERS(family) > 1 && number == SEVERAL_VIRTUAL_SERVERS) {
 		server = find_real_server(family, bank, source, frame->udp->source, &number, &slot);
 		if (!server)
-			return egress_not_handled_port(frame);
+			return IS_NOT_HANDLED;
 	}
 	frame->virtual_server = number;
 	client = client_of(frame, control, destination, frame->udp->dest);
@@ -72,7 +75,7 @@ static __always_inline int egress(struct frame *frame, struct new_client *new_cl
 		server = find_real_server(family, bank, source, frame->udp->source, &number, &slot);
 	}
 	if (!server)
-		return egress_not_handled_port(frame);
+		return IS_NOT_HANDLED;
 	if (!lengths_agree(frame))
 		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
 	if (!associated) {

@@ -75,9 +75,11 @@ static __always_inline int decide(struct frame *frame)
 		return DECIDE(frame, NOT_IP_V6, XDP_PASS);
 #endif
 	}
-	if (decision != IS_NEW_CLIENT)
-		return decision;
-	return of_new_client(frame, &new_client);
+	if (decision == IS_NEW_CLIENT)
+		return of_new_client(frame, &new_client);
+	if (decision == IS_NOT_HANDLED)
+		return not_handled(frame);
+	return decision;
 }
 
 int ulb(struct xdp_md *ctx)
