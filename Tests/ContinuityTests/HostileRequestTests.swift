@@ -70,16 +70,12 @@ import Testing
     }
 
     /// Ends the traffic and the daemon: neither has noticed.
-    ///
-    /// - Parameter limit: bytes of memory.
-    func expectNobodyNoticed(
-      limit: Int = 40 << 20, sourceLocation: SourceLocation = #_sourceLocation
-    ) throws {
+    func expectNobodyNoticed(sourceLocation: SourceLocation = #_sourceLocation) throws {
       try ContinuityTests.expectNobodyNoticed(
         load, topology, since: before, sourceLocation: sourceLocation)
       let peak = memory.stop()
       print("memory: \(peak >> 10) KiB anonymous at most")
-      #expect(peak > 0 && peak < limit, sourceLocation: sourceLocation)
+      #expect(peak > 0 && peak < 40_000_000, sourceLocation: sourceLocation)
       #expect(director.errors == [], sourceLocation: sourceLocation)
       #expect(try director.daemon.stop() == 0, sourceLocation: sourceLocation)
     }
@@ -264,8 +260,7 @@ import Testing
       try scene.director.reload { $0["other"].realServers[2] = address + state }
       waitForAnswers()
     }
-    // While a program is compiled, the compiler has 30 MiB.
-    try scene.expectNobodyNoticed(limit: 70 << 20)
+    try scene.expectNobodyNoticed()
     #expect(waitUntil { notThere.load(ordering: .relaxed) > 20 })
     // The same socket again.
     let next = try Daemon(
