@@ -60,12 +60,11 @@ final class InterfaceMonitor {
   /// How the interface of this number is.
   func state(of index: UInt32) -> InterfaceState {
     var request = ifreq()
-    let isNamed = withUnsafeMutableBytes(of: &request.ifr_ifrn) {
-      if_indextoname(index, $0.baseAddress!.assumingMemoryBound(to: CChar.self)) != nil
-    }
-    guard isNamed, ioctl(descriptor.rawValue, UInt(SIOCGIFFLAGS), &request) == 0 else {
-      return .absent
-    }
+    // if_indextoname(3) would make a socket for it each time.
+    request.ifr_ifru.ifru_ivalue = Int32(bitPattern: index)
+    guard ioctl(descriptor.rawValue, UInt(SIOCGIFNAME), &request) == 0,
+      ioctl(descriptor.rawValue, UInt(SIOCGIFFLAGS), &request) == 0
+    else { return .absent }
     let flags = Int32(request.ifr_ifru.ifru_flags)
     guard flags & Int32(IFF_UP) != 0 else { return .down }
     return flags & Int32(IFF_RUNNING) == 0 ? .withoutCarrier : .up
