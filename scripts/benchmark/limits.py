@@ -24,9 +24,15 @@ MANY_LIMIT = 12  # ns beyond one virtual server
 BOTH_RATIO, BOTH_LIMIT = 1.02, 1  # × one family, and ns beyond that
 CHANGE_LIMIT, COMPILATION_LIMIT, START_LIMIT = 1500, 600, 900  # ms
 SAVING_LIMIT, PIECE_LIMIT, RESTORING_LIMIT = 100, 5, 200  # ms
+SMALL_START_LIMIT, ANONYMOUS_LIMIT = 600, 20  # ms and MB of a start with one virtual server
+ANSWER_LIMIT = 5  # ms
+LISTING_LIMIT, LISTING_MEMORY_LIMIT = 3, 8  # s and MB
+FOLLOWING_LIMIT = 2000  # ms
+IDLE_LIMIT = 0.05  # % of a CPU
+ULBCTL_LIMIT = 30  # ms
 DEBUG_LIMIT = 0.5  # × the default level
 
-DIGITS = {"×": 3, "ns": 1, "ms": 1, "B": 1, "clients": 0}  # of each unit, behind the point
+DIGITS = {"×": 3, "ns": 1, "ms": 1, "s": 2, "%": 3, "B": 1, "MB": 1, "clients": 0}  # of each unit, behind the point
 
 
 def check(what, value, limit, unit="×", at_least=False):
@@ -115,6 +121,36 @@ def of_both_families(family, costs):
     return [check(f"IPv{family}, both families: known client, beyond {BOTH_RATIO:g} × one's",
                   max(row["both"]["more"] - (BOTH_RATIO - 1) * row["one family"]["ns"]
                       for row in costs.values()), BOTH_LIMIT, "ns")]
+
+
+def of_start_up(row):
+    return [check("start with one virtual server", row["ready_ms"], SMALL_START_LIMIT, "ms"),
+            check("RssAnon after that", row["memory"]["anonymous"] / 1e6, ANONYMOUS_LIMIT, "MB")]
+
+
+def of_answers(targets):
+    return [check("/v1/status with 4,096 real servers", targets["/v1/status"]["median"],
+                  ANSWER_LIMIT, "ms")]
+
+
+def of_listing(family, orders):
+    row = orders["table"]
+    number = f"IPv{family}, {row['associations']:,} associations as JSON lines"
+    return [check(number, row["seconds"], LISTING_LIMIT, "s"),
+            check(f"{number}: memory", row["memory"] / 1e6, LISTING_MEMORY_LIMIT, "MB")]
+
+
+def of_following(times):
+    return [check("from the last listener's end until the program before is back",
+                  max(times["ended"]), FOLLOWING_LIMIT, "ms")]
+
+
+def of_idle(row):
+    return [check("CPU of a daemon with nothing to do", 100 * row["share"], IDLE_LIMIT, "%")]
+
+
+def of_ulbctl(times):
+    return [check("a run of ulbctl --version", times["--version"], ULBCTL_LIMIT, "ms")]
 
 
 def of_start_up_of_many(row):

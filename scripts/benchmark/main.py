@@ -12,6 +12,7 @@ import sys
 import time
 
 import chart
+import control
 import limits
 from measure import Measurements
 from network import Failed, Lab
@@ -154,7 +155,9 @@ def run(lab, arguments, executables):
         checks += found
 
     chapter("Start-up and memory")
-    result["start_up"] = measurements.start_up()
+    result["start_up"], found = judged(
+        measurements.start_up, lambda rows: limits.of_start_up(rows["ulb"]))
+    checks += found
     result["start_up_of_many"], found = judged(
         measurements.start_up_of_many, limits.of_start_up_of_many)
     checks += found
@@ -182,6 +185,37 @@ def run(lab, arguments, executables):
     for what, times in result["changes"].items():
         say(f"  {what:8} {statistics.median(times):5.0f} ms, at most {max(times):.0f} ms")
     checks += found
+
+    chapter("The control socket")
+    result["answers"], found = judged(
+        lambda: control.answers(measurements), limits.of_answers)
+    checks += found
+    for target, row in result["answers"].items():
+        say(f"  {target} with {control.MOST_SERVERS:,} real servers: {row['median']:.2f} ms, "
+            f"at most {row['longest']:.1f} ms")
+    result["listing"] = {}
+    for family in (4, 6):
+        result["listing"][family], found = judged(
+            lambda: control.listing(measurements, family),
+            lambda orders: limits.of_listing(family, orders))
+        checks += found
+        for order, row in result["listing"][family].items():
+            say(f"  IPv{family}, {row['associations']:,} associations in the order of {order}: "
+                f"{row['seconds']:.2f} s, {row['bytes'] / 1e6:.0f} MB, with "
+                f"{row['memory'] / 1e6:.1f} MB of memory")
+    result["following"], found = judged(
+        lambda: control.following(measurements), limits.of_following)
+    checks += found
+    for what, times in result["following"].items():
+        say(f"  {len(control.FOLLOWED)} clients, following {what}: "
+            f"{statistics.median(times):.0f} ms, at most {max(times):.0f} ms")
+    result["idle"], found = judged(lambda: control.idle(measurements), limits.of_idle)
+    checks += found
+    say(f"  idle: {100 * result['idle']['share']:.4f} % of a CPU over {result['idle']['seconds']} s")
+    result["ulbctl"], found = judged(
+        lambda: control.ulbctl(measurements, arguments.ulbctl), limits.of_ulbctl)
+    checks += found
+    say("  ulbctl: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in result["ulbctl"].items()))
 
     result["saving"] = {}
     for family in (4, 6):
@@ -253,6 +287,7 @@ def main():
     parser.add_argument("--tools", required=True)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--executable", action="append", required=True, metavar="NAME=PATH")
+    parser.add_argument("--ulbctl", required=True)
     parser.add_argument("--output")
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()

@@ -87,6 +87,9 @@ class Daemon:
     def __init__(self, lab, director, executable, *arguments):
         self.director = director
         self.log_path = f"{lab.folder}/{director.namespace}.log"
+        # The default path is that of the interface's name, which all directors have in common.
+        self.socket = f"{lab.folder}/{director.namespace}.sock"
+        control = ["--control", self.socket] if lab.knows_control(executable) else []
         path = f"{lab.folder}/notify"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -96,7 +99,7 @@ class Daemon:
             notify.settimeout(0.2)
             start = time.monotonic()
             self.process = director.start(
-                executable, "lb0", *arguments, stdout=log, stderr=subprocess.STDOUT,
+                executable, "lb0", *arguments, *control, stdout=log, stderr=subprocess.STDOUT,
                 env={**os.environ, "NOTIFY_SOCKET": path})
             said = ""
             while "READY=1" not in said:
@@ -133,6 +136,14 @@ class Daemon:
     def loop_time(self):
         return self.loop_schedule()[0]
 
+    def cpu_time(self):
+        """Seconds that all of its threads have had a CPU for."""
+        tasks, seconds = f"/proc/{self.process.pid}/task", 0
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/schedstat") as file:
+                seconds += int(file.read().split()[0]) / 1e9
+        return seconds
+
     def memory(self):
         """Bytes: anonymous and resident memory of the process."""
         with open(f"/proc/{self.process.pid}/status") as file:
@@ -149,6 +160,7 @@ class Lab:
         self.prefix = f"ulbbench{os.getpid()}"
         self.gateway = f"{self.prefix}-gw"
         self.directors = []
+        self.help_texts = {}
 
     def __enter__(self):
         command("ip", "netns", "add", self.gateway)
@@ -166,6 +178,12 @@ class Lab:
                     command("ip", "netns", "del", name)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+    def knows_control(self, executable):
+        """Whether it has a control socket: other revisions than this one's may not."""
+        if executable not in self.help_texts:
+            self.help_texts[executable] = command(executable, "--help")
+        return "--control " in self.help_texts[executable]
 
     def director(self, name):
         """A new director, wired and able to forward."""
