@@ -119,7 +119,6 @@ static __always_inline void unlock(struct bucket *bucket)
 #define PLACE_PREFERRED	 18
 #define PLACE_AGE	 8
 #define PLACE_IN_SECOND	 3
-#define OPAQUE(x)	 asm volatile("" : "+r"(x))
 
 /* 1 for a negative number, else 0. */
 static __always_inline __u64 is_below_zero(__s64 x)

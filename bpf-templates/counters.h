@@ -10,7 +10,7 @@
 static __always_inline void count_traffic(struct traffic *traffic, const struct frame *frame)
 {
 	traffic->packets++;
-	traffic->bytes += frame->end - frame->start;
+	traffic->bytes += frame_length(frame);
 }
 
 static __always_inline __u32 block_of_cpu(void)

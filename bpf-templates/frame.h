@@ -48,3 +48,15 @@ static __always_inline struct frame first_of(struct xdp_md *ctx)
 
 	return frame;
 }
+
+/* What LLVM is to take as it is, and to work out nothing from. */
+#define OPAQUE(x) asm volatile("" : "+r"(x))
+
+/* In bytes. The verifier lets addresses be subtracted, but nothing be added to the end before. */
+static __always_inline __u64 frame_length(const struct frame *frame)
+{
+	__u64 length = frame->end - frame->start;
+
+	OPAQUE(length);
+	return length;
+}
