@@ -4,15 +4,21 @@ import LoadBalancing
 extension AssociationBrowser {
   /// Starts writing what a filter lets through as JSON lines, each the object that the control socket
   /// calls an association entry, its members sorted by name.
-  public func lines(_ filter: AssociationFilter) -> AssociationLines {
-    AssociationLines(service, filter, clock: clock)
+  public func lines(_ filter: AssociationFilter, order: Order = .table) -> AssociationLines {
+    AssociationLines(service, filter, order, clock: clock)
   }
 }
 
-/// JSON lines of associations, a piece at a time: in the order of the tables.
+/// JSON lines of associations, a piece at a time.
 public struct AssociationLines: Sequence, IteratorProtocol {
   private var reading: AssociationReading
-  private var walk = BucketWalk(atOnce: 1 << 8)
+  /// How the tables are gone through.
+  private enum Walk {
+    case table(BucketWalk)
+    case idle(IdleWalk)
+  }
+
+  private var walk: Walk
   /// Whose alone are asked for, and are still to be told.
   private var client: Client?
   private let clock: @Sendable () -> Timestamp
@@ -22,17 +28,22 @@ public struct AssociationLines: Sequence, IteratorProtocol {
   private var slots = TextOfSlots()
 
   init(
-    _ service: ServiceInForce, _ filter: AssociationFilter,
+    _ service: ServiceInForce, _ filter: AssociationFilter, _ order: AssociationBrowser.Order,
     clock: @escaping @Sendable () -> Timestamp
   ) {
     reading = AssociationReading(service, filter)
     self.clock = clock
     client = filter.client
-    if client != nil { walk = BucketWalk.nowhere }
+    walk =
+      switch order {
+      case _ where client != nil: .table(.nowhere)
+      case .table: .table(BucketWalk(atOnce: 1 << 8))
+      case .idle: .idle(IdleWalk())
+      }
   }
 
-  /// The next whole lines, none of them in some pieces; `nil` at the end. Takes less than a
-  /// millisecond, and a quarter of a megabyte.
+  /// The next whole lines, none of them in some pieces; `nil` at the end. Takes a millisecond or two,
+  /// and a quarter of a megabyte, or one in the order of idleness.
   public mutating func next() -> [UInt8]? {
     if let client {
       self.client = nil
@@ -40,9 +51,29 @@ public struct AssociationLines: Sequence, IteratorProtocol {
         reading.find(client, content, meaning).forEach(append)
       }
     }
-    guard let (family, buckets) = walk.next(reading.service.now.tables) else { return nil }
-    return lines(family) { reading, content, meaning, append in
-      reading.forEach(family, content, meaning, inBuckets: buckets, append)
+    let tables = reading.service.now.tables
+    switch walk {
+    case .table(var buckets):
+      guard let (family, range) = buckets.next(tables) else { return nil }
+      walk = .table(buckets)
+      return lines(family) { reading, content, meaning, append in
+        reading.forEach(family, content, meaning, inBuckets: range, append)
+      }
+    case .idle(var ages):
+      while true {
+        var next = ages
+        guard let piece = next.next(tables) else { return nil }
+        let text = lines(piece.family) { reading, content, meaning, append in
+          reading.forEach(
+            piece.family, content, meaning, inBuckets: piece.buckets, ages: piece.ages, append)
+        }
+        // Where an epoch has ended meanwhile, some had another age than is said there.
+        let epoch = tables[piece.family]?.control.fullEpoch
+        guard piece.epoch == nil || piece.epoch == epoch else { continue }
+        ages = next
+        walk = .idle(ages)
+        return text
+      }
     }
   }
 

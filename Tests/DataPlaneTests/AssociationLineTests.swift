@@ -36,6 +36,47 @@ struct AssociationLineTests {
     #expect(listed.contains { $0.lastUse != nil && $0.lastUse?.after == nil })
   }
 
+  @Test("those that were used least recently come first, as on pages")
+  func idle() throws {
+    let browsed = try Browsed()
+    browsed.insert(browsed.many(600))
+    let pages = Array(browsed.pages(AssociationFilter(), .idle, limit: 1_000).joined())
+    let text = String(
+      decoding: Array(browsed.browser.lines(AssociationFilter(), order: .idle).joined()),
+      as: UTF8.self)
+    let lines = try text.split(separator: "\n").map {
+      try JSON.decode(AssociationEntry.self, from: $0.utf8)
+    }
+    #expect(lines.map(\.client) == pages.map(\.client.description))
+    #expect(lines.map(\.age) == pages.map(\.age))
+    #expect(Set(lines.map(\.age)).count == 129)
+  }
+
+  /// What was used again meanwhile may come again; what was not comes, and what became old does.
+  @Test("nobody is left out where epochs pass meanwhile", arguments: [1, 2, 40, 300] as [UInt64])
+  func idleAmongEpochs(epochs: UInt64) throws {
+    let browsed = try Browsed(maxAssociations: 40_000)
+    let all = browsed.many(6_000)
+    for part in 0..<4 {
+      browsed.insert(all.enumerated().filter { $0.offset % 4 == part }.map(\.element))
+      for tables in browsed.tables.values { tables.advanceEpoch(by: 3) }
+    }
+    var found: [String] = []
+    var pieces = 0
+    for piece in browsed.browser.lines(AssociationFilter(), order: .idle) {
+      pieces += 1
+      if pieces.isMultiple(of: 7) {
+        for tables in browsed.tables.values { tables.advanceEpoch(by: epochs) }
+      }
+      found += try String(decoding: piece, as: UTF8.self).split(separator: "\n").map {
+        try JSON.decode(AssociationEntry.self, from: $0.utf8).client
+      }
+      // It comes to its end.
+      try #require(pieces < 100_000)
+    }
+    #expect(Set(found) == Set(all.map(\.client.description)))
+  }
+
   @Test("a table of few tells no time")
   func withoutTimes() throws {
     let browsed = try Browsed(maxAssociations: 7, [.ipv4])

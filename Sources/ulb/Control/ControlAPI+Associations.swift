@@ -185,21 +185,14 @@ private struct AssociationStream: AsyncSequence, Sendable {
   let order: AssociationBrowser.Order
 
   struct Iterator: AsyncIteratorProtocol {
-    fileprivate enum Source {
-      case table(AssociationLines)
-      case idle(AssociationBrowser, AssociationFilter, after: AssociationCursor?)
-    }
+    fileprivate var lines: AssociationLines
 
-    fileprivate var source: Source?
-
-    /// Each page looks through the whole table.
-    private static let onIdlePage = 1 << 14
     /// The fewest bytes of a piece, so that few of them are sent.
     private static let enough = 32 << 10
 
     mutating func next() async -> [UInt8]? {
       var text: [UInt8] = []
-      while text.count < Self.enough, let piece = piece() {
+      while text.count < Self.enough, let piece = lines.next() {
         text += piece
         // Each piece takes milliseconds, and the threads are everybody's.
         await Task.yield()
@@ -207,32 +200,7 @@ private struct AssociationStream: AsyncSequence, Sendable {
       }
       return text.isEmpty ? nil : text
     }
-
-    private mutating func piece() -> [UInt8]? {
-      switch source {
-      case nil: return nil
-      case .table(var lines):
-        source = nil
-        guard let piece = lines.next() else { return nil }
-        source = .table(lines)
-        return piece
-      case .idle(let browser, let filter, let cursor):
-        let page = browser.page(filter, order: .idle, limit: Self.onIdlePage, after: cursor)
-        source = page.next.map { .idle(browser, filter, after: $0) }
-        var text: [UInt8] = []
-        for association in page.associations {
-          text += (try? JSON.encode(AssociationEntry(association))) ?? []
-          text.append(UInt8(ascii: "\n"))
-        }
-        return text
-      }
-    }
   }
 
-  func makeAsyncIterator() -> Iterator {
-    switch order {
-    case .table: Iterator(source: .table(browser.lines(filter)))
-    case .idle: Iterator(source: .idle(browser, filter, after: nil))
-    }
-  }
+  func makeAsyncIterator() -> Iterator { Iterator(lines: browser.lines(filter, order: order)) }
 }
