@@ -19,6 +19,9 @@ public struct AssociationLines: Sequence, IteratorProtocol {
   }
 
   private var walk: Walk
+  /// How often a piece is read anew because an epoch has ended: they may pass faster than it is read.
+  private static let mostAttempts = 3
+  private var attempts = 1
   /// Whose alone are asked for, and are still to be told.
   private var client: Client?
   private let clock: @Sendable () -> Timestamp
@@ -60,20 +63,23 @@ public struct AssociationLines: Sequence, IteratorProtocol {
         reading.forEach(family, content, meaning, inBuckets: range, append)
       }
     case .idle(var ages):
-      while true {
-        var next = ages
-        guard let piece = next.next(tables) else { return nil }
-        let text = lines(piece.family) { reading, content, meaning, append in
-          reading.forEach(
-            piece.family, content, meaning, inBuckets: piece.buckets, ages: piece.ages, append)
-        }
-        // Where an epoch has ended meanwhile, some had another age than is said there.
-        let epoch = tables[piece.family]?.control.fullEpoch
-        guard piece.epoch == nil || piece.epoch == epoch else { continue }
-        ages = next
-        walk = .idle(ages)
-        return text
+      guard let piece = ages.next(tables) else { return nil }
+      let text = lines(piece.family) { reading, content, meaning, append in
+        var found: [AssociationReading.Found] = []
+        reading.forEach(
+          piece.family, content, meaning, inBuckets: piece.buckets, ages: piece.ages
+        ) { piece.ages.count > 1 ? found.append($0) : append($0) }
+        found.sorted { $0.age > $1.age }.forEach(append)
       }
+      // Where an epoch has ended meanwhile, some had another age than is said there.
+      let isRight = piece.epoch.map { $0 == tables[piece.family]?.control.fullEpoch } ?? true
+      guard isRight || attempts == Self.mostAttempts else {
+        attempts += 1
+        return []
+      }
+      attempts = 1
+      walk = .idle(ages)
+      return text
     }
   }
 

@@ -5,14 +5,16 @@ import LoadBalancing
 ///
 /// Epochs may pass meanwhile, and what was not used becomes older with each: the walk follows. What is
 /// used after its age has had its turn is met again, as is, where an epoch passes, what cannot get
-/// older; nothing that stays in its place is left out.
+/// older; nothing that stays in its place is left out. A single bucket, whose ages are ranks that each
+/// packet changes, is one piece.
 struct IdleWalk {
   /// Some buckets of a table, and how old what is looked for in them is.
   struct Piece {
     let family: AddressFamily
     let buckets: Range<Int>
+    /// Where there are several, the oldest are asked for first.
     let ages: ClosedRange<UInt8>
-    /// The epoch in which the ages are right; `nil` where they are ranks.
+    /// The epoch in which the ages are right; `nil` where they always are.
     let epoch: UInt64?
   }
 
@@ -26,6 +28,7 @@ struct IdleWalk {
     let family: AddressFamily
     let ages: ClosedRange<Int>
     let epoch: UInt64
+    let isOrdered: Bool
     var bucket = 0
   }
 
@@ -55,11 +58,15 @@ struct IdleWalk {
       let ages = [pass.ages.lowerBound, pass.ages.upperBound].map {
         UInt8(min($0 + Self.epochs(from: pass.epoch, to: epoch), Int(AssociationTable.oldestAge)))
       }
-      // Where it is the rest, what was used since belongs to it.
+      guard pass.isOrdered else {
+        return Piece(
+          family: pass.family, buckets: pass.bucket..<end, ages: 0...AssociationTable.oldestAge,
+          epoch: nil)
+      }
+      // Behind the last, what was used since belongs to it.
       return Piece(
         family: pass.family, buckets: pass.bucket..<end,
-        ages: (pass.ages.lowerBound == 0 ? 0 : ages[0])...ages[1],
-        epoch: table.isSingleBucket ? nil : epoch)
+        ages: (pass.ages.lowerBound == 0 ? 0 : ages[0])...ages[1], epoch: epoch)
     }
     return nil
   }
@@ -84,10 +91,12 @@ struct IdleWalk {
     }.max { $0.met.age < $1.met.age }
     guard let next, next.met.age > 0 else { return nil }
     let oldest = next.met.age - 1
-    let isOrdered = passes <= Self.mostPasses && restarts <= Self.mostRestarts
+    let isOrdered =
+      passes <= Self.mostPasses && restarts <= Self.mostRestarts
+      && tables[next.family]?.isSingleBucket == false
     let ages = (isOrdered ? oldest : 0)...oldest
     met[next.family]?.age = ages.lowerBound
-    return Pass(family: next.family, ages: ages, epoch: next.met.epoch)
+    return Pass(family: next.family, ages: ages, epoch: next.met.epoch, isOrdered: isOrdered)
   }
 
   /// Ages of a single bucket are ranks, which no epoch changes.

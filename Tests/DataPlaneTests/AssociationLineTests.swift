@@ -1,6 +1,8 @@
 // Associations as JSON lines: what is put together as text is what the control socket's types say.
 import Control
+import Foundation
 import LoadBalancing
+import Synchronization
 import Testing
 
 @testable import DataPlane
@@ -75,6 +77,44 @@ struct AssociationLineTests {
       try #require(pieces < 100_000)
     }
     #expect(Set(found) == Set(all.map(\.client.description)))
+  }
+
+  @Test("it comes to its end where epochs pass faster than a piece is read")
+  func idleAmongManyEpochs() throws {
+    let browsed = try Browsed(maxAssociations: 2_000)
+    let all = browsed.many(600)
+    browsed.insert(all)
+    let isOver = Atomic(false)
+    let flood = DispatchGroup()
+    let tables = Array(browsed.tables.values)
+    DispatchQueue.global().async(group: flood) {
+      while !isOver.load(ordering: .relaxed) { for table in tables { table.advanceEpoch(by: 1) } }
+    }
+    let found = Array(browsed.browser.lines(AssociationFilter(), order: .idle).joined())
+    isOver.store(true, ordering: .relaxed)
+    flood.wait()
+    let clients = try String(decoding: found, as: UTF8.self).split(separator: "\n").map {
+      try JSON.decode(AssociationEntry.self, from: $0.utf8).client
+    }
+    #expect(Set(clients) == Set(all.map(\.client.description)))
+  }
+
+  /// Its ages are ranks, which each packet changes: they are read at once.
+  @Test("a table of few is one piece in the order of idleness")
+  func idleOfFew() throws {
+    let browsed = try Browsed(maxAssociations: 7, [.ipv4])
+    let clients = (2..<7).map { "10.50.0.\($0):5683" }
+    browsed.insert(
+      clients.enumerated().map { number, client in
+        browsed.association(client, Browsed.first, "10.41.0.2", age: UInt8(4 - number))
+      })
+    let pieces = Array(browsed.browser.lines(AssociationFilter(), order: .idle))
+    #expect(pieces.count == 1)
+    let entries = try String(decoding: pieces.joined(), as: UTF8.self).split(separator: "\n").map {
+      try JSON.decode(AssociationEntry.self, from: $0.utf8)
+    }
+    #expect(entries.map(\.client) == clients)
+    #expect(entries.map(\.age) == [4, 3, 2, 1, 0])
   }
 
   @Test("a table of few tells no time")

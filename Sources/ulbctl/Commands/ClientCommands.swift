@@ -50,7 +50,11 @@ struct ListClients: AsyncParsableCommand {
     } else {
       try await whole(of: api, to: &list)
     }
-    if Terminal.isOutput, !daemon.json { Terminal.note(counted(list.count, "client", .exact)) }
+    if Terminal.isOutput, !daemon.json {
+      // Who was used meanwhile may stand in the list again.
+      let isExact = order == .table || limit != nil
+      Terminal.note((isExact ? "" : "up to ") + counted(list.count, "client", .exact))
+    }
   }
 
   private var query: [(String, String?)] { filter.query + [("order", order.rawValue)] }
