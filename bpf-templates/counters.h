@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "ethernet.h"
 #include "tables.h"
 
 static __always_inline void count_traffic(struct traffic *traffic, const struct frame *frame)

@@ -3,6 +3,8 @@
  * checks its own bounds: it sets its header and goes behind it, or says false and leaves all as it
  * was. So a header that was not reached is null. What a header means is decided elsewhere.
  *
+ * No function stands here: tables may follow, see tables.h.
+ *
  * A frame knows its family and its virtual server as soon as they are found out. The family is a
  * constant wherever it is asked: what is of the other one is not compiled in.
  */
@@ -37,26 +39,5 @@ struct frame {
 	__u32 virtual_server; /* its number, or NO_VIRTUAL_SERVER_NUMBER */
 };
 
-static __always_inline struct frame first_of(struct xdp_md *ctx)
-{
-	struct frame frame = {
-		.next = (void *)(long)ctx->data,
-		.start = (void *)(long)ctx->data,
-		.end = (void *)(long)ctx->data_end,
-		.virtual_server = NO_VIRTUAL_SERVER_NUMBER,
-	};
-
-	return frame;
-}
-
 /* What LLVM is to take as it is, and to work out nothing from. */
 #define OPAQUE(x) asm volatile("" : "+r"(x))
-
-/* In bytes. The verifier lets addresses be subtracted, but nothing be added to the end before. */
-static __always_inline __u64 frame_length(const struct frame *frame)
-{
-	__u64 length = frame->end - frame->start;
-
-	OPAQUE(length);
-	return length;
-}
