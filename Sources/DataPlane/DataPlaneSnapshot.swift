@@ -38,12 +38,10 @@ public struct DataPlaneSnapshot: Sendable {
   public var countingSince: Timestamp { counters.since }
 
   /// Frames on which so was decided.
-  public func count(of event: Event) -> TrafficCount { counters[event] }
+  public func count(of event: Event) -> TrafficCount { counters.counts(of: [event])[event]! }
 
   /// Of all events of the packet table.
-  public func eventCounts() -> [Event: TrafficCount] {
-    Dictionary(uniqueKeysWithValues: Event.allCases.map { ($0, counters[$0]) })
-  }
+  public func eventCounts() -> [Event: TrafficCount] { counters.counts(of: Event.allCases) }
 
   /// Events of packets that the daemon did not take in time.
   public var eventsLost: UInt64 { counters.eventsLost }

@@ -54,15 +54,18 @@ struct CounterTable<Entry: BitwiseCopyable>: Sendable {
   /// The counts of an entry.
   subscript(index: Int) -> Entry { sum(of: 0..<blocks, index) }
 
-  /// The sum of one count of all entries.
+  /// The sum of some counts over all entries.
   ///
-  /// - Parameter word: which one, counted in words of an entry.
-  func total(word: Int) -> UInt64 {
-    var total: UInt64 = 0
+  /// - Parameter words: which ones, counted in words of an entry.
+  func total(_ words: Range<Int>) -> [UInt64] {
+    var totals = [UInt64](repeating: 0, count: words.count)
     for block in 0..<blocks {
-      for index in 0..<count { total &+= load_64(words(index, block: block) + word) }
+      for index in 0..<count {
+        let entry = self.words(index, block: block) + words.lowerBound
+        for word in 0..<words.count { totals[word] &+= load_64(entry + word) }
+      }
     }
-    return total
+    return totals
   }
 
   /// What the daemon's block holds of an entry.

@@ -55,25 +55,20 @@ struct Counters: Sendable {
       seconds: Int64(nanoseconds / 1_000_000_000), nanoseconds: Int64(nanoseconds % 1_000_000_000))
   }
 
-  subscript(event: Event) -> TrafficCount {
-    guard let path = Counters.countedWithRealServers(event) else {
-      return TrafficCount(events[Int(event.rawValue)])
-    }
-    return Counters.moves.withLock { _ in
-      realServers.values.reduce(into: TrafficCount(events[Int(event.rawValue)])) { sum, table in
-        sum += TrafficCount(table.total(path))
+  /// Frames on which so was decided, by the event.
+  func counts(of events: some Sequence<Event>) -> [Event: TrafficCount] {
+    Counters.moves.withLock { _ in
+      var counts: [Event: TrafficCount] = [:]
+      for event in events { counts[event] = TrafficCount(self.events[Int(event.rawValue)]) }
+      guard counts[.ingressReusedNAT] != nil || counts[.egressReusedNAT] != nil else {
+        return counts
       }
-    }
-  }
-
-  /// Where the packets of an event are counted that is not counted for itself.
-  private static func countedWithRealServers(
-    _ event: Event
-  ) -> KeyPath<real_server_counters, traffic>? {
-    switch event {
-    case .ingressReusedNAT: \.known_ingress
-    case .egressReusedNAT: \.known_egress
-    default: nil
+      for table in realServers.values {
+        let known = table.ofKnownClients
+        counts[.ingressReusedNAT]? += TrafficCount(known.ingress)
+        counts[.egressReusedNAT]? += TrafficCount(known.egress)
+      }
+      return counts
     }
   }
 
@@ -138,19 +133,25 @@ extension Counters {
   /// anew.
   fileprivate func takeEvents(of former: CounterTable<real_server_counters>) {
     Counters.moves.withLock { _ in
-      events.add(Int(Event.ingressReusedNAT.rawValue), former.total(\.known_ingress))
-      events.add(Int(Event.egressReusedNAT.rawValue), former.total(\.known_egress))
+      let known = former.ofKnownClients
+      events.add(Int(Event.ingressReusedNAT.rawValue), known.ingress)
+      events.add(Int(Event.egressReusedNAT.rawValue), known.egress)
       for index in 0..<former.count { former.reset(index) }
     }
   }
 }
 
 extension CounterTable<real_server_counters> {
-  /// The sum of one kind of traffic of all entries.
-  fileprivate func total(_ path: KeyPath<real_server_counters, traffic>) -> traffic {
-    // What packets write is read as words.
-    let word = MemoryLayout<real_server_counters>.offset(of: path)! / MemoryLayout<UInt64>.size
-    return traffic(packets: total(word: word), bytes: total(word: word + 1))
+  /// What known clients' packets have counted of all entries, which is counted as events too.
+  fileprivate var ofKnownClients: (ingress: traffic, egress: traffic) {
+    // What packets write is read as words, and each entry once: there may be a million.
+    let size = MemoryLayout<UInt64>.size
+    let start = MemoryLayout<real_server_counters>.offset(of: \.known_ingress)! / size
+    let end = MemoryLayout<real_server_counters>.offset(of: \.padding_to_a_line)! / size
+    let words = total(start..<end)
+    return (
+      traffic(packets: words[0], bytes: words[1]), traffic(packets: words[2], bytes: words[3])
+    )
   }
 }
 
