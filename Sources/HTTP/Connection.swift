@@ -255,31 +255,42 @@ final class Connection: ChannelInboundHandler {
     }
   }
 
-  /// - Returns: Whether the pieces are wanted.
-  fileprivate func beginStream(_ response: HTTPResponse) -> Bool {
-    guard let context, context.channel.isActive else { return false }
-    let isBare = isHead || !HTTPResponseStatus(statusCode: response.status).mayHaveBody
-    if !isBare {
-      if isInputClosed, connections.isTCP {
-        abort()
-        return false
-      }
-      guard connections.beginStream() else {
-        sendWhole(
-          .problem(503, "all streams that the server allows are in use; try again in a moment"))
-        return false
-      }
-      isStreaming = true
+  /// What becomes of a stream.
+  fileprivate enum Stream {
+    /// Its header is sent, and its pieces are wanted.
+    case begun
+    /// None of its pieces are wanted; this is to be sent in its place.
+    case refused(HTTPResponse)
+    /// Nor are they, where the header is all there is to send.
+    case bare
+    case gone
+  }
+
+  fileprivate func beginStream(_ response: HTTPResponse) -> Stream {
+    guard let context, context.channel.isActive else { return .gone }
+    if isHead || !HTTPResponseStatus(statusCode: response.status).mayHaveBody { return .bare }
+    if isInputClosed, connections.isTCP {
+      abort()
+      return .gone
     }
+    guard connections.beginStream() else {
+      return .refused(
+        .problem(503, "all streams that the server allows are in use; try again in a moment"))
+    }
+    isStreaming = true
     let isChunked = !isHTTP10
     if !isChunked { keepsAlive = false }
-    writeHead(response, isChunked && !isBare ? [("Transfer-Encoding", "chunked")] : [])
-    if isBare {
-      finish()
-    } else {
-      context.flush()
-    }
-    return !isBare
+    writeHead(response, isChunked ? [("Transfer-Encoding", "chunked")] : [])
+    context.flush()
+    return .begun
+  }
+
+  /// Sends the header of a stream alone.
+  fileprivate func sendHead(_ response: HTTPResponse) {
+    guard let context, context.channel.isActive else { return }
+    if isHTTP10 { keepsAlive = false }
+    writeHead(response, [])
+    finish()
   }
 
   fileprivate func endStream(isWhole: Bool) {
@@ -487,9 +498,9 @@ private struct Answering: Sendable {
     _ pieces: Pieces, of response: HTTPResponse
   ) async where Pieces.Element == [UInt8] {
     var iterator = pieces.makeAsyncIterator()
-    let isWanted = try? await loop.submit { connection.value.beginStream(response) }.get()
+    let stream = (try? await loop.submit { connection.value.beginStream(response) }.get()) ?? .gone
     var isWhole = false
-    if isWanted == true {
+    if case .begun = stream {
       do {
         while let piece = try await iterator.next(isolation: nil) {
           try await loop.flatSubmit { connection.value.send(piece) }.get()
@@ -503,11 +514,18 @@ private struct Answering: Sendable {
         connection.value.endStream(isWhole: true)
       }
     }
-    if isWanted == true { loop.execute { connection.value.endStream(isWhole: false) } }
+    if case .begun = stream { loop.execute { connection.value.endStream(isWhole: false) } }
     // Who is asked for nothing more would not learn that it is over.
     withUnsafeCurrentTask { $0?.cancel() }
     _ = try? await iterator.next(isolation: nil)
-    loop.execute { connection.value.endTask(bodyBytes) }
+    loop.execute {
+      connection.value.endTask(bodyBytes)
+      switch stream {
+      case .refused(let problem): connection.value.sendWhole(problem)
+      case .bare: connection.value.sendHead(response)
+      case .begun, .gone: break
+      }
+    }
   }
 }
 
