@@ -162,7 +162,7 @@ struct OpenListeningSocket: Sendable {
     guard status.st_mode & S_IFMT == S_IFSOCK else { throw .notASocket(path) }
     guard let error = address.probe() else { throw .inUse(path) }
     guard error == .connectionRefused else {
-      throw .systemCall("connect", on: path, errno: error)
+      throw .systemCall("looking for who listens", on: path, errno: error)
     }
     try check(unlink(path), "unlink", path)
   }

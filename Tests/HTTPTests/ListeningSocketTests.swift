@@ -124,6 +124,7 @@ import Testing
   /// A group that cannot be looked up may be there.
   @Test func aGroupThatCannotBeLookedUpIsNotUnknown() {
     let server = server()
+    // The whole process has no descriptor meanwhile: scripts/test runs one test at a time.
     var limit = rlimit()
     let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
     getrlimit(kind, &limit)
