@@ -34,6 +34,18 @@ extension Metrics {
   ]
 
   private static let realServers: [Family] = [
+    .answered(
+      "ulb_virtual_server_real_servers", .gauge,
+      "Real servers of the virtual server by their state; one without weight counts as draining."
+    ) { reading, label, samples in
+      for server in reading.virtualServers {
+        let label = label + Metrics.label(",virtual_server", server.name)
+        for state in RealServerState.allCases {
+          let count = server.realServers.count { $0.service == state }
+          samples.add(count, label, ["state": state.rawValue])
+        }
+      }
+    },
     .ofRealServers(
       "ulb_real_server_packets_total", .counter,
       "Packets from clients to the real server (ingress) and from it to clients (egress)."
@@ -149,4 +161,9 @@ extension Array {
   fileprivate func sum(of count: (Element) -> UInt64) -> UInt64 {
     reduce(0) { $0 &+ count($1) }
   }
+}
+
+extension RealServerDetail {
+  /// Whom it serves in fact: with a weight of 0 nobody new.
+  fileprivate var service: RealServerState { state == .up && weight == 0 ? .draining : state }
 }

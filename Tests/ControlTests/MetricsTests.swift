@@ -36,6 +36,11 @@ import Testing
       # TYPE ulb_bytes_total counter
       ulb_bytes_total{interface="lb0",event="NOT_UDP",verdict="pass"} 420
       ulb_bytes_total{interface="lb0",event="INGRESS_REUSED_NAT",verdict="send"} 9000
+      # HELP ulb_virtual_server_real_servers Real servers of the virtual server by their state; one without weight counts as draining.
+      # TYPE ulb_virtual_server_real_servers gauge
+      ulb_virtual_server_real_servers{interface="lb0",virtual_server="a\\\\b\\"c",state="up"} 0
+      ulb_virtual_server_real_servers{interface="lb0",virtual_server="a\\\\b\\"c",state="draining"} 1
+      ulb_virtual_server_real_servers{interface="lb0",virtual_server="a\\\\b\\"c",state="down"} 0
       # HELP ulb_real_server_packets_total Packets from clients to the real server (ingress) and from it to clients (egress).
       # TYPE ulb_real_server_packets_total counter
       ulb_real_server_packets_total{interface="lb0",virtual_server="a\\\\b\\"c",real_server="10.0.0.4",direction="ingress"} 11
