@@ -40,6 +40,10 @@ import Testing
     try unit.waitForJournal("New config applied: 3 real server(s)")
     #expect(network.servers(of: [clients[0], clients[2]]) == ["srv1", "srv1"])
 
+    // What is set over the control socket outlives the daemon.
+    let drained = network.addresses([1])[0]
+    try unit.container.run("ulbctl", "drain", drained)
+
     // A daemon that hangs: its program goes on, systemd puts another in its place.
     let former = try unit.mainPID()
     let program = try #require(try interface.xdpProgram())
@@ -49,6 +53,10 @@ import Testing
     try unit.waitForSuccessor(of: former)
     #expect(try unit.property("NRestarts") == "1")
     #expect(network.servers(of: [clients[0], clients[2]]) == ["srv1", "srv1"])
+    #expect(try Set(network.serversOfNewClients(4)) == ["srv1", "srv3"])
+    let servers = try unit.container.run("ulbctl", "servers")
+    #expect(servers.contains("draining"), "\(servers)")
+    try unit.container.run("ulbctl", "up", drained)
     #expect(try Set(network.serversOfNewClients(3)) == ["srv1", "srv2", "srv3"])
     #expect(try interface.xdpProgram() != program)
 
