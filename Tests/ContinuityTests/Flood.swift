@@ -10,12 +10,17 @@ import TestSupport
 final class Flood: Sendable {
   private static let ports: Range<Int> = 21_000..<65_000
 
-  private let isStopped = Atomic(false)
-  private let sent = Atomic<Int>(0)
+  /// What the thread holds, so that it ends with the last who holds the flood.
+  private final class State: Sendable {
+    let isStopped = Atomic(false)
+    let sent = Atomic<Int>(0)
+  }
+
+  private let state = State()
   private let end = DispatchGroup()
 
   /// How many packets the kernel has taken so far.
-  var count: Int { sent.load(ordering: .relaxed) }
+  var count: Int { state.sent.load(ordering: .relaxed) }
 
   /// - Parameters:
   ///   - virtualServer: of IPv4.
@@ -29,32 +34,34 @@ final class Flood: Sendable {
     }
     let packets = (0..<Load.addresses).map { Load.packet(ofClient: $0, to: virtualServer) }
     end.enter()
-    Thread.detachNewThread {
-      self.send(packets, to: address, rate, descriptor)
+    Thread.detachNewThread { [state, end] in
+      Self.send(packets, to: address, rate, descriptor, state)
       close(descriptor)
-      self.end.leave()
+      end.leave()
     }
   }
 
   func stop() {
-    isStopped.store(true, ordering: .relaxed)
+    state.isStopped.store(true, ordering: .relaxed)
     end.wait()
   }
 
-  deinit { isStopped.store(true, ordering: .relaxed) }
+  deinit { state.isStopped.store(true, ordering: .relaxed) }
 
-  private func send(_ all: [[UInt8]], to address: [UInt8], _ rate: Double, _ descriptor: Int32) {
+  private static func send(
+    _ all: [[UInt8]], to address: [UInt8], _ rate: Double, _ descriptor: Int32, _ state: State
+  ) {
     var packets = all
     let start = ContinuousClock.now
     var (number, taken) = (0, 0)
-    while !isStopped.load(ordering: .relaxed) {
+    while !state.isStopped.load(ordering: .relaxed) {
       guard Double(number) < (ContinuousClock.now - start) / .seconds(1) * rate else {
         usleep(500)
         continue
       }
       for _ in 0..<64 {
         let of = number % packets.count
-        let port = Self.ports.lowerBound + number / packets.count % Self.ports.count
+        let port = ports.lowerBound + number / packets.count % ports.count
         number += 1
         // No UDP checksum (RFC 768), so that none has to be made.
         packets[of][20] = UInt8(port >> 8)
@@ -69,7 +76,7 @@ final class Flood: Sendable {
         }
         if size > 0 { taken += 1 }
       }
-      sent.store(taken, ordering: .relaxed)
+      state.sent.store(taken, ordering: .relaxed)
     }
   }
 }

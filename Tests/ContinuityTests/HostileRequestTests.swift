@@ -194,6 +194,15 @@ import Testing
     try scene.expectNobodyNoticed()
   }
 
+  /// Whether an answer has as many bytes as its header says (RFC 9112, section 6.3).
+  private static func isWhole(_ answer: String) -> Bool {
+    guard let header = answer.range(of: "\r\n\r\n") else { return false }
+    let lines = answer[..<header.lowerBound].lowercased().split(separator: "\r\n")
+    let length = lines.first { $0.hasPrefix("content-length:") }?.split(separator: ":").last
+      .flatMap { Int($0.filter(\.isNumber)) }
+    return length == answer[header.upperBound...].utf8.count
+  }
+
   /// Whatever the daemon is doing, each request has a whole answer, or its connection ends.
   @Test func requestsThroughStartSwapReloadAndStop() async throws {
     let scene = try Scene()
@@ -235,9 +244,11 @@ import Testing
           }
           client.send(work[number % work.count])
           let answer = client.receiveAll()
-          if answer.hasPrefix("HTTP/1.1 200 ") || answer.hasPrefix("HTTP/1.1 503 ") {
+          if answer.isEmpty { continue }
+          if !Self.isWhole(answer) { wrong.withLock { $0.append(String(answer.prefix(300))) } }
+          if answer.hasPrefix("HTTP/1.1 200 ") {
             answered.add(1, ordering: .relaxed)
-          } else if !answer.isEmpty {
+          } else if !answer.hasPrefix("HTTP/1.1 503 ") {
             wrong.withLock { $0.append(String(answer.prefix(300))) }
           }
         }
@@ -290,29 +301,34 @@ extension HostileRequestTests.Scene {
 }
 
 /// Sees how much memory of its own a process has, and remembers the most.
-private final class MemoryWatch: Sendable {
-  private let most = Atomic<Int>(0)
-  private let isStopped = Atomic(false)
+final class MemoryWatch: Sendable {
+  /// What the thread holds, so that it ends with the last who holds the watch.
+  private final class State: Sendable {
+    let most = Atomic<Int>(0)
+    let isStopped = Atomic(false)
+  }
+
+  private let state = State()
   private let end = DispatchGroup()
 
   init(_ pid: Int32) {
     end.enter()
-    Thread.detachNewThread { [self] in
-      while !isStopped.load(ordering: .relaxed) {
-        most.max(Self.anonymous(pid), ordering: .relaxed)
+    Thread.detachNewThread { [state, end] in
+      while !state.isStopped.load(ordering: .relaxed) {
+        state.most.max(Self.anonymous(pid), ordering: .relaxed)
         usleep(20_000)
       }
       end.leave()
     }
   }
 
-  deinit { isStopped.store(true, ordering: .relaxed) }
+  deinit { state.isStopped.store(true, ordering: .relaxed) }
 
   /// - Returns: the most bytes so far.
   func stop() -> Int {
-    isStopped.store(true, ordering: .relaxed)
+    state.isStopped.store(true, ordering: .relaxed)
     end.wait()
-    return most.load(ordering: .relaxed)
+    return state.most.load(ordering: .relaxed)
   }
 
   /// `RssAnon` of proc_pid_status(5), in bytes.
