@@ -7,7 +7,7 @@ import threading
 import time
 
 from measure import SAVED
-from network import SERVERS, VIRTUAL, PORT, Failed, command
+from network import Failed, command
 
 MOST_SERVERS = 4096
 FOLLOWED = [f"10.50.0.{n}:5683" for n in range(1, 9)]
@@ -92,6 +92,10 @@ def listing(measurements, family):
         measurements.executables["ulb"], family=family, arguments=["-ma", SAVED + SAVED // 8])
     measurements.packet_cost(family, [f"random:{SAVED}"], {"ulb": director}, rounds=1)
     result = {}
+    connection = Connection(daemon.socket)
+    expected = json.loads(connection.ask(
+        "GET", "/v1/associations?count=true&limit=0").read())["count"]
+    connection.close()
     for order in ("table", "idle"):
         before = daemon.memory()["anonymous"]
         with MemoryWatch(daemon) as watch:
@@ -105,7 +109,7 @@ def listing(measurements, family):
                 lines += piece.count(b"\n")
             seconds = time.perf_counter() - start
             connection.close()
-        result[order] = {"associations": lines, "seconds": round(seconds, 2), "bytes": size,
+        result[order] = {"associations": lines, "expected": expected, "seconds": round(seconds, 2), "bytes": size,
                          "memory": max(0, watch.most - before)}
     director.stop()
     return result

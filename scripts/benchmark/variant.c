@@ -52,7 +52,7 @@ static char *changed(const char *source, const char *find, const char *replaceme
 
 struct match {
 	void *module;
-	int count;
+	unsigned long long is_shared; /* a bit for each table of the module */
 };
 
 /* Makes the module use a table of the program in the place of its own of that name and shape. */
@@ -68,7 +68,7 @@ static void use_table(int table, const struct bpf_map_info *info, void *argument
 			continue;
 		if (dup2(table, bpf_table_fd_id(match->module, i)) < 0)
 			fail("%s: %s", info->name, strerror(errno));
-		match->count++;
+		match->is_shared |= 1ULL << i;
 	}
 }
 
@@ -101,9 +101,9 @@ int main(int argc, char **argv)
 	if (!match.module)
 		fail("the source does not compile");
 	for_each_table(attached_program(argv[1]), use_table, &match);
-	if ((size_t)match.count < bpf_num_tables(match.module))
-		fprintf(stderr, "%d of %zu tables are shared\n", match.count,
-			bpf_num_tables(match.module));
+	for (size_t i = 0; i < bpf_num_tables(match.module); i++)
+		if (!(match.is_shared >> i & 1))
+			fail("%s is not the attached program's", bpf_table_name(match.module, i));
 	program = bcc_func_load(match.module, BPF_PROG_TYPE_XDP, "ulb",
 				bpf_function_start(match.module, "ulb"),
 				bpf_function_size(match.module, "ulb"), "GPL",
