@@ -241,6 +241,12 @@ import Testing
             its real server has 1.00K clients; in 0 packets, 0 bytes; out 0 packets, 0 bytes
 
         """)
+    var inUse = entry
+    inUse.lastUsed = TimeSpan(after: nil, before: "2026-03-01T12:00:00Z")
+    let other = ClientScreen(
+      client: ClientAssociations(client: entry.client, associations: [inUse]),
+      virtualServers: Sample.virtualServers, settings: Sample.terminal)
+    #expect(other.lines().text(isColored: false).contains("    newcomer, in use, age 0 of 128\n"))
   }
 
   private func servers(

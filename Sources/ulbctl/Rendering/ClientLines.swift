@@ -56,6 +56,9 @@ struct ClientLines: Sendable {
   }
 }
 
+/// What is said of who may be sending now.
+private let inUse = "in use"
+
 /// Since when something is idle, as far as it is known: `2 min to 3 min ago`.
 func lastUsed(_ span: TimeSpan?, now: Date) -> String {
   func age(_ time: String?) -> Double? {
@@ -65,7 +68,7 @@ func lastUsed(_ span: TimeSpan?, now: Date) -> String {
   case (nil, nil): return "unknown"
   case (let most?, nil): return "less than \(duration(max(1, most.rounded(.up)))) ago"
   // Up to now: of the epoch that lasts, whose beginning the daemon has not seen.
-  case (nil, let least?): return least < 1 ? "in use" : "over \(duration(least)) ago"
+  case (nil, let least?): return least < 1 ? inUse : "over \(duration(least)) ago"
   case (let most?, let least?):
     let (from, to) = (duration(least), duration(most.rounded(.up)))
     return from == to ? "\(to) ago" : "\(from) to \(to) ago"
@@ -95,9 +98,10 @@ struct ClientScreen: Sendable {
         Span(realServer.map { " (\($0.state.rawValue), weight \($0.weight))" } ?? ""),
       ])
     ]
+    let use = lastUsed(entry.lastUsed, now: settings.now)
     lines.append(
       Line(
-        "    \(entry.class.rawValue), last used \(lastUsed(entry.lastUsed, now: settings.now)), "
+        "    \(entry.class.rawValue), \(use == inUse ? use : "last used " + use), "
           + "age \(entry.age) of 128"))
     if let realServer {
       let format = settings.format
