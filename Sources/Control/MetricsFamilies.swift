@@ -38,12 +38,11 @@ extension Metrics {
       "ulb_virtual_server_real_servers", .gauge,
       "Real servers of the virtual server by their state; one without weight counts as draining."
     ) { reading, label, samples in
-      for server in reading.virtualServers {
+      for server in reading.status.virtualServers {
         let label = label + Metrics.label(",virtual_server", server.name)
-        for state in RealServerState.allCases {
-          let count = server.realServers.count { $0.service == state }
-          samples.add(count, label, ["state": state.rawValue])
-        }
+        samples.add(server.up, label, ["state": RealServerState.up.rawValue])
+        samples.add(server.draining, label, ["state": RealServerState.draining.rawValue])
+        samples.add(server.down, label, ["state": RealServerState.down.rawValue])
       }
     },
     .ofRealServers(
@@ -161,9 +160,4 @@ extension Array {
   fileprivate func sum(of count: (Element) -> UInt64) -> UInt64 {
     reduce(0) { $0 &+ count($1) }
   }
-}
-
-extension RealServerDetail {
-  /// Whom it serves in fact: with a weight of 0 nobody new.
-  fileprivate var service: RealServerState { state == .up && weight == 0 ? .draining : state }
 }

@@ -124,6 +124,7 @@ import Testing
   @Test func aLineFeedInANameStaysOnItsLine() {
     var reading = Metrics.Reading.example
     reading.virtualServers[0].name = "a\nb"
+    reading.status.virtualServers[0].name = "a\nb"
     let text = Self.text([Metrics.Daemon(interface: "lb0", reading: reading)])
     #expect(text.contains(#"virtual_server="a\nb""#))
     #expect(text.split(separator: "\n").allSatisfy { $0.hasPrefix("#") || $0.hasPrefix("ulb_") })
@@ -230,7 +231,11 @@ extension Metrics.Reading {
           table("ipv4", limit: 100, ClassCounts(newcomer: 1, answered: 2, resident: 3)),
           table("ipv6", limit: 200, ClassCounts(newcomer: 4)),
         ],
-        virtualServers: [], followedClients: [], health: Health(problems: [])),
+        virtualServers: [
+          VirtualServerSummary(
+            name: #"a\b"c"#, address: "10.0.0.1", ports: [5683], scheduler: "maglev", up: 0,
+            draining: 1, down: 0, clients: 5)
+        ], followedClients: [], health: Health(problems: [])),
       virtualServers: [
         VirtualServerDetail(
           name: #"a\b"c"#, address: "10.0.0.1", ports: [5683], scheduler: "maglev",
