@@ -54,14 +54,14 @@ struct IdleWalk {
       let end = min(pass.bucket + Self.atOnce, table.bucketCount)
       self.pass = pass
       self.pass?.bucket = end
-      let epoch = Self.epoch(of: table)
-      let ages = [pass.ages.lowerBound, pass.ages.upperBound].map {
-        UInt8(min($0 + Self.epochs(from: pass.epoch, to: epoch), Int(AssociationTable.oldestAge)))
-      }
       guard pass.isOrdered else {
         return Piece(
           family: pass.family, buckets: pass.bucket..<end, ages: 0...AssociationTable.oldestAge,
           epoch: nil)
+      }
+      let epoch = Self.epoch(of: table)
+      let ages = [pass.ages.lowerBound, pass.ages.upperBound].map {
+        UInt8(min($0 + Self.epochs(from: pass.epoch, to: epoch), Int(AssociationTable.oldestAge)))
       }
       // Behind the last, what was used since belongs to it.
       return Piece(
