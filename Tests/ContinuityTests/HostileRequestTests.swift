@@ -130,8 +130,8 @@ import Testing
     try scene.expectNobodyNoticed()
   }
 
-  /// 100,000 packets a second are logged, half of the listeners never read, and all of a table that
-  /// changes is read by four, and by some who do not go on.
+  /// Up to 100,000 packets a second come in that are all to be logged, half of the listeners never
+  /// read, and all of a table that changes is read by four, and by some who do not go on.
   @Test func listenersAndListingsAmongNewClients() async throws {
     let scene = try Scene(["-l", "DEBUG"])
     let listeners = try (0..<4).map { _ in
