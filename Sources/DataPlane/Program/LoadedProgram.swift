@@ -16,6 +16,20 @@ struct LoadedProgram {
   let output: String
   let times: DataPlane.Times
 
+  /// Who optimises the program. libbcc hands what clang returns to passes of its own, so that clang's
+  /// are a third of the time for nothing a packet would notice; but not each verifier follows all that
+  /// libbcc's alone make of it.
+  private enum Passes {
+    case libbcc, clangAndLibbcc
+
+    var compilerFlags: [String] {
+      switch self {
+      case .libbcc: ["-Xclang", "-disable-llvm-passes"]
+      case .clangAndLibbcc: []
+      }
+    }
+  }
+
   /// Compiles and loads. The service tables are new.
   ///
   /// - Parameters:
@@ -25,6 +39,18 @@ struct LoadedProgram {
   init(
     _ configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
     following followed: [Client] = [], sharing shared: SharedTables = SharedTables()
+  ) throws(DataPlaneError) {
+    do throws(DataPlaneError) {
+      try self.init(configuration, served, sizes, followed, shared, optimisedBy: .libbcc)
+    } catch {
+      guard case .bpf(.verification) = error else { throw error }
+      try self.init(configuration, served, sizes, followed, shared, optimisedBy: .clangAndLibbcc)
+    }
+  }
+
+  private init(
+    _ configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
+    _ followed: [Client], _ shared: SharedTables, optimisedBy passes: Passes
   ) throws(DataPlaneError) {
     if let version = LibraryVersion.loaded, version < .oldestSupported {
       throw .libraryTooOld(version)
@@ -42,7 +68,8 @@ struct LoadedProgram {
       // want the lines.
       let module = try Module(
         source: source, flags: flags,
-        compilerFlags: ["-Wall", "-gline-tables-only"] + headers.compilerFlags)
+        compilerFlags: ["-Wall", "-gline-tables-only"] + passes.compilerFlags
+          + headers.compilerFlags)
       times.compile = stopwatch.lap()
       tables = try LoadedProgram.tables(of: module, configuration, sizes.families, shared)
       let maps = Renderer.serviceMaps(served)
