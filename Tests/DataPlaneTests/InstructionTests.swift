@@ -58,7 +58,8 @@ struct InstructionTests {
         let headers = try KernelHeaderTree(.own)
         let source = try Renderer.source(for: .sample(family, level: level))
         return try Module(
-          source: source, flags: .byteCode, compilerFlags: headers.compilerFlags
+          source: source, flags: .byteCode,
+          compilerFlags: LoadedProgram.Passes.libbcc.compilerFlags + headers.compilerFlags
         ).output
       }
       #expect((listing.contains("call 131") && listing.contains("call 132")) == isThere, "\(level)")

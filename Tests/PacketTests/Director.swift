@@ -114,7 +114,8 @@ final class Director {
     return try compiling {
       let headers = try KernelHeaderTree(.own)
       let module = try Module(
-        source: source.replacing(text, with: other), compilerFlags: headers.compilerFlags)
+        source: source.replacing(text, with: other),
+        compilerFlags: dataPlane.service.loaded.passes.compilerFlags + headers.compilerFlags)
       for (name, table) in dataPlane.tables.all {
         try module.replaceTable(name.description, with: table)
       }

@@ -156,6 +156,8 @@ struct VirtualServerTests {
         $0.maxAssociations = maxAssociations
       }
       #expect(try services.dataPlane.program.info().verifiedInstructionCount < 1_000_000 / 2)
+      // Trace points alone may take more.
+      #expect(settings.debug > 0 || services.dataPlane.service.loaded.passes == .libbcc)
     }
   }
 

@@ -14,18 +14,22 @@ struct LoadedProgram {
   let events: RingBuffer
   /// What libbcc printed while it compiled and loaded.
   let output: String
-  let times: DataPlane.Times
+  let passes: Passes
+  private(set) var times: DataPlane.Times
 
   /// Who optimises the program. libbcc hands what clang returns to passes of its own, so that clang's
   /// are a third of the time for nothing a packet would notice; but not each verifier follows all that
   /// libbcc's alone make of it.
-  private enum Passes {
+  enum Passes {
     case libbcc, clangAndLibbcc
 
+    /// What clang is told besides where the kernel's headers are. Of what debuggers want, libbcc asks for
+    /// all, which is a sixth of the time; its dumps of byte code want the lines.
     var compilerFlags: [String] {
-      switch self {
-      case .libbcc: ["-Xclang", "-disable-llvm-passes"]
-      case .clangAndLibbcc: []
+      let flags = ["-Wall", "-gline-tables-only"]
+      return switch self {
+      case .libbcc: flags + ["-Xclang", "-disable-llvm-passes"]
+      case .clangAndLibbcc: flags
       }
     }
   }
@@ -40,11 +44,14 @@ struct LoadedProgram {
     _ configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
     following followed: [Client] = [], sharing shared: SharedTables = SharedTables()
   ) throws(DataPlaneError) {
+    var stopwatch = Stopwatch()
     do throws(DataPlaneError) {
       try self.init(configuration, served, sizes, followed, shared, optimisedBy: .libbcc)
     } catch {
       guard case .bpf(.verification) = error else { throw error }
+      let lost = stopwatch.lap()
       try self.init(configuration, served, sizes, followed, shared, optimisedBy: .clangAndLibbcc)
+      times.compile += lost
     }
   }
 
@@ -64,12 +71,8 @@ struct LoadedProgram {
     let flags = DebugFlags(rawValue: UInt32(configuration.debug))
     let headers = try KernelHeaderTree(configuration.kernelHeaders)
     do throws(BCCError) {
-      // Of what debuggers want, libbcc asks for all, which is a sixth of the time; its dumps of byte code
-      // want the lines.
       let module = try Module(
-        source: source, flags: flags,
-        compilerFlags: ["-Wall", "-gline-tables-only"] + passes.compilerFlags
-          + headers.compilerFlags)
+        source: source, flags: flags, compilerFlags: passes.compilerFlags + headers.compilerFlags)
       times.compile = stopwatch.lap()
       tables = try LoadedProgram.tables(of: module, configuration, sizes.families, shared)
       let maps = Renderer.serviceMaps(served)
@@ -82,6 +85,7 @@ struct LoadedProgram {
       times.load = stopwatch.lap()
       events = try RingBuffer(module.table("events"))
       output = module.output + program.log
+      self.passes = passes
       self.times = times
     } catch {
       throw LoadedProgram.wording(error, configuration)
