@@ -89,7 +89,10 @@ static void attach(const char *where, const char *interface, int program)
 
 int main(int argc, char **argv)
 {
-	const char *flags[] = {"-isystem", "/usr/include", "-isystem", "/usr/include/" MULTIARCH};
+	/* As the attached program is compiled: what differs is to be the source alone. */
+	const char *flags[] = {
+		"-gline-tables-only", "-Xclang",  "-disable-llvm-passes",   "-isystem",
+		"/usr/include",	      "-isystem", "/usr/include/" MULTIARCH};
 	struct match match = {0};
 	char *source;
 	int program;
@@ -97,7 +100,8 @@ int main(int argc, char **argv)
 	if (argc != 5)
 		fail("see the first lines of its source for how it is used");
 	source = changed(read_source(), argv[3], argv[4]);
-	match.module = bpf_module_create_c_from_string(source, 0, flags, 4, true, NULL);
+	match.module = bpf_module_create_c_from_string(source, 0, flags,
+						       sizeof(flags) / sizeof(*flags), true, NULL);
 	if (!match.module)
 		fail("the source does not compile");
 	for_each_table(attached_program(argv[1]), use_table, &match);
