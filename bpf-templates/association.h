@@ -9,16 +9,17 @@
  */
 #pragma once
 
+#include "admission.h"
 #include "client.h"
 #include "counters.h"
 #include "real_servers.h"
-#include "recency.h"
 
 /*
  * How often a CPU asks for the lock. It is held for one look and one store, or longer only where a
- * hypervisor has taken the holder's CPU: who has asked that often goes without.
+ * hypervisor has taken the holder's CPU: who has asked that often goes without. The verifier
+ * follows each time apart: between two a few calls pass the time.
  */
-#define LOCK_ATTEMPTS 400
+#define LOCK_ATTEMPTS 128
 /* How often a place is chosen anew because another CPU, or the daemon, was faster. */
 #define PLACE_ATTEMPTS 4
 
@@ -38,52 +39,85 @@ static __always_inline bool same_tag(__u64 a, __u64 b)
 	return !((a ^ b) >> 16);
 }
 
-/* The client's word in this bucket, which is used thereby; 0 for none. */
+/* The client's word in this bucket, which is used thereby, and its stamp of before; 0 for none. */
+#if SINGLE_BUCKET
+/* A new order takes many instructions: they are there once. */
 static __always_inline __u64 find_in(const struct control *control, struct bucket *bucket,
-				     __u64 tag)
+				     __u64 tag, __u32 *stamp)
+{
+	__u64 word = 0, place = 0;
+
+	for (; place < PLACES; place++) {
+		word = read_word(&bucket->word[place]);
+		if (same_tag(word, tag))
+			break;
+	}
+	if (place == PLACES)
+		return 0;
+	FORGET(place, control->secret[0]);
+	*stamp = touch(control, bucket, place);
+	return word;
+}
+#else
+static __always_inline __u64 find_in(const struct control *control, struct bucket *bucket,
+				     __u64 tag, __u32 *stamp)
 {
 #pragma unroll
 	for (int place = 0; place < PLACES; place++) {
 		__u64 word = read_word(&bucket->word[place]);
 
 		if (same_tag(word, tag)) {
-			touch(control, bucket, place);
+			*stamp = touch(control, bucket, place);
 			return word;
 		}
 	}
 	return 0;
 }
+#endif
 
-static __always_inline __u64 find_word(const struct control *control, const struct client *client)
+static __always_inline __u64 find_word(const struct control *control, const struct client *client,
+				       __u32 *stamp)
 {
 	struct bucket *bucket = bucket_at(client->family, client->first);
 	__u64 word;
 
 	if (!bucket)
 		return 0;
-	word = find_in(control, bucket, client->tag);
+	word = find_in(control, bucket, client->tag, stamp);
 #if !SINGLE_BUCKET
 	if (word)
 		return word;
 	bucket = bucket_at(client->family, second_bucket(client));
 	if (bucket)
-		word = find_in(control, bucket, client->tag);
+		word = find_in(control, bucket, client->tag, stamp);
 #endif
 	return word;
 }
 
-/* The client's real server, and its slot; null where it has none, or one that is no longer listed.
+/* Where an association was found leads to a slot, and its stamp: one number, as each that is kept
+ * costs a known client's packet a register. */
+#define ASSOCIATION(slot, stamp) ((slot) | (stamp) << 16)
+#define SLOT_IN(association)	 ((association)&0xffff)
+#define STAMP_IN(association)	 ((association) >> 16)
+
+/*
+ * The client's real server, and its association; null where it has none, or one that is no longer
+ * listed.
  */
 static __always_inline struct real_server *find_association(const struct control *control,
 							    __u32 bank, const struct client *client,
-							    __u32 *slot)
+							    __u64 *association)
 {
-	__u64 word = find_word(control, client);
+	__u32 stamp = 0;
+	__u64 word = find_word(control, client, &stamp);
 
 	if (!word)
 		return 0;
-	*slot = slot_of(word);
-	return real_server_of_slot(client->family, bank, client->virtual_server, *slot);
+	*association = ASSOCIATION(slot_of(word), stamp);
+	if (CLASSES)
+		OPAQUE(*association);
+	return real_server_of_slot(client->family, bank, client->virtual_server,
+				   SLOT_IN(*association));
 }
 
 /* A bounded lock: whether it is this CPU's now. */
@@ -97,7 +131,9 @@ static __always_inline bool lock(struct bucket *bucket)
 		if (seen < held &&
 		    __sync_val_compare_and_swap(&bucket->stamps, seen, seen | held) == seen)
 			return true;
-		bpf_ktime_get_ns(); /* a pause, which costs the verifier one step */
+		bpf_ktime_get_ns();
+		bpf_ktime_get_ns();
+		bpf_ktime_get_ns();
 	}
 	return false;
 }
@@ -109,16 +145,16 @@ static __always_inline void unlock(struct bucket *bucket)
 }
 
 /*
- * A place is chosen without branches: the verifier would follow each of them with each other. What
- * is best has the highest score, of whose bits the highest say what the place is, the next how long
- * ago it was used, and the lowest where it is. LLVM is kept from making branches of it again.
+ * A place is chosen without branches. What is best has the highest score, of whose bits the highest
+ * say what the place is, the next its rank, and the lowest where it is.
  */
 #define PLACE_IS_CLIENTS 38
 #define PLACE_SLOT	 22 /* inverted, of the client's own */
 #define PLACE_IS_FREE	 20
 #define PLACE_PREFERRED	 18
-#define PLACE_AGE	 8
+#define PLACE_RANK	 8
 #define PLACE_IN_SECOND	 3
+#define NO_RESIDENTS	 (0x40ULL << PLACE_RANK) /* below, it is a resident's */
 
 /* 1 for a negative number, else 0. */
 static __always_inline __u64 is_below_zero(__s64 x)
@@ -127,19 +163,11 @@ static __always_inline __u64 is_below_zero(__s64 x)
 	return (__u64)x >> 63;
 }
 
-static __always_inline __u64 larger_of(__u64 a, __u64 b)
-{
-	__s64 less = a - b;
-
-	OPAQUE(less);
-	return a - (less & less >> 63);
-}
-
 /*
  * The score of a place. Of the client's own words an association counts more than a pending word:
  * the daemon may have put that down beside one that was made when it had just looked.
  */
-static __always_inline __u64 score_of(__u64 word, __u64 tag, __u64 ages, __u64 place)
+static __always_inline __u64 score_of(__u64 word, __u64 tag, __u64 ranks, __u64 place)
 {
 	__u64 difference = word ^ tag;
 	__s64 is_clients = (difference >> 16) - 1;
@@ -147,20 +175,20 @@ static __always_inline __u64 score_of(__u64 word, __u64 tag, __u64 ages, __u64 p
 	OPAQUE(is_clients);
 	return (is_clients >> 63 & (difference ^ 0x1ffff)) << PLACE_SLOT |
 	       is_below_zero(~word & (word - 1)) << PLACE_IS_FREE |
-	       age_in(ages, place) << PLACE_AGE | place;
+	       (__u64)octet_of(ranks, place) << PLACE_RANK | place;
 }
 
 /* The score of the best place of a bucket, and how many are free. */
 static __always_inline __u64 best_place(const struct control *control, const struct bucket *bucket,
-					__u64 tag, __u64 *free_places)
+					__u64 tag, __u64 half_seconds, __u64 *free_places)
 {
-	__u64 best = 0, ages = ages_of(control, bucket);
+	__u64 best = 0, ranks = ranks_of(control, bucket, half_seconds);
 
 	*free_places = 0;
 #pragma unroll
 	for (int place = 0; place < PLACES; place++) {
 		__u64 word = read_word(&bucket->word[place]);
-		__u64 score = score_of(word, tag, ages, place);
+		__u64 score = score_of(word, tag, ranks, place);
 
 		*free_places += score >> PLACE_IS_FREE & 1;
 		best = larger_of(best, score);
@@ -170,16 +198,18 @@ static __always_inline __u64 best_place(const struct control *control, const str
 
 /*
  * Where the client's word goes: to where it is, though it leads nowhere; else to a free place, of
- * the first bucket as long as that has three or as many as the second; else to the place that was
- * used least recently.
+ * the first bucket as long as that has three or as many as the second; else to the place whose
+ * client is forgotten next.
  */
 static __always_inline __u64 choose_place(const struct control *control,
 					  const struct client *client, const struct bucket *first,
-					  const struct bucket *second)
+					  const struct bucket *second, __u64 half_seconds)
 {
-	__u64 free_in_first, best = best_place(control, first, client->tag, &free_in_first);
+	__u64 free_in_first,
+		best = best_place(control, first, client->tag, half_seconds, &free_in_first);
 #if !SINGLE_BUCKET
-	__u64 free_in_second, other = best_place(control, second, client->tag, &free_in_second);
+	__u64 free_in_second,
+		other = best_place(control, second, client->tag, half_seconds, &free_in_second);
 	__u64 prefers_second =
 		is_below_zero(free_in_first - 3) & is_below_zero(free_in_first - free_in_second);
 
@@ -233,8 +263,26 @@ static __always_inline void expect_new_client(const struct client *client)
 		fetch_names(second_bucket(client));
 }
 
-/* What became of an attempt to place a client. */
-enum placing { PLACE_TAKEN, PLACE_LOST, CLIENT_IS_PLACED };
+/*
+ * What became of an attempt to place a client. There is no place where all that it could have are
+ * residents'.
+ */
+enum placing { PLACE_TAKEN, PLACE_LOST, NO_PLACE, CLIENT_IS_PLACED };
+
+/* A client that a place is wanted for. */
+struct arrival {
+	struct control *control;
+	const struct client *client;
+	struct bucket *first, *second;
+	bool is_sender; /* whether it wrote, or a real server to it */
+	__u64 half_seconds;
+};
+
+/* What stood in a place before: its word, and its rank. */
+struct former_place {
+	__u64 word;
+	__u32 rank;
+};
 
 /*
  * Writes the client's word into the best place. The client's lock is held: nobody else inserts it,
@@ -242,31 +290,39 @@ enum placing { PLACE_TAKEN, PLACE_LOST, CLIENT_IS_PLACED };
  * the one that the packet was given; it is another where the client has one. What list is in force
  * is asked anew: who had the lock before may have gone by a newer one than the packet.
  */
-static __always_inline enum placing place_client(const struct control *control,
-						 const struct client *client, struct bucket *first,
-						 struct bucket *second, __u32 *slot,
-						 struct real_server **server, __u64 *former)
+static __always_inline enum placing place_client(const struct arrival *arrival, __u32 *slot,
+						 struct real_server **server,
+						 struct former_place *former)
 {
+	const struct client *client = arrival->client;
+	struct control *control = arrival->control;
 	__u32 bank = read_bank(control);
-	__u64 best = choose_place(control, client, first, second), seen, score;
-	__u64 place = best & 7, is_second = best >> PLACE_IN_SECOND & 1;
-	struct bucket *bucket = is_second ? second : first;
+	__u64 best = choose_place(control, client, arrival->first, arrival->second,
+				  arrival->half_seconds);
+	__u64 place = best & 7, is_second = best >> PLACE_IN_SECOND & 1, seen, score;
+	struct bucket *bucket = is_second ? arrival->second : arrival->first;
 
 	if (place >= PLACES)
 		return PLACE_LOST;
+	if (CLASSES && best < NO_RESIDENTS)
+		return NO_PLACE;
 	seen = read_word(&bucket->word[place]);
 	/*
 	 * Another's word may have come: what is fresh is not what was the oldest. That an epoch has
 	 * begun makes nothing worse.
 	 */
-	score = score_of(seen, client->tag, ages_of(control, bucket), place);
+	score = score_of(seen, client->tag, ranks_of(control, bucket, arrival->half_seconds),
+			 place);
 	if (score < (best & ~(1ULL << PLACE_PREFERRED | 1ULL << PLACE_IN_SECOND)))
 		return PLACE_LOST;
+	*former = (struct former_place){.word = seen, .rank = score >> PLACE_RANK & 0xff};
 	if (score >> PLACE_IS_CLIENTS & 1) {
 		struct real_server *present = real_server_of_slot(
 			client->family, bank, client->virtual_server, slot_of(seen));
 
 		if (present) {
+			reconsider(client->family, control, arrival->first, arrival->second, bucket,
+				   place, arrival->is_sender);
 			*server = present;
 			*slot = slot_of(seen);
 			return CLIENT_IS_PLACED;
@@ -275,51 +331,75 @@ static __always_inline enum placing place_client(const struct control *control,
 		if (read_bank(control) != bank)
 			return PLACE_LOST;
 	}
-	/* Before the word: what has just come shall not look like the oldest to anybody. */
-	touch(control, bucket, place);
+	/*
+	 * Before the word: what has just come shall not look like the oldest to anybody. What the
+	 * client has shown of itself holds with whichever real server.
+	 */
+	if (CLASSES && !(score >> PLACE_IS_CLIENTS & 1))
+		begin(control, bucket, place, arrival->is_sender);
+	else
+		touch(control, bucket, place);
 	if (__sync_val_compare_and_swap(&bucket->word[place], seen, client->tag | *slot) != seen)
 		return PLACE_LOST;
-	*former = seen;
 	if (client->family == IPV6)
 		note_client(client, is_second ? second_bucket(client) : client->first, place);
 	return PLACE_TAKEN;
 }
 
-/* Whose association a new one has taken the place of. */
-static __always_inline enum former_word kind_of(__u64 former, const struct client *client)
+/* Whose place a client was given. */
+static __always_inline enum former_user user_of(const struct former_place *former,
+						const struct client *client)
 {
-	if (!former || slot_of(former) == SLOT_PENDING)
-		return FREE_PLACE;
-	return same_tag(former, client->tag) ? OF_CLIENT : OF_ANOTHER;
+	if (!former->word || slot_of(former->word) == SLOT_PENDING)
+		return NOBODY;
+	if (same_tag(former->word, client->tag))
+		return THE_CLIENT;
+	return CLASSES && former->rank < RANK_NEWCOMER ? ANSWERED_CLIENT : NEWCOMER;
 }
 
 /*
- * Gives a real server to a client that find_association found none for, unless another CPU was
- * first. Returns the one that the client has now; null if it could not be placed.
+ * Gives a real server to a client, unless another CPU was first. A known client keeps its own, and
+ * its packet may change its class. *server and *slot become what the client has now; where its
+ * place is lost they mean nothing.
  */
-static __always_inline struct real_server *
-settle_association(struct control *control, const struct client *client, struct real_server *server,
-		   __u32 *slot, bool is_sender, bool *is_new)
+static __always_inline enum placing settle_association(struct control *control,
+						       const struct client *client,
+						       struct real_server **server, __u32 *slot,
+						       bool is_sender, __u64 now)
 {
-	struct bucket *first = bucket_at(client->family, client->first), *second = first;
+	struct arrival arrival = {
+		.control = control,
+		.client = client,
+		.first = bucket_at(client->family, client->first),
+		.is_sender = is_sender,
+		.half_seconds = half_seconds_of(now),
+	};
+	const __u64 unknown = control->secret[0];
+	struct former_place former = {};
 	enum placing placing = PLACE_LOST;
-	__u64 former = 0;
+	__u64 outcome, user, rank;
 
-	*is_new = false;
-#if !SINGLE_BUCKET
-	second = bucket_at(client->family, second_bucket(client));
+#if SINGLE_BUCKET
+	arrival.second = arrival.first;
+#else
+	arrival.second = bucket_at(client->family, second_bucket(client));
 #endif
-	if (!first || !second || !lock(first))
-		return 0;
+	if (!arrival.first || !arrival.second || !lock(arrival.first))
+		return PLACE_LOST;
 	for (int attempt = 0; attempt < PLACE_ATTEMPTS && placing == PLACE_LOST; attempt++)
-		placing = place_client(control, client, first, second, slot, &server, &former);
-	unlock(first);
-	if (placing == PLACE_LOST)
-		return 0;
-	*is_new = placing == PLACE_TAKEN;
-	if (*is_new) {
-		count_insertion(client->family, control);
-		count_association(client->family, *slot, kind_of(former, client), is_sender);
+		placing = place_client(&arrival, slot, server, &former);
+	unlock(arrival.first);
+	outcome = placing;
+	FORGET(outcome, unknown);
+	if (outcome == PLACE_TAKEN) {
+		user = user_of(&former, client);
+		rank = user == NEWCOMER ? former.rank : RANK_NOBODY;
+		FORGET(user, unknown);
+		FORGET(rank, unknown);
+		count_insertion(client->family, control, rank, now);
+		count_association(client->family, *slot, user, is_sender);
+	} else if (outcome == NO_PLACE) {
+		count_without_place(client->family);
 	}
-	return server;
+	return outcome;
 }

@@ -83,13 +83,13 @@ static __always_inline void count_packet(const struct frame *frame, __u32 slot, 
 			      frame);
 }
 
-/* What an association was made of: what stood in its place before. */
-enum former_word { FREE_PLACE, OF_CLIENT, OF_ANOTHER };
+/* Who had the place of a new association before. */
+enum former_user { NOBODY, THE_CLIENT, NEWCOMER, ANSWERED_CLIENT };
 
-static __always_inline void count_created(struct created *created, enum former_word former,
+static __always_inline void count_created(struct created *created, enum former_user former,
 					  bool is_sender)
 {
-	if (former == OF_CLIENT)
+	if (former == THE_CLIENT)
 		created->taken_over++;
 	else if (is_sender)
 		created->by_client++;
@@ -99,7 +99,7 @@ static __always_inline void count_created(struct created *created, enum former_w
 
 /* An association with the real server of a slot. */
 static __always_inline void count_association(enum family family, __u32 slot,
-					      enum former_word former, bool is_sender)
+					      enum former_user former, bool is_sender)
 {
 	struct real_server_counters *server;
 	struct association_counters *table;
@@ -115,8 +115,22 @@ static __always_inline void count_association(enum family family, __u32 slot,
 	if (!table)
 		return;
 	count_created(&table->created, former, is_sender);
-	if (former == OF_ANOTHER)
+	if (former == NEWCOMER)
 		table->forgotten_newcomers++;
+	else if (former == ANSWERED_CLIENT)
+		table->forgotten_answered++;
+}
+
+/* A packet of a new client, or to one, for which there is no place. */
+static __always_inline void count_without_place(enum family family)
+{
+	struct association_counters *table;
+
+	if (!COUNTERS_ON)
+		return;
+	table = association_counters_at(family, block_of_cpu());
+	if (table)
+		table->without_place++;
 }
 
 /* An event that the ring buffer had no room for. */

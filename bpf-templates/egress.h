@@ -3,7 +3,7 @@
 
 #include "events.h"
 #include "nat.h"
-#include "new_client.h"
+#include "unsettled_client.h"
 #include "udp.h"
 
 /* EGRESS_NEW_NAT and EGRESS_REUSED_NAT. */
@@ -43,7 +43,7 @@ static __always_inline int not_handled(struct frame *frame)
  * looked up by its address. Where several virtual servers have the port, the sender tells which of
  * them is meant, and is looked up first.
  */
-static __always_inline int egress(struct frame *frame, struct new_client *new_client)
+static __always_inline int egress(struct frame *frame, struct unsettled_client *unsettled)
 {
 	const enum family family = frame->family;
 	struct ip_address *source = ip_source(frame), *destination = ip_destination(frame);
@@ -51,7 +51,8 @@ static __always_inline int egress(struct frame *frame, struct new_client *new_cl
 	struct control *control;
 	struct client client;
 	struct real_server *server = 0, *associated;
-	__u32 bank, slot = 0, associated_slot = 0;
+	__u64 association = ASSOCIATION(0, CLASSLESS);
+	__u32 bank, slot = 0;
 
 	if (number == NO_VIRTUAL_SERVER_NUMBER)
 		return IS_NOT_HANDLED;
@@ -67,10 +68,10 @@ static __always_inline int egress(struct frame *frame, struct new_client *new_cl
 	}
 	frame->virtual_server = number;
 	client = client_of(frame, control, destination, frame->udp->dest);
-	associated = find_association(control, bank, &client, &associated_slot);
+	associated = find_association(control, bank, &client, &association);
 	if (associated && same_address(family, real_server_address(associated), source)) {
 		server = associated;
-		slot = associated_slot;
+		slot = SLOT_IN(association);
 	} else if (!server) {
 		server = find_real_server(family, bank, source, frame->udp->source, &number, &slot);
 	}
@@ -90,27 +91,29 @@ static __always_inline int egress(struct frame *frame, struct new_client *new_cl
 	if (ip_lifetime(frame) <= 1)
 		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
 
-	if (!associated) {
-		*new_client = (struct new_client){
+	if (!associated || IS_CHANGED_BY_EGRESS(STAMP_IN(association))) {
+		*unsettled = (struct unsettled_client){
 			.control = control,
 			.client = client,
 			.bank = bank,
+			.is_known = associated != 0,
+			.stamp = STAMP_IN(association),
 			.server = server,
 			.slot = slot,
 		};
-		return IS_NEW_CLIENT;
+		return IS_UNSETTLED;
 	}
 	return egress_nat(frame, bank, server, slot, false);
 }
 
-/* The rows of a client that the director did not know, and a real server wrote to. */
-static __always_inline int egress_to_new_client(struct frame *frame,
-						const struct new_client *new_client,
-						struct real_server *associated, bool is_new)
+/* The rows of a client that was not settled, and a real server wrote to. */
+static __always_inline int egress_to_unsettled(struct frame *frame,
+					       const struct unsettled_client *client,
+					       struct real_server *associated, bool is_new)
 {
 	if (!associated)
 		return DECIDE(frame, EGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
-	if (associated != new_client->server)
+	if (associated != client->server)
 		return DECIDE(frame, EGRESS_NOT_AUTHORIZED, XDP_DROP);
-	return egress_nat(frame, new_client->bank, associated, new_client->slot, is_new);
+	return egress_nat(frame, client->bank, associated, client->slot, is_new);
 }

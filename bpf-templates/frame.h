@@ -41,3 +41,14 @@ struct frame {
 
 /* What LLVM is to take as it is, and to work out nothing from. */
 #define OPAQUE(x) asm volatile("" : "+r"(x))
+
+/*
+ * Has the verifier forget what it knows of a number, by one of which it knows nothing. It would
+ * follow each way that led to it apart, and all that comes after it with each of them.
+ */
+#define FORGET(x, unknown)                                                                         \
+	do {                                                                                       \
+		x ^= unknown;                                                                      \
+		OPAQUE(x);                                                                         \
+		x ^= unknown;                                                                      \
+	} while (0)

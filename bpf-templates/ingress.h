@@ -3,7 +3,7 @@
 
 #include "events.h"
 #include "nat.h"
-#include "new_client.h"
+#include "unsettled_client.h"
 #include "udp.h"
 
 /* INGRESS_NEW_NAT and INGRESS_REUSED_NAT. */
@@ -20,14 +20,16 @@ static __always_inline int ingress_nat(struct frame *frame, struct real_server *
 }
 
 /* To the address of a virtual server, which its row tells. */
-static __always_inline int ingress(struct frame *frame, __u32 row, struct new_client *new_client)
+static __always_inline int ingress(struct frame *frame, __u32 row,
+				   struct unsettled_client *unsettled)
 {
 	const enum family family = frame->family;
 	struct virtual_server *virtual_server = 0;
 	struct control *control;
 	struct client client;
 	struct real_server *server;
-	__u32 bank, slot = 0;
+	__u64 association = ASSOCIATION(0, CLASSLESS);
+	__u32 bank;
 
 	frame->virtual_server = virtual_server_at(family, row, frame->udp->dest);
 	if (frame->virtual_server == NO_VIRTUAL_SERVER_NUMBER)
@@ -40,7 +42,7 @@ static __always_inline int ingress(struct frame *frame, __u32 row, struct new_cl
 		return NOTHING_DECIDED;
 	bank = read_bank(control);
 	client = client_of(frame, control, ip_source(frame), frame->udp->source);
-	server = find_association(control, bank, &client, &slot);
+	server = find_association(control, bank, &client, &association);
 	if (!server) {
 		expect_new_client(&client);
 		if (!is_answerable(family, ip_source(frame), frame->udp->source))
@@ -54,25 +56,28 @@ static __always_inline int ingress(struct frame *frame, __u32 row, struct new_cl
 	if (ip_lifetime(frame) <= 1)
 		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
 
-	if (!server) {
-		*new_client = (struct new_client){
+	if (!server || IS_CHANGED_BY_INGRESS(STAMP_IN(association))) {
+		*unsettled = (struct unsettled_client){
 			.control = control,
 			.client = client,
 			.bank = bank,
 			.is_sender = true,
-			.virtual_server = virtual_server,
+			.is_known = server != 0,
+			.stamp = STAMP_IN(association),
+			.server = server,
+			.slot = SLOT_IN(association),
 		};
-		return IS_NEW_CLIENT;
+		return IS_UNSETTLED;
 	}
-	return ingress_nat(frame, server, slot, false);
+	return ingress_nat(frame, server, SLOT_IN(association), false);
 }
 
-/* The rows of a client that the director did not know. */
-static __always_inline int ingress_of_new_client(struct frame *frame,
-						 const struct new_client *new_client,
-						 struct real_server *server, bool is_new)
+/* The rows of a client that was not settled. */
+static __always_inline int ingress_of_unsettled(struct frame *frame,
+						const struct unsettled_client *client,
+						struct real_server *server, bool is_new)
 {
 	if (!server)
 		return DECIDE(frame, INGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
-	return ingress_nat(frame, server, new_client->slot, is_new);
+	return ingress_nat(frame, server, client->slot, is_new);
 }

@@ -1,7 +1,9 @@
 /*
- * Which associations were used last. There is no clock: an epoch is so many insertions, and a place
- * is stamped with the epoch of its last use, so that a client in full swing writes nothing. Where
- * the table is a single bucket the order is exact: its stamps are ranks.
+ * Which associations were used last, and so who is forgotten next. There is no clock: an epoch is
+ * so many insertions, and a place is stamped with the epoch of its last use, so that a client in
+ * full swing writes nothing. Where the table has classes (layout.h), residents are told apart by
+ * epochs of promotions instead: no flood of new clients makes them older. Where the table is a
+ * single bucket the order is exact: its stamps are ranks.
  */
 #pragma once
 
@@ -10,15 +12,82 @@
 /* The octet beside the stamps is a lock: what changes several stamps at once leaves it as it is. */
 #define STAMP_BITS 8
 
-/* Insertions for each epoch; those that a CPU makes before it tells; epochs that are told apart. */
-#define EPOCH	     (MAX_ASSOCIATIONS / 64 > 1 ? MAX_ASSOCIATIONS / 64 : 1)
-#define BATCH	     (EPOCH < 32 ? EPOCH : 32)
-#define OLDEST_EPOCH 128
+/* Whether stamps tell classes. */
+#define CLASSES		(PROBATION && !SINGLE_BUCKET)
+#define CLASS_OF(stamp) ((stamp) >> CLASS_EPOCH_BITS)
+/* Where they do not, nothing changes with a known client's packet. */
+#define CLASSLESS (CLASS_RESIDENT << CLASS_EPOCH_BITS)
 
-/* That of a place, of all ages of a bucket. */
-static __always_inline __u64 age_in(__u64 ages, __u32 place)
+/*
+ * How many epochs as many insertions are, or promotions, as there can be associations; and how many
+ * are told apart: what is older is held at that age, before its stamp looks fresh again.
+ */
+#if CLASSES
+#define EPOCHS	   16
+#define EPOCH_BITS CLASS_EPOCH_BITS
+#else
+#define EPOCHS	   64
+#define EPOCH_BITS STAMP_BITS
+#endif
+#define EPOCH_MASK   ((1 << EPOCH_BITS) - 1)
+#define OLDEST_EPOCH (1 << (EPOCH_BITS - 1))
+
+/* Insertions for each epoch; those that a CPU makes before it tells. */
+#define EPOCH (MAX_ASSOCIATIONS / EPOCHS > 1 ? MAX_ASSOCIATIONS / EPOCHS : 1)
+#define BATCH (EPOCH < 32 ? EPOCH : 32)
+
+/* In each octet of eight. */
+#define OCTETS(x) ((x)*0x0101010101010101ULL)
+#define OF_STAMPS 0x00ffffffffffffffULL
+
+/* The time in ns (CLOCK_MONOTONIC), as of the last tick. Where there are no classes it is of no
+ * use. */
+static __always_inline __u64 time_of_tick(void)
 {
-	return ages >> place * STAMP_BITS & 0xff;
+	return CLASSES ? bpf_ktime_get_coarse_ns() : 0;
+}
+
+/* The unit in which a stamp tells when a client was answered. */
+static __always_inline __u64 half_seconds_of(__u64 time)
+{
+	return CLASSES ? (time >> TIME_SHIFT) * HALF_SECONDS_FACTOR >> HALF_SECONDS_SHIFT : 0;
+}
+
+/* With classes, a newcomer has this rank, or a higher one; who was answered the second, or a higher
+ * one; a resident a lower one. */
+#define RANK_NEWCOMER 0x80
+#define RANK_ANSWERED 0x40
+
+/* A stamp that tells this class and epoch. */
+#define STAMP(class, epoch) ((class) << CLASS_EPOCH_BITS | ((epoch)&EPOCH_MASK))
+
+/* An epoch has begun: whoever is used from now on is stamped with it. Read anew, as another CPU may
+ * have begun the next; which of them stores last is open, and one epoch matters little. */
+static __always_inline void show_epochs(struct control *control)
+{
+	volatile __u8 *stamp = control->present_stamp;
+	__u32 epoch = *(volatile const __u64 *)&control->epoch;
+	__u32 promotions = *(volatile const __u64 *)&control->promotion_epoch;
+
+	stamp[CLASS_NEWCOMER] = STAMP(CLASS_NEWCOMER, epoch);
+	stamp[CLASS_UNHEARD] = STAMP(CLASS_UNHEARD, epoch);
+	stamp[CLASS_RESIDENT] = STAMP(CLASS_RESIDENT, promotions);
+}
+
+/* What a place has of all ages, or ranks, of a bucket. */
+static __always_inline __u32 octet_of(__u64 octets, __u32 place)
+{
+	return octets >> place * STAMP_BITS & 0xff;
+}
+
+/* Without a branch, of which the verifier would follow each with each other. LLVM is kept from
+ * making one of it again. */
+static __always_inline __u64 larger_of(__u64 a, __u64 b)
+{
+	__s64 less = a - b;
+
+	OPAQUE(less);
+	return a - (less & less >> 63);
 }
 
 #if SINGLE_BUCKET
@@ -26,120 +95,155 @@ static __always_inline __u64 age_in(__u64 ages, __u32 place)
 #define RANK_ATTEMPTS 8
 
 /* The place was used last: its rank is 0, and those that were before it move up. */
-static __always_inline void touch(const struct control *control, struct bucket *bucket, __u32 place)
+static __always_inline __u32 touch(const struct control *control, struct bucket *bucket,
+				   __u32 place)
 {
 	__u32 shift = place * STAMP_BITS;
 
 	for (int attempt = 0; attempt < RANK_ATTEMPTS; attempt++) {
 		__u64 seen = *(volatile __u64 *)&bucket->stamps, next = seen;
-		__u64 rank = age_in(seen, place);
+		__u64 rank = octet_of(seen, place);
 
 		if (!rank)
-			return;
+			break;
 #pragma unroll
 		for (int other = 0; other < BUCKET_PLACES; other++) {
-			__u64 before = age_in(seen, other) - rank;
+			__u64 before = octet_of(seen, other) - rank;
 
 			next += before >> 63 << other * STAMP_BITS;
 		}
 		next -= rank << shift;
 		if (__sync_val_compare_and_swap(&bucket->stamps, seen, next) == seen)
-			return;
+			break;
 	}
+	return CLASSLESS;
 }
 
-/* The ages of a bucket's places, an octet each: how many others were used since. */
-static __always_inline __u64 ages_of(const struct control *control, const struct bucket *bucket)
+/* The ranks of a bucket's places, an octet each: the highest is forgotten next. */
+static __always_inline __u64 ranks_of(const struct control *control, const struct bucket *bucket,
+				      __u64 half_seconds)
 {
 	return *(volatile const __u64 *)&bucket->stamps;
 }
-
-static __always_inline void count_insertion(enum family family, struct control *control)
-{
-}
-#else
-static __always_inline void touch(const struct control *control, struct bucket *bucket, __u32 place)
+#elif !CLASSES
+/* Notes that a place is used. Returns its stamp of before, as far as that tells a class. */
+static __always_inline __u32 touch(const struct control *control, struct bucket *bucket,
+				   __u32 place)
 {
 	volatile __u8 *stamp = &bucket->stamp[place];
 	__u8 epoch = control->epoch;
 
 	if (*stamp != epoch)
 		*stamp = epoch;
+	return CLASSLESS;
 }
-
-/* In each octet the highest bit; the others; and those of the octets that are stamps. */
-#define HIGHEST	  0x8080808080808080ULL
-#define LOWER	  0x7f7f7f7f7f7f7f7fULL
-#define OF_STAMPS 0x00ffffffffffffffULL
 
 /*
- * The ages of a bucket's places, an octet each: in epochs, 0 to 255. The epoch is read after the
- * stamps: one of an epoch that another CPU has begun since would look 255 epochs old. All octets
- * are subtracted at once: the highest bits apart, so that none borrows of the next.
+ * The ranks of a bucket's places, an octet each: their ages in epochs, 0 to 255, of which the
+ * highest is forgotten next. The epoch is read after the stamps: one of an epoch that another CPU
+ * has begun since would look 255 epochs old. All octets are subtracted at once: the highest bits
+ * apart, so that none borrows of the next.
  */
-static __always_inline __u64 ages_of(const struct control *control, const struct bucket *bucket)
+static __always_inline __u64 ranks_of(const struct control *control, const struct bucket *bucket,
+				      __u64 half_seconds)
 {
 	__u64 stamps = *(volatile const __u64 *)&bucket->stamps;
-	__u64 epoch = (*(volatile const __u64 *)&control->epoch & 0xff) * (HIGHEST >> 7);
+	__u64 epoch = OCTETS(*(volatile const __u64 *)&control->epoch & 0xff);
 
-	return ((epoch | HIGHEST) - (stamps & LOWER)) ^ ((epoch ^ ~stamps) & HIGHEST);
+	return ((epoch | OCTETS(0x80)) - (stamps & OCTETS(0x7f))) ^
+	       ((epoch ^ ~stamps) & OCTETS(0x80));
 }
 
-/* A stamp would look fresh again 256 epochs after it: before that, it is set after the present. */
+#else
+/* Notes that a place is used. Returns its stamp of before, which tells the class. */
+static __always_inline __u32 touch(const struct control *control, struct bucket *bucket,
+				   __u32 place)
+{
+	volatile __u8 *pointer = &bucket->stamp[place];
+	__u32 stamp = *pointer, present = control->present_stamp[CLASS_OF(stamp)];
+
+	/* When a client was answered stays. */
+	if (stamp != present && CLASS_OF(stamp) != CLASS_ANSWERED)
+		*pointer = present;
+	return stamp;
+}
+
+/* In each octet 0x3f where a stamp's upper bits, both of them, are set; where the higher alone. */
+static __always_inline __u64 of_answered(__u64 stamps)
+{
+	return (stamps >> 7 & stamps >> 6 & OCTETS(1)) * EPOCH_MASK;
+}
+
+static __always_inline __u64 of_residents(__u64 stamps)
+{
+	return (stamps >> 7 & ~(stamps >> 6) & OCTETS(1)) * EPOCH_MASK;
+}
+
+/*
+ * The ages of a bucket's places by the epoch of the class of each, an octet each: 0 to 63. The
+ * epochs are read after the stamps: one of an epoch that another CPU has begun since would look 63
+ * epochs old. Of half seconds it may have begun one since the time was asked for.
+ */
+static __always_inline __u64 ages_of(const struct control *control, __u64 stamps,
+				     __u64 half_seconds)
+{
+	__u64 epochs = OCTETS(*(volatile const __u64 *)&control->epoch & EPOCH_MASK);
+	__u64 promotions = OCTETS(*(volatile const __u64 *)&control->promotion_epoch & EPOCH_MASK);
+
+	epochs ^= (epochs ^ promotions) & of_residents(stamps);
+	epochs ^= (epochs ^ OCTETS((half_seconds + 1) & EPOCH_MASK)) & of_answered(stamps);
+	return ((epochs | OCTETS(1 << EPOCH_BITS)) - (stamps & OCTETS(EPOCH_MASK))) &
+	       OCTETS(EPOCH_MASK);
+}
+
+/*
+ * The ranks of a bucket's places, an octet each: the highest is forgotten next. The upper bits tell
+ * the class, the lower how old it is.
+ */
+static __always_inline __u64 ranks_of(const struct control *control, const struct bucket *bucket,
+				      __u64 half_seconds)
+{
+	__u64 stamps = *(volatile const __u64 *)&bucket->stamps;
+
+	return ages_of(control, stamps, half_seconds) | (~stamps & OCTETS(RANK_NEWCOMER)) |
+	       (stamps & stamps >> 1 & OCTETS(RANK_ANSWERED));
+}
+#endif
+
+#if !SINGLE_BUCKET
+/*
+ * Sets what is older than the oldest epoch that is told apart to that: its stamp would look fresh
+ * again. All at once, or not at all where another has written a stamp meanwhile: there are visits
+ * to come.
+ */
 static __always_inline void hold_oldest(enum family family, const struct control *control,
-					__u64 batch)
+					__u32 index, __u64 half_seconds)
 {
-	const __u32 held = (BATCH + 3) / 4; /* buckets, so that all are seen in 96 epochs */
+	struct bucket *bucket = bucket_at(family, index);
+	__u64 stamps, next, ages;
 
-	for (__u32 i = 0; i < held; i++) {
-		__u32 index = (batch * held + i) % BUCKETS;
-		struct bucket *bucket = bucket_at(family, index);
-		__u64 ages;
-
-		if (!bucket)
-			return;
-		ages = ages_of(control, bucket);
-		/* Whether any is more than 128: its highest bit is set, and another. */
-		if (!(ages & ((ages & LOWER) + LOWER) & HIGHEST & OF_STAMPS))
-			continue;
+	if (!bucket)
+		return;
+	stamps = next = *(volatile __u64 *)&bucket->stamps;
+#if CLASSES
+	ages = ages_of(control, stamps, half_seconds);
+#else
+	ages = ranks_of(control, bucket, half_seconds);
+#endif
+	/* Whether any is: the highest bit of its age is set, and another. */
+	if (!(ages & ((ages & OCTETS(OLDEST_EPOCH - 1)) + OCTETS(OLDEST_EPOCH - 1)) &
+	      OCTETS(OLDEST_EPOCH) & OF_STAMPS))
+		return;
 #pragma unroll
-		for (int place = 0; place < PLACES; place++)
-			if (age_in(ages, place) > OLDEST_EPOCH)
-				bucket->stamp[place] = control->epoch - OLDEST_EPOCH;
+	for (int place = 0; place < PLACES; place++) {
+		__u64 stamp = octet_of(stamps, place), age = octet_of(ages, place);
+		__s64 is_older = OLDEST_EPOCH - age;
+
+		OPAQUE(is_older);
+		is_older >>= 63;
+		next ^= ((stamp + age - OLDEST_EPOCH ^ stamp) & EPOCH_MASK & is_older)
+			<< place * STAMP_BITS;
 	}
-}
-
-static __always_inline __u64 *insertions_of(enum family family)
-{
-	__u32 zero = 0;
-
-#if HAS_IPV4
-	if (family == IPV4)
-		return insertions_v4.lookup(&zero);
-#endif
-#if HAS_IPV6
-	if (family == IPV6)
-		return insertions_v6.lookup(&zero);
-#endif
-	return 0;
-}
-
-/* Each CPU counts for itself, so that they seldom meet: this is told once for each batch. */
-static __always_inline void count_insertion(enum family family, struct control *control)
-{
-	const __u32 epoch_batches = (EPOCH + BATCH / 2) / BATCH;
-	__u32 index = family == IPV6;
-	__u64 *made = insertions_of_cpu.lookup(&index), *batches, batch;
-
-	if (!made || ++*made < BATCH)
-		return;
-	*made = 0;
-	batches = insertions_of(family);
-	if (!batches)
-		return;
-	batch = __sync_fetch_and_add(batches, 1);
-	if ((batch + 1) % epoch_batches == 0)
-		__sync_fetch_and_add(&control->epoch, 1);
-	hold_oldest(family, control, batch);
+	__sync_val_compare_and_swap(&bucket->stamps, stamps, next);
 }
 #endif

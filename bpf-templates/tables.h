@@ -25,7 +25,7 @@
 /*
  * The association table of a family, which outlives the program.
  * associations: client -> real server. What removes one is that another needs its place.
- * insertions: how many batches of insertions there were.
+ * admissions: how they came to be, and of which class.
  *
  * And what belongs to the program:
  * real_servers: slots in two banks, side by side, so that a number that is no slot finds nothing in
@@ -39,7 +39,7 @@
 #if HAS_IPV4
 BPF_F_TABLE("array", __u32, struct bucket, associations_v4, BUCKETS_OF(CREATED_ASSOCIATIONS_V4),
 	    BPF_F_MMAPABLE);
-BPF_TABLE("array", __u32, __u64, insertions_v4, 1);
+BPF_F_TABLE("array", __u32, struct admissions, admissions_v4, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct control, control_v4, 1, BPF_F_MMAPABLE);
 BPF_TABLE("array", __u32, struct real_server_v4, real_servers_v4, 2 * REAL_SERVER_SLOTS_V4);
 BPF_TABLE("hash", struct ip_address_v4, __u32, slot_of_address_v4, REAL_SERVER_SLOTS_V4);
@@ -55,7 +55,7 @@ BPF_F_TABLE("array", __u32, struct bucket, associations_v6, BUCKETS_OF(CREATED_A
 	    BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct bucket_clients_v6, clients_v6,
 	    BUCKETS_OF(CREATED_ASSOCIATIONS_V6), BPF_F_MMAPABLE);
-BPF_TABLE("array", __u32, __u64, insertions_v6, 1);
+BPF_F_TABLE("array", __u32, struct admissions, admissions_v6, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct control, control_v6, 1, BPF_F_MMAPABLE);
 BPF_TABLE("array", __u32, struct real_server_v6, real_servers_v6, 2 * REAL_SERVER_SLOTS_V6);
 BPF_TABLE("hash", struct ip_address_v6, __u32, slot_of_address_v6, REAL_SERVER_SLOTS_V6);
@@ -143,6 +143,22 @@ static __always_inline struct control *control_of(enum family family)
 #if HAS_IPV6
 	if (family == IPV6)
 		return control_v6.lookup(&zero);
+#endif
+	return 0;
+}
+
+/* Null where the family's tables are not there. */
+static __always_inline struct admissions *admissions_of(enum family family)
+{
+	__u32 zero = 0;
+
+#if HAS_IPV4
+	if (family == IPV4)
+		return admissions_v4.lookup(&zero);
+#endif
+#if HAS_IPV6
+	if (family == IPV6)
+		return admissions_v6.lookup(&zero);
 #endif
 	return 0;
 }

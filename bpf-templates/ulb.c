@@ -11,7 +11,7 @@
 #include "egress.h"
 
 static __always_inline int of_family(struct frame *frame, const enum family family,
-				     struct new_client *new_client)
+				     struct unsettled_client *unsettled)
 {
 	__u32 row;
 
@@ -34,37 +34,37 @@ static __always_inline int of_family(struct frame *frame, const enum family fami
 		return DECIDE(frame, NO_VIRTUAL_SERVER, XDP_PASS);
 	row = row_of_address(family, ip_destination(frame));
 	if (row != NO_ROW)
-		return ingress(frame, row, new_client);
-	return egress(frame, new_client);
+		return ingress(frame, row, unsettled);
+	return egress(frame, unsettled);
 }
 
-static __always_inline int of_new_client(struct frame *frame, struct new_client *new_client)
+static __always_inline int of_unsettled(struct frame *frame, struct unsettled_client *client)
 {
 	bool is_new = false;
-	struct real_server *server = settle(new_client, &is_new);
+	struct real_server *server = settle(frame, client, &is_new);
 
-	if (new_client->is_sender)
-		return ingress_of_new_client(frame, new_client, server, is_new);
-	return egress_to_new_client(frame, new_client, server, is_new);
+	if (client->is_sender)
+		return ingress_of_unsettled(frame, client, server, is_new);
+	return egress_to_unsettled(frame, client, server, is_new);
 }
 
 static __always_inline int decide(struct frame *frame)
 {
 	/* Set, as the verifier lets nothing be copied that is not: not even what nobody reads. */
-	struct new_client new_client = {};
-	int decision = IS_NEW_CLIENT;
+	struct unsettled_client unsettled = {};
+	int decision = IS_UNSETTLED;
 
 	if (!read_ethernet(frame))
 		return DECIDE(frame, INVALID_ETH_SIZE, XDP_DROP);
 	switch (ethertype(frame->ethernet)) {
 #if HAS_IPV4
 	case __constant_htons(ETH_P_IP):
-		decision = of_family(frame, IPV4, &new_client);
+		decision = of_family(frame, IPV4, &unsettled);
 		break;
 #endif
 #if HAS_IPV6
 	case __constant_htons(ETH_P_IPV6):
-		decision = of_family(frame, IPV6, &new_client);
+		decision = of_family(frame, IPV6, &unsettled);
 		break;
 #endif
 	default:
@@ -75,8 +75,8 @@ static __always_inline int decide(struct frame *frame)
 		return DECIDE(frame, NOT_IP_V6, XDP_PASS);
 #endif
 	}
-	if (decision == IS_NEW_CLIENT)
-		return of_new_client(frame, &new_client);
+	if (decision == IS_UNSETTLED)
+		return of_unsettled(frame, &unsettled);
 	if (decision == IS_NOT_HANDLED)
 		return not_handled(frame);
 	return decision;

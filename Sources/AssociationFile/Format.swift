@@ -5,9 +5,9 @@ import LoadBalancing
 /// The state file's format: a header, the virtual servers, their real servers, what the control socket
 /// has set of these, a record an association, a trailer.
 ///
-/// All numbers are little-endian, all addresses in network byte order. Header, 20 bytes: `magic`
-/// (8 bytes), version (u32), count of virtual servers (u32, 1 to 256), count of overrides (u32). Then
-/// the virtual servers, 92 bytes each: family (u8: 4 or 6), length of the name in octets (u8; 0 for the
+/// All numbers are little-endian, all addresses in network byte order. Header, 24 bytes: `magic`
+/// (8 bytes), version (u32), count of virtual servers (u32, 1 to 256), count of overrides (u32), by what
+/// the records are ranked (u32: 0 by age, 1 by class). Then the virtual servers, 92 bytes each: family (u8: 4 or 6), length of the name in octets (u8; 0 for the
 /// command line's, which has none), two zero bytes, position of the round robin (u32), count of real
 /// servers (u32), address (16 bytes), name (64 bytes, UTF-8), the last two filled up with zeros. Then
 /// the addresses of the real servers, 4 or 16 octets each, of one virtual server after the other. Then
@@ -15,7 +15,8 @@ import LoadBalancing
 /// of IPv6 clients: see ``Record``. Then the trailer, 20 bytes: count of records of each family (u64,
 /// u64), CRC-32 of all that stands before the CRC.
 ///
-/// Version 3 has no overrides: its header of 16 bytes does not count them.
+/// In version 4 the header has 20 bytes, and all is ranked by age. Version 3 has no overrides: its
+/// header of 16 bytes does not count them.
 ///
 /// Versions 1 and 2 know one virtual server, the command line's, and not its address. Header, 24 bytes:
 /// `magic`, version, family (u8), three zero bytes, position of the round robin (u32), count of real
@@ -25,7 +26,7 @@ import LoadBalancing
 package enum Format {
   static let magic = Array("ulbstate".utf8)
   /// The version this program writes; it reads the former ones too.
-  package static let version: UInt32 = 4
+  package static let version: UInt32 = 5
 
   /// What stands behind the records.
   ///
@@ -75,10 +76,16 @@ public struct Preamble: Sendable, Equatable {
   public let virtualServers: [SavedVirtualServer]
   /// Of their real servers. What is set of others is not saved.
   public let overrides: Overrides
+  /// By what the associations are ranked.
+  public let ranking: Ranking
 
-  public init(virtualServers: [SavedVirtualServer], overrides: Overrides = Overrides()) {
+  public init(
+    virtualServers: [SavedVirtualServer], overrides: Overrides = Overrides(),
+    ranking: Ranking = .byAge
+  ) {
     self.virtualServers = virtualServers
     self.overrides = overrides
+    self.ranking = ranking
   }
 
   /// As it stands in the file.
@@ -88,6 +95,7 @@ public struct Preamble: Sendable, Equatable {
     bytes.append(littleEndian: Format.version)
     bytes.append(littleEndian: UInt32(virtualServers.count))
     bytes.append(littleEndian: UInt32(records.count))
+    bytes.append(littleEndian: ranking == .byClass ? UInt32(1) : 0)
     for virtualServer in virtualServers { bytes += Outline.VirtualServer(virtualServer).bytes }
     for virtualServer in virtualServers {
       for realServer in virtualServer.realServers { bytes += realServer.octets }

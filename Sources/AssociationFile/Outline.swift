@@ -6,6 +6,8 @@ package struct Records: Sendable, Equatable {
   package let family: AddressFamily
   /// The version of the file that they are in.
   package let version: UInt32
+  /// By what they are ranked.
+  package let ranking: Ranking
   /// Where in the file they are.
   package var place: Range<Int>
 
@@ -17,6 +19,8 @@ package struct Records: Sendable, Equatable {
 struct Outline {
   let version: UInt32
   let virtualServers: [VirtualServer]
+  /// By what the records are ranked.
+  let ranking: Ranking
   private let overrideCount: Int
   /// How many octets of the file it is.
   private let size: Int
@@ -36,7 +40,7 @@ struct Outline {
     let version = head.littleEndian(at: 8, as: UInt32.self)
     switch version {
     case 1, 2: return formerSize
-    case 3, 4:
+    case 3...Format.version:
       let count = Int(head.littleEndian(at: 12, as: UInt32.self))
       guard (1...mostVirtualServers).contains(count) else { throw .header }
       return headerSize(version) + count * VirtualServer.size
@@ -46,7 +50,7 @@ struct Outline {
 
   /// What stands before the virtual servers, in version 3 and later.
   private static func headerSize(_ version: UInt32) -> Int {
-    version == 3 ? headSize : headSize + MemoryLayout<UInt32>.size
+    headSize + (Int(version) - 3) * MemoryLayout<UInt32>.size
   }
 
   /// - Parameter file: a file's beginning, or all of it, of ulb's.
@@ -56,10 +60,16 @@ struct Outline {
     version = file.littleEndian(at: 8, as: UInt32.self)
     guard version >= 3 else {
       (virtualServers, overrideCount) = ([try VirtualServer(former: file)], 0)
+      ranking = .byAge
       return
     }
     overrideCount =
       version == 3 ? 0 : Int(file.littleEndian(at: Outline.headSize, as: UInt32.self))
+    switch version < 5 ? 0 : file.littleEndian(at: Outline.headSize + 4, as: UInt32.self) {
+    case 0: ranking = .byAge
+    case 1: ranking = .byClass
+    default: throw .header
+    }
     var virtualServers: [VirtualServer] = []
     let start = Outline.headerSize(version)
     for start in stride(from: start, to: size, by: VirtualServer.size) {
@@ -83,7 +93,8 @@ struct Outline {
       let size = Record.size(family)
       guard start <= end, count <= UInt64((end - start) / size) else { throw .truncated }
       let place = start..<start + Int(count) * size
-      records.append(Records(family: family, version: version, place: place))
+      records.append(
+        Records(family: family, version: version, ranking: ranking, place: place))
       start = place.upperBound
     }
     guard start == end else { throw .truncated }
@@ -109,7 +120,8 @@ struct Outline {
       }
       return virtualServer.saved(realServers: realServers)
     }
-    return Preamble(virtualServers: saved, overrides: try overrides(file, of: saved))
+    return Preamble(
+      virtualServers: saved, overrides: try overrides(file, of: saved), ranking: ranking)
   }
 
   private func overrides(

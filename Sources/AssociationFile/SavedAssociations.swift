@@ -16,7 +16,7 @@ public struct SavedAssociations {
   static let batch = 1 << 15
 
   /// - Parameters:
-  ///   - content: its records are put in the order of use.
+  ///   - content: its records are put in the order of their ranks.
   ///   - records: where they are in the file.
   init(preamble: Preamble, content: WholeFile, records: [Records]) {
     self.preamble = preamble
@@ -24,20 +24,20 @@ public struct SavedAssociations {
     self.records = records
     count = records.reduce(0) { $0 + $1.count }
     for records in records {
-      Record.sortByAge(
+      Record.sortByRank(
         UnsafeMutableRawBufferPointer(rebasing: content.buffer[records.place]), records.family)
     }
   }
 
-  /// The next associations, of one family, those of it that were used last first; `nil` at the end.
+  /// The next associations, of one family, those of it with the lowest ranks first; `nil` at the end.
   public mutating func next() -> [Association]? {
     while records.first?.count == 0 { records.removeFirst() }
-    guard let (family, version, place) = records.first.map({ ($0.family, $0.version, $0.place) })
-    else { return nil }
-    let piece = place.prefix(SavedAssociations.batch * Record.size(family))
-    records[0].place = piece.upperBound..<place.upperBound
+    guard let next = records.first else { return nil }
+    let piece = next.place.prefix(SavedAssociations.batch * Record.size(next.family))
+    records[0].place = piece.upperBound..<next.place.upperBound
     return Record.decode(
-      UnsafeRawBufferPointer(rebasing: content.bytes[piece]), family, version: version)
+      UnsafeRawBufferPointer(rebasing: content.bytes[piece]), next.family, version: next.version,
+      rankedBy: next.ranking)
   }
 }
 

@@ -296,6 +296,17 @@ extension Options {
           values.configuration.interfaceWait = try Self.seconds(words[0], 0...86400)
         }),
       Option(
+        spellings: ["--probation"], placeholder: "SECONDS",
+        help: [
+          "How long after a real server has answered it a client has to send again",
+          "until no flood of new clients makes ulb forget it, 0 to 15. 0: all clients are",
+          "forgotten alike. (default: \(Self.defaults.probation))",
+        ],
+        isAbbreviable: false,
+        store: { values, words throws(ValueError) in
+          values.configuration.probation = try Self.seconds(words[0], 0...15)
+        }),
+      Option(
         spellings: ["--control"], placeholder: "PATH|none",
         help: [
           "The Unix socket that ulbctl talks to, or none.",

@@ -110,8 +110,16 @@ extension Metrics {
       }
     },
     .answered(
+      "ulb_under_pressure", .gauge,
+      "Whether new clients push each other out of the association table within two seconds."
+    ) { reading, label, samples in
+      for table in reading.status.associations {
+        samples.add(table.isUnderPressure ? 1 : 0, label, ["family": table.family])
+      }
+    },
+    .answered(
       "ulb_new_clients_without_place_total", .counter,
-      "New clients that were served without a place in the table."
+      "Packets of new clients that were served without a place in the table."
     ) { reading, label, samples in
       samples.add(reading.counters.associations.sum(of: \.withoutPlace), label)
     },

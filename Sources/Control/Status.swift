@@ -165,17 +165,27 @@ public struct AssociationTableStatus: Codable, Sendable, Equatable {
   public var places: UInt64
   /// How many there are, by class.
   public var clients: ClassCounts
+  /// Whether new clients push each other out of the table within two seconds: a flood. They are given
+  /// real servers by hash then.
+  public var isUnderPressure: Bool
   /// Associations that were forgotten because another client needed their place, by class.
   public var forgotten: ClassCounts
 
   public init(
-    family: String, limit: UInt64, places: UInt64, clients: ClassCounts, forgotten: ClassCounts
+    family: String, limit: UInt64, places: UInt64, clients: ClassCounts,
+    isUnderPressure: Bool = false, forgotten: ClassCounts
   ) {
     self.family = family
     self.limit = limit
     self.places = places
     self.clients = clients
+    self.isUnderPressure = isUnderPressure
     self.forgotten = forgotten
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case family, limit, places, clients, forgotten
+    case isUnderPressure = "under_pressure"
   }
 }
 

@@ -8,8 +8,11 @@ public struct ListedAssociation: Sendable, Hashable {
   public let virtualServer: String
   /// Listed or not: a client of one that has left is with it until its next packet comes in.
   public let realServer: IPAddress
-  /// How long ago it was used, 0…128, in epochs of insertions; in a table of at most 7 associations
-  /// how many of the others were used since.
+  /// In a table without classes all are newcomers.
+  public let clientClass: ClientClass
+  /// How long ago it was used: with classes 0…32, in epochs of insertions for a newcomer, of promotions
+  /// for a resident, in half seconds since the answer for who was answered; without 0…128, in epochs
+  /// of insertions; in a table of at most 7 associations how many of the others were used since.
   public let age: UInt8
   /// When that was; `nil` where ages tell no time.
   public let lastUse: EpochClock.Span?
@@ -65,8 +68,9 @@ public struct AssociationBrowser: Sendable {
   public enum Order: Sendable {
     /// Those of the first buckets: without a filter, a page costs the same wherever it is.
     case table
-    /// Those that were used least recently. Each page looks through the whole table. Where an epoch
-    /// has ended between two pages, those of the greatest age may be on both.
+    /// Those that are forgotten next: newcomers, then who was answered, then residents; of newcomers
+    /// and of residents those that were used least recently. Each page looks through the whole table.
+    /// Where an epoch has ended between two pages, those of the greatest age may be on both.
     case idle
   }
 
@@ -85,8 +89,10 @@ public struct AssociationBrowser: Sendable {
     }
   }
 
-  /// An association with its position.
-  private typealias Positioned = (position: AssociationPosition, association: ListedAssociation)
+  /// An association with its position, and its turn in the order of idleness.
+  private typealias Positioned = (
+    position: AssociationPosition, association: ListedAssociation, turn: UInt8
+  )
 
   private func tablePage(
     _ filter: AssociationFilter, _ limit: Int, _ cursor: AssociationCursor?
@@ -101,7 +107,7 @@ public struct AssociationBrowser: Sendable {
         reading.forEach(family, content, meaning, inBuckets: buckets) { found in
           let position = AssociationPosition(family, found.place)
           if let cursor, position <= cursor.position { return }
-          piece.append((position, listing.listed(found)))
+          piece.append((position, listing.listed(found), 0))
         }
         return piece
       }
@@ -120,70 +126,72 @@ public struct AssociationBrowser: Sendable {
     while true {
       attempts -= 1
       let epochs = Epochs(service.now.tables)
-      let found = oldest(filter, limit + 1, after: cursor, in: epochs)
+      let found = highest(filter, limit + 1, after: cursor, in: epochs)
       guard attempts == 0 || Epochs(service.now.tables) == epochs else { continue }
       let last = found.count > limit ? found[limit - 1] : nil
       return (
         found.prefix(limit).map(\.association),
         last.map {
-          AssociationCursor($0.position, idle: (age: $0.association.age, epochs: epochs))
+          AssociationCursor($0.position, idle: ($0.turn, epochs, service.now.ranking))
         }
       )
     }
   }
 
-  /// The first of them in the order of their ages, of one age in that of their positions.
-  private func oldest(
+  /// The first of them in the order of their turns, of one turn in that of their positions.
+  private func highest(
     _ filter: AssociationFilter, _ limit: Int, after cursor: AssociationCursor?, in epochs: Epochs
   ) -> [Positioned] {
     var reading = AssociationReading(service, filter)
-    /// How old those are that the cursor has come to.
-    let reached = cursor?.age(in: epochs) ?? [:]
+    let ranking = service.now.ranking
+    /// Which turn those have that the cursor has come to.
+    let reached = cursor?.turn(in: epochs, ranking) ?? [:]
     func isLeft(_ family: AddressFamily, _ found: AssociationReading.Found) -> Bool {
-      guard let cursor, let age = reached[family] else { return true }
-      return found.age < age
-        || found.age == age && AssociationPosition(family, found.place) > cursor.position
+      guard let cursor, let turn = reached[family] else { return true }
+      let own = ranking.turn(found.rank)
+      return own < turn
+        || own == turn && AssociationPosition(family, found.place) > cursor.position
     }
-    let ages = Int(AssociationTable.oldestAge) + 1
-    var counts = [Int](repeating: 0, count: ages)
+    let turns = Int(ranking.highest) + 1
+    var counts = [Int](repeating: 0, count: turns)
     var walk = BucketWalk(atOnce: 1 << 13)
     while let (family, buckets) = walk.next(service.now.tables) {
       let piece = reading.read { [reading] content, meaning in
-        var counts = [Int](repeating: 0, count: ages)
+        var counts = [Int](repeating: 0, count: turns)
         reading.forEach(family, content, meaning, inBuckets: buckets) { found in
-          if isLeft(family, found) { counts[Int(found.age)] += 1 }
+          if isLeft(family, found) { counts[Int(ranking.turn(found.rank))] += 1 }
         }
         return counts
       }
-      for (age, count) in piece.enumerated() { counts[age] += count }
+      for (turn, count) in piece.enumerated() { counts[turn] += count }
     }
-    var youngest = ages
+    var last = turns
     var count = 0
-    while youngest > 0 && count < limit {
-      youngest -= 1
-      count += counts[youngest]
+    while last > 0 && count < limit {
+      last -= 1
+      count += counts[last]
     }
     guard count > 0 else { return [] }
-    var byAge = [[Positioned]](repeating: [], count: ages)
+    var byTurn = [[Positioned]](repeating: [], count: turns)
     walk = BucketWalk(atOnce: 1 << 13)
     while let (family, buckets) = walk.next(service.now.tables) {
-      let piece = reading.read { [reading, byAge] content, meaning in
+      let piece = reading.read { [reading, byTurn] content, meaning in
         let listing = Listing(content, meaning, now: clock())
         var piece: [Positioned] = []
-        var room = byAge.map { limit - $0.count }
+        var room = byTurn.map { limit - $0.count }
         reading.forEach(
-          family, content, meaning, inBuckets: buckets,
-          ages: UInt8(youngest)...AssociationTable.oldestAge
+          family, content, meaning, inBuckets: buckets, ranks: UInt8(last)...UInt8.max
         ) { found in
-          guard room[Int(found.age)] > 0, isLeft(family, found) else { return }
-          room[Int(found.age)] -= 1
-          piece.append((AssociationPosition(family, found.place), listing.listed(found)))
+          let turn = ranking.turn(found.rank)
+          guard room[Int(turn)] > 0, isLeft(family, found) else { return }
+          room[Int(turn)] -= 1
+          piece.append((AssociationPosition(family, found.place), listing.listed(found), turn))
         }
         return piece
       }
-      for found in piece { byAge[Int(found.association.age)].append(found) }
+      for found in piece { byTurn[Int(found.turn)].append(found) }
     }
-    return Array(byAge.reversed().joined().prefix(limit))
+    return Array(byTurn.reversed().joined().prefix(limit))
   }
 }
 
@@ -205,18 +213,39 @@ private struct Listing {
   /// - Parameter found: of a slot that the plan has.
   func listed(_ found: AssociationReading.Found) -> ListedAssociation {
     let family = found.client.address.family
+    let ranking = content.tables[family]?.ranking ?? .byAge
     return ListedAssociation(
       client: found.client, virtualServer: labels[found.virtualServer] ?? "",
       realServer: slots[family]?[Int(found.slot)]?.member.address ?? .unspecified(family),
-      age: found.age, lastUse: content.lastUse(age: found.age, family, at: now))
+      clientClass: ranking.clientClass(found.rank), age: ranking.age(found.rank),
+      lastUse: content.lastUse(rank: found.rank, family, at: now))
+  }
+}
+
+extension Ranking {
+  /// When it is a client's turn in the order of idleness: the highest first. Those who were answered
+  /// have one, as their ranks change each half second.
+  func turn(_ rank: UInt8) -> UInt8 {
+    let clientClass = clientClass(rank)
+    return clientClass == .answered ? self.rank(.answered, age: oldestAge) : rank
   }
 }
 
 extension ServiceInForce.Content {
-  /// When an association was used that has an age; `nil` where ages are ranks.
-  func lastUse(age: UInt8, _ family: AddressFamily, at now: Timestamp) -> EpochClock.Span? {
+  /// When an association was used that has a rank; `nil` where ranks tell no time.
+  func lastUse(rank: UInt8, _ family: AddressFamily, at now: Timestamp) -> EpochClock.Span? {
     guard let table = tables[family], !table.isSingleBucket else { return nil }
-    return (clocks[family] ?? EpochClock()).lastUse(
-      age: age, in: table.control.fullEpoch, at: now)
+    let ranking = table.ranking
+    let age = ranking.age(rank)
+    let clocks = clocks[family] ?? ServiceInForce.Clocks(ranking)
+    switch ranking.clientClass(rank) {
+    case .newcomer:
+      return clocks.insertions.lastUse(age: age, in: table.control.fullEpoch, at: now)
+    case .resident:
+      return clocks.promotions.lastUse(age: age, in: table.control.promotionEpoch, at: now)
+    case .answered:
+      // It may have been used since; what tells when it was answered comes round after 32 s.
+      return EpochClock.Span(after: nil, before: now)
+    }
   }
 }

@@ -27,7 +27,7 @@ public struct AssociationLines: Sequence, IteratorProtocol {
   private let clock: @Sendable () -> Timestamp
   /// Reused for each piece, as are those below.
   private var lines: [UInt8] = []
-  private var ages: [AddressFamily: TextOfAges] = [:]
+  private var ranks: [AddressFamily: TextOfRanks] = [:]
   private var slots = TextOfSlots()
 
   init(
@@ -67,12 +67,15 @@ public struct AssociationLines: Sequence, IteratorProtocol {
       let text = lines(piece.family) { reading, content, meaning, append in
         var found: [AssociationReading.Found] = []
         reading.forEach(
-          piece.family, content, meaning, inBuckets: piece.buckets, ages: piece.ages
-        ) { piece.ages.count > 1 ? found.append($0) : append($0) }
-        found.sorted { $0.age > $1.age }.forEach(append)
+          piece.family, content, meaning, inBuckets: piece.buckets, ranks: piece.ranks
+        ) { piece.ranks.count > 1 ? found.append($0) : append($0) }
+        found.sorted { $0.rank > $1.rank }.forEach(append)
       }
       // Where an epoch has ended meanwhile, some had another age than is said there.
-      let isRight = piece.epoch.map { $0 == tables[piece.family]?.control.fullEpoch } ?? true
+      let isRight =
+        piece.epoch.map { epoch in
+          tables[piece.family].map { IdleWalk.epoch(of: piece.clientClass, $0) } == epoch
+        } ?? true
       guard isRight || attempts == Self.mostAttempts else {
         attempts += 1
         return []
@@ -94,38 +97,45 @@ public struct AssociationLines: Sequence, IteratorProtocol {
     let now = clock()
     return reading.read { [reading] content, meaning in
       lines.removeAll(keepingCapacity: true)
-      ages[family, default: TextOfAges()].refresh(content, family, now)
+      ranks[family, default: TextOfRanks()].refresh(content, family, now)
       slots.refresh(content, meaning)
-      guard let ages = ages[family], let ends = slots.ends[family] else { return lines }
+      guard let ranks = ranks[family], let ends = slots.ends[family] else { return lines }
       forEach(reading, content, meaning) { found in
-        lines += ages.beginnings[Int(found.age)]
+        lines += ranks.beginnings[Int(found.rank)]
         found.client.appendText(to: &lines)
-        lines += ages.middles[Int(found.age)]
+        lines += ranks.middles[Int(found.rank)]
         lines += ends[Int(found.slot)]
       }
       return lines
     }
   }
 
-  /// What the ages of a family tell.
-  private struct TextOfAges {
+  /// What the ranks of a family tell.
+  private struct TextOfRanks {
     /// Before the client.
     private(set) var beginnings: [[UInt8]] = []
     /// Behind it.
     private(set) var middles: [[UInt8]] = []
-    private var epoch: UInt64?
+    private var epochs: Epochs?
     private var made: Timestamp?
 
     mutating func refresh(
       _ content: ServiceInForce.Content, _ family: AddressFamily, _ now: Timestamp
     ) {
-      let epoch = content.tables[family]?.control.fullEpoch
-      guard epoch != self.epoch || now.seconds != made?.seconds else { return }
-      (self.epoch, made) = (epoch, now)
-      let ages = 0...AssociationTable.oldestAge
-      beginnings = ages.map { Array(#"{"age":\#($0),"class":"newcomer","client":""#.utf8) }
-      middles = ages.map { age in
-        guard let span = content.lastUse(age: age, family, at: now) else { return Array("\"".utf8) }
+      let epochs = Epochs(content.tables)
+      guard epochs != self.epochs || now.seconds != made?.seconds else { return }
+      (self.epochs, made) = (epochs, now)
+      let ranking = content.tables[family]?.ranking ?? .byAge
+      // A stamp that nobody has held yet may be of any age.
+      let ranks = 0...Swift.max(ranking.highest, 0x80 + 0x3f)
+      beginnings = ranks.map { rank in
+        let (age, name) = (ranking.age(rank), ranking.clientClass(rank).rawValue)
+        return Array(#"{"age":\#(age),"class":"\#(name)","client":""#.utf8)
+      }
+      middles = ranks.map { rank in
+        guard let span = content.lastUse(rank: rank, family, at: now) else {
+          return Array("\"".utf8)
+        }
         let bounds = [("after", span.after), ("before", span.before)].compactMap { name, time in
           time.map { #""\#(name)":"\#($0)""# }
         }

@@ -38,7 +38,7 @@ struct AssociationReading {
     let client: Client
     let virtualServer: UInt8
     let slot: UInt16
-    let age: UInt8
+    let rank: UInt8
     let place: AssociationTable.Place
   }
 
@@ -56,28 +56,28 @@ struct AssociationReading {
   /// Hands over those of some buckets in the order of their places.
   func forEach(
     _ family: AddressFamily, _ content: ServiceInForce.Content, _ meaning: Meaning,
-    inBuckets buckets: Range<Int>, ages: ClosedRange<UInt8> = 0...AssociationTable.oldestAge,
+    inBuckets buckets: Range<Int>, ranks: ClosedRange<UInt8> = 0...UInt8.max,
     _ body: (Found) -> Void
   ) {
     guard let table = content.tables[family], let slots = meaning.slots[family] else { return }
     let buckets = buckets.clamped(to: 0..<table.bucketCount)
     // Each call knows its types: a million are read.
     switch family {
-    case .ipv4: forEach(IPv4ClientKey.self, table, slots, buckets, ages, body)
-    case .ipv6: forEach(IPv6ClientKey.self, table, slots, buckets, ages, body)
+    case .ipv4: forEach(IPv4ClientKey.self, table, slots, buckets, ranks, body)
+    case .ipv6: forEach(IPv6ClientKey.self, table, slots, buckets, ranks, body)
     }
   }
 
   private func forEach<Key: ClientKey>(
     _ type: Key.Type, _ table: AssociationTable, _ slots: SlotOwners, _ buckets: Range<Int>,
-    _ ages: ClosedRange<UInt8>, _ body: (Found) -> Void
+    _ ranks: ClosedRange<UInt8>, _ body: (Found) -> Void
   ) {
-    table.visit(type, inBuckets: buckets, owners: slots, ages: ages) { entry, place in
+    table.visit(type, inBuckets: buckets, owners: slots, ranks: ranks) { entry, place in
       let client = entry.client.client
       guard filter.matches(client) else { return }
       body(
         Found(
-          client: client, virtualServer: entry.virtualServer, slot: entry.slot, age: entry.age,
+          client: client, virtualServer: entry.virtualServer, slot: entry.slot, rank: entry.rank,
           place: place))
     }
   }
@@ -107,7 +107,8 @@ struct AssociationReading {
     // A word with the same tag may be another client's of another virtual server.
     guard word != 0, slots[slot] == number else { return nil }
     return Found(
-      client: client.client, virtualServer: number, slot: slot, age: table.age(place), place: place)
+      client: client.client, virtualServer: number, slot: slot, rank: table.rank(place),
+      place: place)
   }
 }
 

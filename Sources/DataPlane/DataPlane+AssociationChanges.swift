@@ -193,7 +193,8 @@ extension AssociationTable {
     _ client: Key, of virtualServer: UInt8, to slot: UInt16, forgotten: inout Int
   ) -> Lead? {
     let hash = hash(client, of: virtualServer)
-    let entry = Entry(client: client, virtualServer: virtualServer, slot: slot, age: 0)
+    // Who puts a client there by hand vouches for it.
+    let entry = Entry(client: client, virtualServer: virtualServer, slot: slot, rank: 0)
     var isMade = false
     // Each time it is tried anew a packet was faster.
     for _ in 0..<16 {
@@ -217,20 +218,20 @@ extension AssociationTable {
       case .noRoom:
         guard isSingleBucket else { return nil }
         // Who was used least recently goes, as for a packet.
-        if forgetOldest(findOldest(hash)) { forgotten += 1 }
+        if forgetHighest(findHighest(hash)) { forgotten += 1 }
       }
     }
     return nil
   }
 
-  /// Forgets what a place holds, unless a packet has used it since it was seen to be so old.
+  /// Forgets what a place holds, unless a packet has used it since it was seen to have that rank.
   ///
   /// - Returns: whether an association was forgotten.
-  func forgetOldest(_ oldest: (place: Place, age: UInt8)) -> Bool {
+  func forgetHighest(_ highest: (place: Place, rank: UInt8)) -> Bool {
     // The word comes first: a packet puts the stamp of a new client there before its word.
-    let word = bucket(oldest.place).word(oldest.place.index)
-    guard word != 0, age(oldest.place) == oldest.age else { return false }
-    return forget(word, in: oldest.place)
+    let word = bucket(highest.place).word(highest.place.index)
+    guard word != 0, rank(highest.place) == highest.rank else { return false }
+    return forget(word, in: highest.place)
   }
 
   /// - Returns: the slot that it led to; `nil` where another client's word is there now.

@@ -45,9 +45,14 @@ extension DataPlane {
   /// Puts saved associations into the tables. To be called before the program is attached.
   ///
   /// - Parameters:
-  ///   - associations: those that were used last first.
+  ///   - associations: those with the lowest ranks first.
+  ///   - ranking: by what they are ranked.
   ///   - saved: what their indices point into.
-  public func restore(_ associations: [Association], of saved: [SavedVirtualServer]) -> Restored {
-    AssociationRestorer(service.associations, plan: service.plan).restore(associations, of: saved)
+  public func restore(
+    _ associations: [Association], rankedBy ranking: Ranking = .byAge,
+    of saved: [SavedVirtualServer]
+  ) -> Restored {
+    AssociationRestorer(service.associations, plan: service.plan)
+      .restore(associations, rankedBy: ranking, of: saved)
   }
 }

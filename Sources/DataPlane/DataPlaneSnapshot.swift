@@ -74,6 +74,15 @@ public struct DataPlaneSnapshot: Sendable {
   /// How many associations there is room for in a family's table.
   public func places(of family: AddressFamily) -> Int { associations[family]?.placeCount ?? 0 }
 
+  /// Whether newcomers of a family have to go shortly after they came, so that new clients are given real
+  /// servers by hash. Without classes that is never told.
+  public func isUnderPressure(_ family: AddressFamily) -> Bool {
+    guard let table = associations[family], table.ranking == .byClass,
+      let admissions = table.admissions
+    else { return false }
+    return admissions.isUnderPressure
+  }
+
   /// Counts the associations, in one pass over the tables: a few milliseconds for the default size.
   public func census() -> Census { Census(associations) }
 }

@@ -91,6 +91,7 @@ public final class Handover {
       }
       var fitting = present.associations.filter {
         present.maxAssociations[$0.key] == configuration.maxAssociations
+          && present.hasClasses[$0.key] == configuration.hasClasses
       }
       do throws(DataPlaneError) {
         let slots = present.slots.filter { [fitting] in fitting[$0.key] != nil }

@@ -132,7 +132,10 @@ public struct KeptObjects: Sendable {
 
     /// Sets of former versions have tables that today's do not know; else a set is a program's.
     private var formerNumbers: Set<Int> {
-      Set(tables.filter { TableName($0.kind) == nil }.map(\.number))
+      Set(
+        tables.filter {
+          TableName($0.kind) == nil && !KeptObjects.kindsOfVersionBefore.contains($0.kind)
+        }.map(\.number))
     }
 
     /// The numbers of all sets, sorted.
@@ -188,13 +191,18 @@ public struct KeptObjects: Sendable {
 
   static let programKind = "program"
 
+  /// Tables that the version of the layouts before had, and of which nobody asks for anything.
+  private static let kindsOfVersionBefore: Set = ["insertions_v4", "insertions_v6"]
+
   /// The most that a number can be. Each exchange of a program adds one.
   private static let mostSets = 1_000_000_000
 
   /// What a name is made of; `nil` for one that ulb does not write so.
   private static func parts(of name: String) -> (kind: String, number: Int)? {
     let kind = String(name.prefix { $0 != "." })
-    guard kind == programKind || TableName(kind) != nil || FormerTableName(kind) != nil,
+    guard
+      kind == programKind || TableName(kind) != nil || FormerTableName(kind) != nil
+        || kindsOfVersionBefore.contains(kind),
       name.hasPrefix("\(kind)."), let number = Int(name.dropFirst(kind.count + 1)),
       (1...mostSets).contains(number), name == self.name(of: kind, number)
     else { return nil }

@@ -10,7 +10,21 @@ final class ServiceInForce: Sendable {
     fileprivate(set) var version: UInt64 = 0
     fileprivate(set) var plan = ServicePlan()
     fileprivate(set) var tables: [AddressFamily: AssociationTable] = [:]
-    fileprivate(set) var clocks: [AddressFamily: EpochClock] = [:]
+    fileprivate(set) var clocks: [AddressFamily: Clocks] = [:]
+
+    /// By what clients are ranked, whatever their family.
+    var ranking: Ranking { tables.values.first?.ranking ?? .byAge }
+  }
+
+  /// When epochs of a table began.
+  struct Clocks: Sendable {
+    fileprivate(set) var insertions: EpochClock
+    fileprivate(set) var promotions: EpochClock
+
+    init(_ ranking: Ranking) {
+      insertions = EpochClock(oldestAge: ranking.oldestAge)
+      promotions = insertions
+    }
   }
 
   private let content = Mutex(Content())
@@ -32,7 +46,12 @@ final class ServiceInForce: Sendable {
     content.withLock { content in
       // In a single bucket stamps are no epochs.
       for (family, table) in content.tables where !table.isSingleBucket {
-        content.clocks[family, default: EpochClock()].look(table.control.fullEpoch, at: now)
+        var clocks = content.clocks[family] ?? Clocks(table.ranking)
+        clocks.insertions.look(table.control.fullEpoch, at: now)
+        if table.ranking == .byClass {
+          clocks.promotions.look(table.control.promotionEpoch, at: now)
+        }
+        content.clocks[family] = clocks
       }
     }
   }

@@ -8,14 +8,20 @@ public struct Association: Hashable, Sendable {
   public let virtualServer: UInt8
   /// The real server's index in the virtual server's list.
   public let realServer: UInt32
-  /// How long ago it was used: 0 is last. In a unit of where it comes from; the order counts alone.
-  public let age: UInt8
+  /// How near it is to being forgotten, by the ranking of where it comes from.
+  public let rank: UInt8
+  /// Whether it is a newcomer that a real server wrote to, and that has not sent yet.
+  public let isUnheard: Bool
 
-  public init(client: Client, virtualServer: UInt8 = 0, realServer: UInt32, age: UInt8 = 0) {
+  public init(
+    client: Client, virtualServer: UInt8 = 0, realServer: UInt32, rank: UInt8 = 0,
+    isUnheard: Bool = false
+  ) {
     self.client = client
     self.virtualServer = virtualServer
     self.realServer = realServer
-    self.age = age
+    self.rank = rank
+    self.isUnheard = isUnheard
   }
 }
 

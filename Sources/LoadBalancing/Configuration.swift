@@ -74,6 +74,9 @@ public struct Configuration: Sendable, Equatable {
   public var maxPorts: UInt32 = 16
   public var maxRealServers: UInt32 = 32
   public var maxAssociations: UInt32 = 1_048_576
+  /// How long after it was answered a client has to send again to be a resident, in seconds, 0…15. 0:
+  /// there are no classes.
+  public var probation = 1
   public var mode = AttachMode.auto
   /// Take the interface over from another XDP program.
   public var replace = false
@@ -107,6 +110,9 @@ public struct Configuration: Sendable, Equatable {
     ]
     adjust(&self)
   }
+
+  /// Whether its association tables have classes: not where one is a single bucket.
+  public var hasClasses: Bool { probation > 0 && maxAssociations > 7 }
 
   // MARK: The command line's virtual server
 

@@ -1,5 +1,4 @@
-// When an association was used last, as far as its age tells: ages count epochs of insertions. Knows
-// no table; whoever has one reads its epoch now and then.
+// When an association was used last, as far as its age tells: ages count epochs. Knows no table; whoever has one reads its epoch now and then.
 
 /// Remembers when the last epochs of an association table began and ended.
 public struct EpochClock: Sendable, Equatable {
@@ -25,22 +24,22 @@ public struct EpochClock: Sendable, Equatable {
   }
 
   /// The age of whatever was used that long ago or longer.
-  public static let oldestAge: UInt8 = 128
+  public let oldestAge: UInt8
 
   /// Those that an age can tell, the oldest first.
   private var epochs: [Epoch] = []
   private var lastLook: Timestamp?
 
-  public init() {}
+  public init(oldestAge: UInt8) { self.oldestAge = oldestAge }
 
   /// Takes a look at the table's epoch.
   ///
   /// - Parameter epoch: counted without end. A lower one than before is another table's.
   public mutating func look(_ epoch: UInt64, at now: Timestamp) {
-    if let last = epochs.last, epoch < last.number { self = EpochClock() }
+    if let last = epochs.last, epoch < last.number { self = EpochClock(oldestAge: oldestAge) }
     if epochs.last?.number != epoch {
       epochs.append(Epoch(number: epoch, unseenAt: lastLook, seenAt: now))
-      let oldest = epoch - min(epoch, UInt64(Self.oldestAge))
+      let oldest = epoch - min(epoch, UInt64(oldestAge))
       // One before the oldest is where that one's beginning was not seen yet.
       while epochs.count > 2, epochs[1].number < oldest { epochs.removeFirst() }
     }
@@ -55,7 +54,7 @@ public struct EpochClock: Sendable, Equatable {
   ///   - now: when that was.
   public func lastUse(age: UInt8, in epoch: UInt64, at now: Timestamp) -> Span {
     let used = epoch - min(epoch, UInt64(age))
-    let isOldest = age >= Self.oldestAge
+    let isOldest = age >= oldestAge
     return Span(
       after: isOldest ? nil : epochs.first { $0.number >= used }?.unseenAt ?? unseen(used),
       before: epochs.first { $0.number > used }?.seenAt ?? now)

@@ -20,6 +20,7 @@ final class Daemon {
   private let startedAt: Timestamp
   private var lastGoodReloadAt: Timestamp
   private var counters = DaemonCounters()
+  private var floods = FloodReporter()
   var requested: [AddressFamily: RequestedChanges] = [:]
   let work = PieceWork()
   let followed: FollowedClients
@@ -144,7 +145,10 @@ final class Daemon {
       publish()
     }
     followed.start(on: loop)
-    loop.every(.seconds(1)) { [unowned self] in dataPlane.noteEpochs(at: Clock.now) }
+    loop.every(.seconds(1)) { [unowned self] in
+      dataPlane.noteEpochs(at: Clock.now)
+      floods.look(dataPlane.snapshot(), log)
+    }
     api.mailbox.start(on: loop) { [unowned self] in self }
 
     let retry = loop.timer { [unowned self] in serviceManager.retry() }

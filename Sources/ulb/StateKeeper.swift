@@ -85,7 +85,8 @@ final class StateKeeper {
       var restored = Restored()
       var done = 0
       while let associations = saved.next() {
-        restored += dataPlane.restore(associations, of: saved.preamble.virtualServers)
+        restored += dataPlane.restore(
+          associations, rankedBy: saved.preamble.ranking, of: saved.preamble.virtualServers)
         done += associations.count
         progress("\(done) of \(saved.count) associations restored")
       }
@@ -227,7 +228,8 @@ extension DataPlane {
     let reader = readAssociations()
     return AssociationSource(
       preamble: Preamble(
-        virtualServers: reader.virtualServers, overrides: configuration.overrides),
+        virtualServers: reader.virtualServers, overrides: configuration.overrides,
+        ranking: reader.ranking),
       next: reader.next)
   }
 }

@@ -29,14 +29,14 @@ import Testing
       let associations = records.flatMap { records in
         Record.decode(
           UnsafeRawBufferPointer(rebasing: bytes[records.place]), records.family,
-          version: records.version)
+          version: records.version, rankedBy: records.ranking)
       }
       #expect(associations == golden.associations)
     }
   }
 
   /// Where the overrides of the last current file are: behind its real servers.
-  private static let overrides = 20 + 4 * 92 + 4 * 4 + 2 * 16
+  private static let overrides = 24 + 4 * 92 + 4 * 4 + 2 * 16
 
   /// An octet of the first override or behind it, and what it is made.
   private static let wrongOctets: [(offset: Int, octet: UInt8)] = [
@@ -78,7 +78,8 @@ import Testing
     let override = RealServer.Override(
       state: .down, weight: nil, configured: RealServer.Setting(state: .up, weight: 1))
     let preamble = Preamble(
-      virtualServers: golden.preamble.virtualServers, overrides: Overrides([stranger: override]))
+      virtualServers: golden.preamble.virtualServers, overrides: Overrides([stranger: override]),
+      ranking: golden.preamble.ranking)
     #expect(preamble.bytes == golden.preamble.bytes)
   }
 
@@ -92,7 +93,9 @@ import Testing
     }
     let version = UInt32(golden.version)
     #expect(
-      octets.withUnsafeBytes { Record.decode($0, family, version: version) } == golden.associations)
+      octets.withUnsafeBytes {
+        Record.decode($0, family, version: version, rankedBy: golden.preamble.ranking)
+      } == golden.associations)
   }
 
   /// RFC 1952's polynomial; the check value of the catalogue of CRC algorithms for CRC-32.

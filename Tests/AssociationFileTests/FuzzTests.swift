@@ -71,7 +71,7 @@ import Testing
         (0..<size).reduce(0) { $0 | UInt64(bytes[at + $1]) << UInt64(8 * $1) }
       }
       guard bytes.count >= 36, bytes.starts(with: Array("ulbstate".utf8)),
-        (1...4).contains(number(8, 4))
+        (1...5).contains(number(8, 4))
       else { return nil }
       let isFormer = number(8, 4) < 3
       var octetCounts: [Int] = []
@@ -87,9 +87,10 @@ import Testing
         add(nil, octetCounts[0])
       } else {
         let count = Int(number(12, 4))
-        at = number(8, 4) == 3 ? 16 : 20
+        at = 16 + 4 * Int(number(8, 4) - 3)
         guard (1...256).contains(count), bytes.count >= at + count * 92 + 20 else { return nil }
         overrideCount = at == 16 ? 0 : Int(number(16, 4))
+        guard at < 24 || number(20, 4) < 2 else { return nil }
         for _ in 0..<count {
           guard [4, 6].contains(bytes[at]), number(at + 2, 2) == 0 else { return nil }
           let octetCount = bytes[at] == 4 ? 4 : 16
@@ -157,7 +158,7 @@ import Testing
   private static func record(_ association: Association) -> [UInt8] {
     let (client, server) = (association.client, association.realServer)
     return client.address.octets + [UInt8(client.port >> 8), UInt8(client.port & 0xff)]
-      + [association.age, association.virtualServer]
+      + [association.rank | (association.isUnheard ? 0x40 : 0), association.virtualServer]
       + (0..<4).map { UInt8(truncatingIfNeeded: server >> ($0 * 8)) }
   }
 
@@ -191,9 +192,9 @@ import Testing
         if let saved {
           let all = saved.all()
           let ages = AddressFamily.allCases.map { family in
-            all.filter { $0.client.address.family == family }.map(\.age)
+            all.filter { $0.client.address.family == family }.map(\.rank)
           }
-          #expect(all.map(\.age) == ages.flatMap { $0.sorted() }, message)
+          #expect(all.map(\.rank) == ages.flatMap { $0.sorted() }, message)
           let records = Set(model?.records ?? [])
           #expect(saved.count == model?.records.count && all.count == saved.count, message)
           #expect(Set(all.map(Self.record)) == records, message)

@@ -110,12 +110,13 @@ extension SavedAssociations {
           client: Client(
             address: IPAddress(octets: octets), port: UInt16(truncatingIfNeeded: number)),
           virtualServer: UInt8(number % 5), realServer: number % 3,
-          age: age < 100 ? age / 40 : age < 120 ? 120 : age)
+          rank: age < 100 ? age / 40 : age < 120 ? 120 : age)
       }
     }
     let all = [associations(.ipv4, 2 * batch + 5), associations(.ipv6, 3 * batch + 7)]
     do {
-      let save = try Save(try StateFile(place.path), golden.preamble)
+      let preamble = Preamble(virtualServers: golden.preamble.virtualServers)
+      let save = try Save(try StateFile(place.path), preamble)
       // A piece may be empty.
       for piece in [[], all[0], [], all[1], []] { try save.write(piece) }
       try save.commit()
@@ -129,7 +130,7 @@ extension SavedAssociations {
         #expect(piece.count == size)
         taken += piece
       }
-      #expect(taken.map(\.age) == associations.map(\.age).sorted())
+      #expect(taken.map(\.rank) == associations.map(\.rank).sorted())
       #expect(Set(taken) == Set(associations))
     }
     let rest = saved.next()
@@ -307,7 +308,7 @@ extension SavedAssociations {
   // MARK: Refused files
 
   /// The octet of the golden file where its second virtual server begins.
-  private static let second = 20 + 92
+  private static let second = 24 + 92
   static let unusable:
     [(name: String, reason: Refusal, damage: @Sendable (inout [UInt8]) -> Void)] =
       [
@@ -317,13 +318,13 @@ extension SavedAssociations {
         ("cut in the header", .truncated, { $0.removeLast($0.count - 12) }),
         ("cut in a virtual server", .truncated, { $0.removeLast($0.count - second - 1) }),
         ("longer", .truncated, { $0.append(0) }),
-        ("newer", .newer(5), { $0[8] = 5 }),
+        ("newer", .newer(6), { $0[8] = 6 }),
         ("of no version", .header, { $0[8] = 0 }),
         ("of no virtual server", .header, { $0[12] = 0 }),
         ("of too many virtual servers", .header, { $0.replaceSubrange(12..<14, with: [1, 1]) }),
         ("of no family", .header, { $0[second] = 5 }),
         ("with something where nothing is", .header, { $0[second + 2] = 1 }),
-        ("with an address that is too long", .header, { $0[20 + 12 + 4] = 1 }),
+        ("with an address that is too long", .header, { $0[24 + 12 + 4] = 1 }),
         (
           "with a name that is too long", .header,
           {
@@ -344,7 +345,7 @@ extension SavedAssociations {
         ),
         (
           "of two command lines", .header,
-          { $0.replaceSubrange(second..<second + 92, with: $0[20..<second]) }
+          { $0.replaceSubrange(second..<second + 92, with: $0[24..<second]) }
         ),
         (
           "of a great many servers", .truncated,
@@ -354,6 +355,7 @@ extension SavedAssociations {
           "of a great many overrides", .truncated,
           { $0.replaceSubrange(16..<20, with: [255, 255, 255, 255]) }
         ),
+        ("ranked by nothing that is known", .header, { $0[20] = 2 }),
         ("of a great many records", .truncated, { $0[$0.count - 5] = 255 }),
         ("of a great many records of IPv4", .truncated, { $0[$0.count - 13] = 255 }),
         (

@@ -356,7 +356,7 @@ import Testing
       return
     }
     let grammar = Options(readFile: Self.readFile)
-    #expect(grammar.parser.options.count == 22)
+    #expect(grammar.parser.options.count == 23)
     for option in grammar.parser.options {
       for spelling in option.spellings { #expect(help.contains(spelling)) }
       for text in option.help where !text.isEmpty { #expect(help.contains(text)) }

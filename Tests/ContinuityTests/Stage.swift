@@ -136,9 +136,9 @@ enum StateFiles {
       let all = try Format.check(bytes).records.flatMap { records in
         Record.decode(
           UnsafeRawBufferPointer(rebasing: bytes[records.place]), records.family,
-          version: records.version)
+          version: records.version, rankedBy: records.ranking)
       }
-      return all.sorted { $0.age < $1.age }
+      return all.sorted { $0.rank < $1.rank }
     }
   }
 

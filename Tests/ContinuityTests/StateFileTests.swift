@@ -27,7 +27,8 @@ import Testing
     #expect(try stage.contents() == ["associations", "servers.cfg"])
   }
 
-  /// A table of another size keeps the clients that were used last, in their order.
+  /// A table of another size keeps the clients that were used last, in their order. (With classes,
+  /// clients that were answered in the same half second are in none.)
   @Test(arguments: AddressFamily.allCases)
   func anotherSizeKeepsTheOrderOfUse(_ family: AddressFamily) throws {
     let stage = try Stage(family)
@@ -36,7 +37,7 @@ import Testing
     func run(_ size: Int, restored: Int, _ clients: [UDPSocket]) throws -> (
       ports: [UInt16], servers: [String]
     ) {
-      let daemon = try stage.startWithState(["-ma", String(size)])
+      let daemon = try stage.startWithState(["-ma", String(size), "--probation", "0"])
       let line = "Restored \(restored) association(s) from \(stage.state)"
       #expect(daemon.count(line) == (restored == 0 ? 0 : 1), "\(daemon.process.transcript)")
       let servers = network.servers(of: clients)
@@ -63,6 +64,47 @@ import Testing
     #expect(least.ports == ports([newcomer, clients[8], clients[7]]))
     #expect(
       try run(3, restored: 3, [clients[7], clients[8]]).servers == [7, 8].map { first.servers[$0] })
+  }
+
+  /// Whatever class the rest are of: into a smaller table with classes, and into one without.
+  @Test(arguments: AddressFamily.allCases)
+  func residentsStayWhereThereIsNoRoomForAll(_ family: AddressFamily) throws {
+    let stage = try Stage(family)
+    let network = stage.network
+    func start(_ size: Int, restored: Int) throws -> Daemon {
+      let daemon = try stage.startWithState(["-ma", String(size)])
+      let line = "Restored \(restored) association(s) from \(stage.state)"
+      #expect(daemon.count(line) == (restored == 0 ? 0 : 1), "\(daemon.process.transcript)")
+      return daemon
+    }
+
+    let first = try start(40, restored: 0)
+    let clients = try network.newClients(40)
+    let servers = network.servers(of: clients)
+    // Those that send again after their probation: neither the first nor the last ones.
+    Thread.sleep(forTimeInterval: 1.6)
+    let residents = [3, 16, 30]
+    let ports = Set(residents.map { clients[$0].endpoint.port })
+    #expect(
+      network.servers(of: residents.map { clients[$0] }) == residents.map { servers[$0] })
+    #expect(try first.stop() == 0)
+    func expectResidentsFirst(_ count: Int, sourceLocation: SourceLocation = #_sourceLocation)
+      throws
+    {
+      let saved = try StateFiles.associations(stage.state).map(\.client.port)
+      #expect(saved.count == count, sourceLocation: sourceLocation)
+      #expect(Set(saved.prefix(residents.count)) == ports, sourceLocation: sourceLocation)
+    }
+    try expectResidentsFirst(40)
+    for (size, count) in [(8, 14), (7, 7), (3, 3)] {
+      let next = try start(size, restored: count)
+      #expect(try next.stop() == 0)
+      try expectResidentsFirst(count)
+    }
+    let last = try start(1000, restored: 3)
+    #expect(
+      network.servers(of: residents.map { clients[$0] }) == residents.map { servers[$0] })
+    #expect(try last.stop() == 0)
   }
 
   @Test func savedNowAndThenForACrash() throws {
@@ -150,7 +192,7 @@ import Testing
       switch self {
       case .torn: "its checksum is wrong"
       case .truncated, .longer: "it ends too early or too late"
-      case .newer: "it has version 5, this ulb knows versions up to 4"
+      case .newer: "it has version 6, this ulb knows versions up to 5"
       case .header: "its header is damaged"
       case .otherFamily: "it is of ipv6 clients"
       }
@@ -162,7 +204,7 @@ import Testing
       case .torn: bytes[bytes.count / 2] ^= 1
       case .truncated: bytes.removeLast(100)
       case .longer: bytes.append(0)
-      case .newer: bytes[8] = 5
+      case .newer: bytes[8] = 6
       case .header: bytes[20] = 5
       case .otherFamily: bytes = StateFiles.bytes(clients: 3, servers: ["fd70:1::2"])
       }

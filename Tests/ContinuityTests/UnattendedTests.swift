@@ -18,8 +18,10 @@ extension SystemdTests {
       let old = try network.newClients(60)
       let servers = network.servers(of: old)
       #expect(servers == (0..<60).map { "srv\($0 % 3 + 1)" })
-      // One of them is faithful.
+      // One of them is faithful: it sends again after its probation.
       let faithful = old[0]
+      Thread.sleep(forTimeInterval: 1.6)
+      #expect(network.servers(of: [faithful]) == ["srv1"])
 
       let former = try unit.mainPID()
       try unit.write("", to: Self.hold)
@@ -28,15 +30,17 @@ extension SystemdTests {
       #expect(try unit.mainPID() == 0)
 
       var new: [UDPSocket] = []
-      for _ in 0..<10 {
+      for round in 0..<10 {
+        // The last ones are answered in another half second than those before.
+        if round == 9 { Thread.sleep(forTimeInterval: 0.6) }
         new += try network.newClients(30)
         let given = network.servers(of: new.suffix(30))
         #expect(given == (0..<30).map { "srv\($0 % 3 + 1)" })
         #expect(network.servers(of: [faithful]) == ["srv1"])
       }
-      let newest = new.suffix(32)
+      let newest = new.suffix(30)
       let ofNewest = network.servers(of: Array(newest))
-      #expect(ofNewest == (0..<32).map { "srv\(($0 + 268) % 3 + 1)" })
+      #expect(ofNewest == (0..<30).map { "srv\($0 % 3 + 1)" })
       // All of one server: who is new takes turns.
       let forgotten = stride(from: 3, to: 60, by: 3).map { old[$0] }
       let again = network.servers(of: forgotten)

@@ -82,7 +82,11 @@ import Testing
       ulb_associations_forgotten_total{interface="lb0",class="newcomer"} 404
       ulb_associations_forgotten_total{interface="lb0",class="answered"} 505
       ulb_associations_forgotten_total{interface="lb0",class="resident"} 606
-      # HELP ulb_new_clients_without_place_total New clients that were served without a place in the table.
+      # HELP ulb_under_pressure Whether new clients push each other out of the association table within two seconds.
+      # TYPE ulb_under_pressure gauge
+      ulb_under_pressure{interface="lb0",family="ipv4"} 0
+      ulb_under_pressure{interface="lb0",family="ipv6"} 0
+      # HELP ulb_new_clients_without_place_total Packets of new clients that were served without a place in the table.
       # TYPE ulb_new_clients_without_place_total counter
       ulb_new_clients_without_place_total{interface="lb0"} 707
       # HELP ulb_events_lost_total Events of packets that nobody could read in time.

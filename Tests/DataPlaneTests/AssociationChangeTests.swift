@@ -34,7 +34,7 @@ struct AssociationChangeTests {
 
   private func check<Key: ClientKey>(_ family: AddressFamily, _ type: Key.Type) throws {
     let tables = try SharedAssociations(family, maxAssociations: 64)
-    tables.insert((0..<40).map { Entry<Key>($0, slot: 1, age: 9) })
+    tables.insert((0..<40).map { Entry<Key>($0, slot: 1, rank: 9) })
     // One that has a word, and one that has none.
     for (number, lead) in [(7, .moved), (50, .made)] as [(Int, AssociationTable.Lead)] {
       #expect(tables.table.lead(Key(number), of: 0, to: 3) == lead)
@@ -42,8 +42,8 @@ struct AssociationChangeTests {
       #expect(tables.table.find(Key(number), of: 0)?.slot == 3)
     }
     // To be led is no use of it.
-    #expect(tables.table.find(Key(7), of: 0)?.age == 9)
-    #expect(tables.table.find(Key(50), of: 0)?.age == 0)
+    #expect(tables.table.find(Key(7), of: 0)?.rank == 9)
+    #expect(tables.table.find(Key(50), of: 0)?.rank == 0)
     let entries = tables.entries(Key.self)
     #expect(entries.count == 41 && entries.count { $0.slot == 1 } == 39)
     #expect(!entries.contains { $0.slot == AssociationTable.pendingSlot })
@@ -87,24 +87,24 @@ struct AssociationChangeTests {
     #expect(few.table.lead(IPv4ClientKey(9), of: 0, to: 3, forgotten: &forgotten) == .made)
     #expect(forgotten == 2)
     #expect(few.table.find(IPv4ClientKey(0), of: 0) == nil)
-    #expect(few.table.find(IPv4ClientKey(9), of: 0)?.age == 0)
-    #expect(few.table.find(IPv4ClientKey(1), of: 0)?.age == 2)
+    #expect(few.table.find(IPv4ClientKey(9), of: 0)?.rank == 0)
+    #expect(few.table.find(IPv4ClientKey(1), of: 0)?.rank == 2)
   }
 
   @Test("a new client of a packet is not forgotten in the place of the oldest")
   func leadWhilePacketsComeIn() throws {
     let few = try SharedAssociations(.ipv4, maxAssociations: 3)
     for number in 0..<3 { few.use(IPv4ClientKey(number)) }
-    let oldest = few.table.findOldest(few.table.hash(IPv4ClientKey(9)))
+    let oldest = few.table.findHighest(few.table.hash(IPv4ClientKey(9)))
     // Its place is given to another one before it is forgotten.
     few.use(IPv4ClientKey(5))
     #expect(few.table.find(IPv4ClientKey(0)) == nil)
-    #expect(!few.table.forgetOldest(oldest))
+    #expect(!few.table.forgetHighest(oldest))
     #expect(few.table.find(IPv4ClientKey(5)) != nil)
-    let next = few.table.findOldest(few.table.hash(IPv4ClientKey(9)))
+    let next = few.table.findHighest(few.table.hash(IPv4ClientKey(9)))
     // Nobody is there any more.
     few.table.forget(IPv4ClientKey(1))
-    #expect(!few.table.forgetOldest(next))
+    #expect(!few.table.forgetHighest(next))
     #expect(few.entries(IPv4ClientKey.self).count == 2)
   }
 

@@ -47,7 +47,7 @@ struct AssociationCopyTests {
     }
 
     /// The new table's clients, the last used first.
-    var clients: [Key] { next.entries(Key.self).sorted { $0.age < $1.age }.map(\.client) }
+    var clients: [Key] { next.entries(Key.self).sorted { $0.rank < $1.rank }.map(\.client) }
   }
 
   private func former(maxAssociations: Int) throws -> SharedAssociations {
@@ -60,7 +60,7 @@ struct AssociationCopyTests {
   func larger(maxAssociations: Int) throws {
     let former = try former(maxAssociations: 1_000)
     let entries = (0..<1_000).map { number in
-      Entry<Key>(number, slot: UInt16(number % 5), age: UInt8(number / 10))
+      Entry<Key>(number, slot: UInt16(number % 5), rank: UInt8(number / 10))
     }
     former.insert(entries)
     former.table.control.putInForce(bank: 1)
@@ -69,7 +69,7 @@ struct AssociationCopyTests {
     #expect(try step.copy.copyRest() == 600)
     for entry in entries {
       let expected =
-        entry.slot < 3 ? Entry(client: entry.client, slot: 2 - entry.slot, age: entry.age) : nil
+        entry.slot < 3 ? Entry(client: entry.client, slot: 2 - entry.slot, rank: entry.rank) : nil
       #expect(step.next.table.find(entry.client) == expected)
       #expect(former.table.find(entry.client) == entry)
     }
@@ -82,7 +82,7 @@ struct AssociationCopyTests {
     let former = try former(maxAssociations: 4_000)
     let ages = Array(0...99 as ClosedRange<UInt8>)
     // In no order of numbers.
-    former.insert((0..<4_000).map { Entry<Key>($0, age: ages[$0 * 7_919 % 4_000 / 40]) })
+    former.insert((0..<4_000).map { Entry<Key>($0, rank: ages[$0 * 7_919 % 4_000 / 40]) })
     var step = try Step(from: former, maxAssociations: 1_000)
     try step.copy.copyWhatFits()
     let count = try step.copy.copyRest()
@@ -90,15 +90,15 @@ struct AssociationCopyTests {
     #expect(count == copied.count && (1_700...1_750).contains(count))
     // Each age has 40 clients, so that there is room for 43 ages; where a client's buckets are
     // crowded, that of another has some left.
-    let counts = Dictionary(grouping: copied, by: \.age).mapValues(\.count)
+    let counts = Dictionary(grouping: copied, by: \.rank).mapValues(\.count)
     for age in 0..<25 as Range<UInt8> { #expect(counts[age] == 40, "\(age)") }
-    #expect(copied.count { $0.age < 43 } > 43 * 40 * 95 / 100)
+    #expect(copied.count { $0.rank < 43 } > 43 * 40 * 95 / 100)
   }
 
   @Test("what clients do between the steps is copied too")
   func meanwhile() throws {
     let former = try former(maxAssociations: 1_000)
-    former.insert((0..<500).map { Entry<Key>($0, age: 50) })
+    former.insert((0..<500).map { Entry<Key>($0, rank: 50) })
     var step = try Step(from: former, maxAssociations: 1_001)
     try step.copy.copyWhatFits()
     // Eight epochs, in which some speak and others come.
@@ -110,12 +110,12 @@ struct AssociationCopyTests {
     // With the new program, one of those has been given another server.
     step.next.use(Key(1_007), slot: 1)
     #expect(try step.copy.copyRest() == 579)
-    func age(_ number: Int) -> UInt8? { step.next.table.find(Key(number))?.age }
+    func age(_ number: Int) -> UInt8? { step.next.table.find(Key(number))?.rank }
     for number in 0..<500 {
       #expect(age(number) == (number < 80 ? UInt8(7 - number / 10) : 58), "\(number)")
     }
     for number in 1_000..<1_080 where number != 1_007 {
-      let expected = Entry<Key>(number, slot: 0, age: UInt8(7 - (number - 1_000) / 10))
+      let expected = Entry<Key>(number, slot: 0, rank: UInt8(7 - (number - 1_000) / 10))
       #expect(step.next.table.find(Key(number)) == expected)
     }
     #expect(step.next.table.find(Key(1_007))?.slot == 1)
@@ -124,15 +124,16 @@ struct AssociationCopyTests {
   @Test("of a large table the last used come into a single bucket, in their order")
   func intoSingle() throws {
     let former = try former(maxAssociations: 1_000)
-    former.insert((0..<1_000).map { Entry<Key>($0, age: UInt8(($0 * 37 + 5) % 128)) })
+    former.insert((0..<1_000).map { Entry<Key>($0, rank: UInt8(($0 * 37 + 5) % 128)) })
     for (age, number) in [700, 30, 512, 4, 99].enumerated() {
       let place = former.table.find(former.table.hash(Key(number)))!
       former.table.forget(Key(number))
       former.put(Key(number), slot: 1, in: place)
-      former.table.bucket(place).setStamp(place.index, former.table.stamp(age: 0) &- UInt8(age))
+      former.table.bucket(place).setStamp(
+        place.index, former.table.control.epoch &- UInt8(age))
     }
     for number in 0..<1_000 where ![700, 30, 512, 4, 99].contains(number) {
-      if former.table.find(Key(number))!.age < 10 { former.table.forget(Key(number)) }
+      if former.table.find(Key(number))!.rank < 10 { former.table.forget(Key(number)) }
     }
     var step = try Step(from: former, maxAssociations: 4)
     try step.copy.copyWhatFits()
@@ -174,13 +175,13 @@ struct AssociationCopyTests {
   @Test("who comes while a full table is copied is newer than all of it")
   func lateIntoFull() throws {
     let former = try former(maxAssociations: 400)
-    former.insert((0..<400).map { Entry<Key>($0, age: 3) })
+    former.insert((0..<400).map { Entry<Key>($0, rank: 3) })
     var step = try Step(from: former, maxAssociations: 100)
     try step.copy.copyWhatFits()
     for number in 1_000..<1_010 { former.use(Key(number)) }
     _ = try step.copy.copyRest()
     for number in 1_000..<1_010 {
-      #expect(step.next.table.find(Key(number)) == Entry(number, slot: 1, age: 0))
+      #expect(step.next.table.find(Key(number)) == Entry(number, slot: 1, rank: 0))
     }
   }
 }

@@ -53,8 +53,8 @@ struct BrowsedAssociations {
     _ client: String, _ label: String, _ realServer: String, age: UInt8 = 0
   ) -> ListedAssociation {
     ListedAssociation(
-      client: Client(client)!, virtualServer: label, realServer: IPAddress(realServer)!, age: age,
-      lastUse: nil)
+      client: Client(client)!, virtualServer: label, realServer: IPAddress(realServer)!,
+      clientClass: .newcomer, age: age, lastUse: nil)
   }
 
   /// As ``association(_:_:_:age:)``, by the client's number.
@@ -88,8 +88,9 @@ struct BrowsedAssociations {
             let number = number(association.virtualServer)
             return Entry<Key>(
               client: Key(association.client), virtualServer: number,
-              slot: plan.slot(of: association.realServer, number, family)!, age: association.age)
-          }.sorted { $0.age < $1.age })
+              slot: plan.slot(of: association.realServer, number, family)!,
+              rank: association.age)
+          }.sorted { $0.rank < $1.rank })
       }
       switch family {
       case .ipv4: insert(IPv4ClientKey.self)
@@ -122,6 +123,7 @@ extension ListedAssociation {
   /// Without what depends on when it is asked for.
   var lasting: ListedAssociation {
     ListedAssociation(
-      client: client, virtualServer: virtualServer, realServer: realServer, age: 0, lastUse: nil)
+      client: client, virtualServer: virtualServer, realServer: realServer,
+      clientClass: clientClass, age: 0, lastUse: nil)
   }
 }

@@ -27,10 +27,10 @@ struct KeptSet {
   /// layouts there is a second virtual server besides, number 3, with the first of the real servers.
   ///
   /// - Parameter layout: the layouts' version: 1 for ulb 1.0.0's.
-  init(bank: UInt32 = 1, layout: UInt32 = 4) {
-    hasProgram = layout == 4
-    if layout == 4 {
-      maps = Self.present(bank)
+  init(bank: UInt32 = 1, layout: UInt32 = 5) {
+    hasProgram = layout >= 4
+    if layout >= 4 {
+      maps = Self.present(bank, layout)
       return
     }
     maps = [
@@ -52,8 +52,8 @@ struct KeptSet {
 
   private static let secret: UInt64 = 0x0123_4567_89ab_cdef
 
-  /// Those of today.
-  private static func present(_ bank: UInt32) -> [String: Map] {
+  /// Those of today, or of the version before.
+  private static func present(_ bank: UInt32, _ layout: UInt32) -> [String: Map] {
     func server(_ octet: UInt8, virtualServer: UInt8, next: UInt16) -> [UInt8] {
       bytes(delta(octet)) + [3, virtualServer] + bytes(next) + bytes(UInt16(0))
         + [10, 40, 0, octet] + bytes(UInt32(0))
@@ -64,10 +64,14 @@ struct KeptSet {
     }
     let third = third(bank)
     var control = third["control"]!
-    control.entries[0].leaf[4] = 4
+    control.entries[0].leaf[4] = UInt8(layout)
+    let admissions = Map(
+      kind: .array, keySize: 4, leafSize: 576, capacity: 1, flags: Table.mappable,
+      entries: [entry(0, bytes(UInt64(7)))])
     return [
       "associations_v4": third["associations"]!,
-      "insertions_v4": third["insertions"]!,
+      layout == 4 ? "insertions_v4" : "admissions_v4":
+        layout == 4 ? third["insertions"]! : admissions,
       "control_v4": control,
       "real_servers_v4": Map(
         kind: .array, keySize: 4, leafSize: 16, capacity: 8,

@@ -66,7 +66,7 @@ struct SharedAssociationTests {
       let tables = try SharedAssociations(family, maxAssociations: UInt32(maxAssociations))
       tables.advanceEpoch(by: 1_000)
       let entries = (0..<maxAssociations).map { number in
-        Entry<Key>(number, slot: UInt16(number % 5), age: UInt8(number * 120 / maxAssociations))
+        Entry<Key>(number, slot: UInt16(number % 5), rank: UInt8(number * 120 / maxAssociations))
       }
       #expect(tables.insert(entries) == maxAssociations)
       for entry in entries { #expect(tables.table.find(entry.client) == entry) }
@@ -75,13 +75,13 @@ struct SharedAssociationTests {
       #expect(read.count == maxAssociations)
       #expect(Set(read.map(\.client.client)) == Set(entries.map(\.client.client)))
       #expect(read.allSatisfy { tables.table.find($0.client) == $0 })
-      let counts = tables.table.countAges()
+      let counts = tables.table.countRanks()
       for age in 0...128 as ClosedRange<UInt8> {
-        #expect(counts[Int(age)] == entries.count { $0.age == age })
+        #expect(counts[Int(age)] == entries.count { $0.rank == age })
       }
       var young = 0
       tables.table.forEach(
-        Key.self, inBuckets: 0..<tables.table.bucketCount, owners: tables.owners, ages: 10...19
+        Key.self, inBuckets: 0..<tables.table.bucketCount, owners: tables.owners, ranks: 10...19
       ) { _ in young += 1 }
       #expect(young == counts[10...19].reduce(0, +))
     }
@@ -98,7 +98,7 @@ struct SharedAssociationTests {
       let entries = (0..<600).map { number in
         Entry<Key>(
           number / 3, virtualServer: numbers[2 * (number % 3)], slot: UInt16(2 * (number % 3)),
-          age: UInt8(number / 6))
+          rank: UInt8(number / 6))
       }
       #expect(tables.insert(entries) == 600)
       for entry in entries {
@@ -186,12 +186,12 @@ struct SharedAssociationTests {
     func first(_ client: Key) -> Int { tables.table.hash(client).buckets(of: 2).first }
     let ofFirst = clients.filter { first($0) == 0 }
     for (count, client) in ofFirst.prefix(14).enumerated() {
-      tables.insert([Entry(client: client, slot: 1, age: 0)])
+      tables.insert([Entry(client: client, slot: 1, rank: 0)])
       // 5 are in the first bucket when that has two left; the second is filled up to as many.
       let bucket = count < 5 ? 0 : count < 10 ? 1 : (count % 2 == 0 ? 0 : 1)
       #expect(tables.table.find(tables.table.hash(client))?.bucket == bucket, "\(count)")
     }
-    #expect(tables.insert([Entry(client: ofFirst[14], slot: 1, age: 0)]) == 0)
+    #expect(tables.insert([Entry(client: ofFirst[14], slot: 1, rank: 0)]) == 0)
   }
 
   /// Some of so many find both their buckets full: others are moved for them.
@@ -202,7 +202,7 @@ struct SharedAssociationTests {
       let tables = try SharedAssociations(family, maxAssociations: UInt32(size))
       tables.advanceEpoch(by: 1_000)
       let entries = (0..<size * 6 / 5).map { number in
-        Entry<Key>(number, slot: UInt16(number % 5), age: UInt8(number / size * 9))
+        Entry<Key>(number, slot: UInt16(number % 5), rank: UInt8(number / size * 9))
       }
       for start in stride(from: 0, to: entries.count, by: 500) {
         #expect(tables.insert(Array(entries[start..<start + 500])) == 500)
@@ -216,13 +216,13 @@ struct SharedAssociationTests {
   func full() throws {
     typealias Key = IPv6ClientKey
     let tables = try SharedAssociations(.ipv6, maxAssociations: 8)
-    #expect(tables.insert((0..<14).map { Entry<Key>($0, age: $0 == 5 ? 90 : 40) }) == 14)
+    #expect(tables.insert((0..<14).map { Entry<Key>($0, rank: $0 == 5 ? 90 : 40) }) == 14)
     // One comes, one goes: there are no more of them.
-    #expect(tables.insert([Entry<Key>(14, age: 40), Entry<Key>(15, age: 90)]) == 0)
-    #expect(tables.table.find(Key(5)) == nil && tables.table.find(Key(14))?.age == 40)
-    #expect(tables.insert([Entry<Key>(16, age: 40)]) == 0)
-    #expect(tables.insert([Entry<Key>(17, slot: 9, age: 39)]) == 0)
-    #expect(tables.table.find(Key(17)) == Entry(17, slot: 9, age: 39))
+    #expect(tables.insert([Entry<Key>(14, rank: 40), Entry<Key>(15, rank: 90)]) == 0)
+    #expect(tables.table.find(Key(5)) == nil && tables.table.find(Key(14))?.rank == 40)
+    #expect(tables.insert([Entry<Key>(16, rank: 40)]) == 0)
+    #expect(tables.insert([Entry<Key>(17, slot: 9, rank: 39)]) == 0)
+    #expect(tables.table.find(Key(17)) == Entry(17, slot: 9, rank: 39))
     #expect(tables.entries(Key.self).count == 14)
   }
 
@@ -230,27 +230,27 @@ struct SharedAssociationTests {
   func twice() throws {
     typealias Key = IPv4ClientKey
     let tables = try SharedAssociations(.ipv4, maxAssociations: 100)
-    #expect(tables.insert([Entry<Key>(1, slot: 1, age: 5), Entry<Key>(1, slot: 2, age: 5)]) == 2)
-    #expect(tables.entries(Key.self) == [Entry(1, slot: 1, age: 5)])
-    #expect(tables.insert([Entry<Key>(1, slot: 3, age: 4)]) == 1)
-    #expect(tables.entries(Key.self) == [Entry(1, slot: 3, age: 4)])
+    #expect(tables.insert([Entry<Key>(1, slot: 1, rank: 5), Entry<Key>(1, slot: 2, rank: 5)]) == 2)
+    #expect(tables.entries(Key.self) == [Entry(1, slot: 1, rank: 5)])
+    #expect(tables.insert([Entry<Key>(1, slot: 3, rank: 4)]) == 1)
+    #expect(tables.entries(Key.self) == [Entry(1, slot: 3, rank: 4)])
   }
 
   @Test("an age is what the epoch has advanced since, at most 128")
   func ages() throws {
     typealias Key = IPv4ClientKey
     let tables = try SharedAssociations(.ipv4, maxAssociations: 100)
-    tables.insert([Entry<Key>(1, age: 0), Entry<Key>(2, age: 100), Entry<Key>(3, age: 255)])
-    func ages() -> [UInt8?] { (1...3).map { tables.table.find(Key($0))?.age } }
+    tables.insert([Entry<Key>(1, rank: 0), Entry<Key>(2, rank: 100), Entry<Key>(3, rank: 255)])
+    func ages() -> [UInt8?] { (1...3).map { tables.table.find(Key($0))?.rank } }
     #expect(ages() == [0, 100, 128])
     tables.advanceEpoch(by: 20)
     #expect(ages() == [20, 120, 128])
     tables.advanceEpoch(by: 60)
     #expect(ages() == [80, 128, 128])
     let place = try #require(tables.table.find(tables.table.hash(Key(2))))
-    tables.table.refresh(place, age: 90)
+    tables.table.refresh(place, as: Entry<Key>(2, rank: 90))
     #expect(ages() == [80, 90, 128])
-    tables.table.refresh(place, age: 91)
+    tables.table.refresh(place, as: Entry<Key>(2, rank: 91))
     #expect(ages() == [80, 90, 128])
   }
 
@@ -259,14 +259,14 @@ struct SharedAssociationTests {
   func single(maxAssociations: Int) throws {
     func check<Key: ClientKey>(_ family: AddressFamily, _ type: Key.Type) throws {
       let tables = try SharedAssociations(family, maxAssociations: UInt32(maxAssociations))
-      func order() -> [Entry<Key>] { tables.entries(Key.self).sorted { $0.age < $1.age } }
-      let entries = (0..<9).map { Entry<Key>($0, slot: UInt16($0), age: 17) }
+      func order() -> [Entry<Key>] { tables.entries(Key.self).sorted { $0.rank < $1.rank } }
+      let entries = (0..<9).map { Entry<Key>($0, slot: UInt16($0), rank: 17) }
       #expect(tables.insert(Array(entries[..<2])) == min(2, maxAssociations))
       #expect(tables.insert(Array(entries[2...])) == max(0, maxAssociations - 2))
       var expected = (0..<maxAssociations).map { $0 }
       func check() {
         #expect(order().map(\.slot) == expected.map { UInt16($0) })
-        #expect(order().map(\.age) == expected.indices.map { UInt8($0) })
+        #expect(order().map(\.rank) == expected.indices.map { UInt8($0) })
       }
       check()
       for number in [maxAssociations - 1, 0, maxAssociations / 2] {
@@ -331,7 +331,7 @@ struct LateInsertionTests {
         waits += 1
         #expect(tables.entries(Key.self).count == (waits == 1 ? 0 : 500))
       }
-      let entries = (0..<1_000).map { Entry<Key>($0, slot: UInt16($0 % 3), age: UInt8($0 / 10)) }
+      let entries = (0..<1_000).map { Entry<Key>($0, slot: UInt16($0 % 3), rank: UInt8($0 / 10)) }
       for half in [entries[..<500], entries[500...]] {
         for entry in half { #expect(insertion.reserve(entry) == .reserved) }
         #expect(insertion.count == 500)
@@ -347,12 +347,12 @@ struct LateInsertionTests {
   @Test("a client that has an association keeps it, whatever it leads to")
   func present() throws {
     let tables = try SharedAssociations(.ipv6, maxAssociations: 100)
-    tables.insert([Entry<Key>(1, slot: 1, age: 90)])
+    tables.insert([Entry<Key>(1, slot: 1, rank: 90)])
     let place = try #require(tables.table.find(tables.table.hash(Key(1))))
     var insertion = LateInsertion<Key>(tables.table) {}
-    #expect(insertion.reserve(Entry(1, slot: 2, age: 0)) == .present(place))
+    #expect(insertion.reserve(Entry(1, slot: 2, rank: 0)) == .present(place))
     #expect(insertion.settle() == 0)
-    #expect(tables.table.find(Key(1)) == Entry(1, slot: 1, age: 90))
+    #expect(tables.table.find(Key(1)) == Entry(1, slot: 1, rank: 90))
   }
 
   @Test("where a packet of the client was first, its real server stays")
@@ -367,9 +367,9 @@ struct LateInsertionTests {
         #expect(reserved.bucket == first)
         tables.put(Key(1), slot: 7, in: elsewhere ?? reserved)
       }
-      #expect(insertion.reserve(Entry(1, slot: 2, age: 3)) == .reserved)
+      #expect(insertion.reserve(Entry(1, slot: 2, rank: 3)) == .reserved)
       #expect(insertion.settle() == 1)
-      #expect(tables.entries(Key.self) == [Entry(1, slot: 7, age: 0)])
+      #expect(tables.entries(Key.self) == [Entry(1, slot: 7, rank: 0)])
       tables.table.forget(slots: [7])
       #expect(tables.table.find(hash) == nil)
     }
@@ -382,25 +382,25 @@ struct LateInsertionTests {
     var insertion = LateInsertion<Key>(tables.table) {
       tables.put(Key(2), slot: 7, in: tables.table.find(hash)!)
     }
-    #expect(insertion.reserve(Entry(1, slot: 2, age: 3)) == .reserved)
+    #expect(insertion.reserve(Entry(1, slot: 2, rank: 3)) == .reserved)
     #expect(insertion.settle() == 0)
-    #expect(tables.entries(Key.self) == [Entry(2, slot: 7, age: 0)])
+    #expect(tables.entries(Key.self) == [Entry(2, slot: 7, rank: 0)])
   }
 
   @Test(
     "in a full table who was used less recently goes, and nobody for one that was used no later")
   func full() throws {
     let tables = try SharedAssociations(.ipv6, maxAssociations: 8)
-    tables.insert((0..<14).map { Entry<Key>($0, age: $0 == 5 ? 90 : 40) })
+    tables.insert((0..<14).map { Entry<Key>($0, rank: $0 == 5 ? 90 : 40) })
     var insertion = LateInsertion<Key>(tables.table) {}
-    #expect(insertion.reserve(Entry(14, age: 90)) == .noRoom)
-    #expect(insertion.reserve(Entry(15, age: 60)) == .reserved)
+    #expect(insertion.reserve(Entry(14, rank: 90)) == .noRoom)
+    #expect(insertion.reserve(Entry(15, rank: 60)) == .reserved)
     // The place is the last one's already, as if it had been used then.
-    #expect(insertion.reserve(Entry(16, age: 70)) == .noRoom)
-    #expect(insertion.reserve(Entry(17, age: 50)) == .reserved)
+    #expect(insertion.reserve(Entry(16, rank: 70)) == .noRoom)
+    #expect(insertion.reserve(Entry(17, rank: 50)) == .reserved)
     #expect(insertion.settle() == 1)
     #expect(tables.table.find(Key(5)) == nil && tables.table.find(Key(15)) == nil)
-    #expect(tables.table.find(Key(17)) == Entry(17, age: 50))
+    #expect(tables.table.find(Key(17)) == Entry(17, rank: 50))
     #expect(tables.entries(Key.self).count == 14)
   }
 
@@ -415,7 +415,7 @@ struct LateInsertionTests {
     tables.table.forget(Key(1))
     #expect(insertion.reserve(Entry(3)) == .reserved)
     #expect(insertion.settle() == 1)
-    let clients = tables.entries(Key.self).sorted { $0.age < $1.age }.map(\.client)
+    let clients = tables.entries(Key.self).sorted { $0.rank < $1.rank }.map(\.client)
     #expect(clients == [Key(0), Key(3), Key(2)])
   }
 }

@@ -21,23 +21,25 @@ struct SharedAssociations {
 
   /// - Parameter secret: what a test finds once, it finds each time; `nil` for one of the table's own.
   init(
-    _ family: AddressFamily, maxAssociations: UInt32, secret: HashSecret? = fixedSecret
+    _ family: AddressFamily, maxAssociations: UInt32, hasClasses: Bool = false,
+    secret: HashSecret? = fixedSecret
   ) throws {
     let buckets = AssociationTable.bucketCount(maxAssociations: maxAssociations)
     let associations = try array(of: bucket.self, buckets)
     let control = try array(of: CLayout.control.self, 1)
     try AssociationTable.begin(
-      associations: associations, control: control, maxAssociations: maxAssociations)
+      associations: associations, control: control, maxAssociations: maxAssociations,
+      hasClasses: hasClasses)
     self.control = try MappedTable(control)
     if let secret { self.control[0].pointee.secret = secret }
     table = try AssociationTable(
       associations: associations,
       clients: family == .ipv6 ? try array(of: bucket_clients_v6.self, buckets) : nil,
-      control: control)
+      control: control, admissions: try array(of: CLayout.admissions.self, 1))
   }
 
   /// What insertions of packets do to it.
-  func advanceEpoch(by epochs: UInt64 = 1) { control[0].pointee.epoch += epochs }
+  func advanceEpoch(by epochs: UInt64 = 1) { table.control.advanceEpoch(by: epochs) }
 
   /// All associations, bucket by bucket.
   func entries<Key: ClientKey>(_ type: Key.Type) -> [Entry<Key>] {
@@ -58,7 +60,7 @@ struct SharedAssociations {
     if table.isSingleBucket {
       table.putFirst(place)
     } else {
-      bucket.setStamp(place.index, table.stamp(age: 0))
+      table.setStamp(place, to: Entry(client: client, slot: slot, rank: table.newest))
     }
     client.note(place: place.index, names: table.names(place))
   }
@@ -67,15 +69,21 @@ struct SharedAssociations {
   func use<Key: ClientKey>(_ client: Key, slot: UInt16 = 1) {
     let hash = table.hash(client)
     if let place = table.find(hash) {
-      table.isSingleBucket ? table.putFirst(place) : table.refresh(place, age: 0)
+      table.isSingleBucket
+        ? table.putFirst(place)
+        : table.refresh(place, as: Entry(client: client, slot: slot, rank: table.newest))
     } else {
-      put(client, slot: slot, in: table.findFree(hash) ?? table.findOldest(hash).place)
+      put(client, slot: slot, in: table.findFree(hash) ?? table.findHighest(hash).place)
     }
   }
 }
 
-/// What is of the command line's virtual server, as most of these tests are.
 extension AssociationTable {
+  /// The rank of a client that has just sent for the first time.
+  var newest: UInt8 { ranking.rank(.newcomer, age: 0) }
+
+  // What is of the command line's virtual server, as most of these tests are.
+
   func hash<Key: ClientKey>(_ client: Key) -> ClientHash { hash(client, of: 0) }
   func find<Key: ClientKey>(_ client: Key) -> Entry<Key>? { find(client, of: 0) }
   func forget<Key: ClientKey>(_ client: Key) { forget(client, of: 0) }
@@ -103,12 +111,12 @@ extension ClientKey {
 }
 
 extension Entry {
-  init(_ number: Int, virtualServer: UInt8 = 0, slot: UInt16 = 1, age: UInt8 = 0) {
-    self.init(client: Key(number), virtualServer: virtualServer, slot: slot, age: age)
+  init(_ number: Int, virtualServer: UInt8 = 0, slot: UInt16 = 1, rank: UInt8 = 0) {
+    self.init(client: Key(number), virtualServer: virtualServer, slot: slot, rank: rank)
   }
 
   /// One of the command line's virtual server.
-  init(client: Key, slot: UInt16, age: UInt8) {
-    self.init(client: client, virtualServer: 0, slot: slot, age: age)
+  init(client: Key, slot: UInt16, rank: UInt8) {
+    self.init(client: client, virtualServer: 0, slot: slot, rank: rank)
   }
 }

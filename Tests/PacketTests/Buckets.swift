@@ -27,6 +27,12 @@ final class Buckets {
     /// Whom it belongs to: by the word itself, or with IPv6 by what is noted beside it.
     let client: Client
 
+    /// What a stamp's upper two bits say, where there are classes.
+    enum State: UInt8 {
+      case newcomer, unheard, resident, answered
+    }
+
+    var state: State { State(rawValue: stamp >> 6)! }
     var tag: UInt64 { word & ~0xffff }
     var slot: UInt16 { UInt16(truncatingIfNeeded: word) }
   }
@@ -36,6 +42,7 @@ final class Buckets {
   private let associations: Memory
   private let clients: Memory?
   private let control: Memory
+  private let admissions: Memory
 
   init(_ tables: Tables, _ family: AddressFamily) throws {
     let tables = tables.associations[family]!
@@ -43,6 +50,7 @@ final class Buckets {
     associations = try Memory(of: tables[.associations])
     clients = family == .ipv6 ? try Memory(of: tables[.clients]) : nil
     control = try Memory(of: tables[.control])
+    admissions = try Memory(of: tables[.admissions])
     count = tables[.associations].capacity
   }
 
@@ -63,9 +71,26 @@ final class Buckets {
     set { self[stampAt: Place(bucket: bucket, index: Self.places)] = newValue }
   }
 
-  var epoch: UInt64 {
-    get { control[16, UInt64.self] }
-    set { control[16, UInt64.self] = newValue }
+  var epoch: UInt64 { control[16, UInt64.self] }
+
+  /// Whether stamps tell classes.
+  var hasClasses: Bool { control[15, UInt8.self] == 0xc0 }
+
+  var promotionEpoch: UInt64 {
+    get { control[56, UInt64.self] }
+    set {
+      control[56, UInt64.self] = newValue
+      control[14, UInt8.self] = 0x80 | UInt8(newValue & 63)
+    }
+  }
+
+  /// How many residents are counted.
+  var residents: UInt64 { admissions[16, UInt64.self] }
+
+  /// When there was pressure last, in ns; 0 for never.
+  var pressedAt: UInt64 {
+    get { admissions[24, UInt64.self] }
+    set { admissions[24, UInt64.self] = newValue }
   }
 
   /// Whoever knows it can tell where clients are. To be set before there are any.
@@ -103,19 +128,38 @@ final class Buckets {
   /// How many epochs ago, or of a single bucket how many others ago, a place was used, as far as
   /// an octet tells.
   func age(_ entry: Entry) -> UInt8 {
-    count == 1 ? entry.stamp : UInt8(truncatingIfNeeded: epoch) &- entry.stamp
+    if count == 1 { return entry.stamp }
+    guard hasClasses else { return UInt8(truncatingIfNeeded: epoch) &- entry.stamp }
+    let epochs =
+      switch entry.state {
+      case .newcomer, .unheard: epoch
+      case .resident: promotionEpoch
+      case .answered: Self.halfSeconds
+      }
+    return (UInt8(truncatingIfNeeded: epochs) &- entry.stamp) & 63
   }
 
-  /// The most that an age can be: 128, to which a bucket's are held, and the epochs until its turn
-  /// comes again. With each batch of insertions a quarter of as many buckets have theirs.
+  /// Half seconds of the kernel's monotonic clock.
+  static var halfSeconds: UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
+    return UInt64(now.tv_sec) * 2 + UInt64(now.tv_nsec) / 500_000_000
+  }
+
+  /// The oldest age that is told apart, and how many an octet tells.
+  var heldAge: UInt8 { hasClasses ? 32 : 128 }
+  var toldAges: Int { hasClasses ? 64 : 256 }
+
+  /// The most that an age of a newcomer can be: that to which a bucket's are held, and the epochs until
+  /// its turn comes again. With each batch of insertions a quarter of as many buckets have theirs.
   var oldestAge: UInt8 {
     let maxAssociations = Int(control[8, UInt32.self])
-    let epoch = max(1, maxAssociations / 64)
+    let epoch = max(1, maxAssociations / (hasClasses ? 16 : 64))
     let batch = min(32, epoch)
     let bucketsOfBatch = (batch + 3) / 4
     let batchesOfEpoch = (epoch + batch / 2) / batch
     let batches = (count + bucketsOfBatch - 1) / bucketsOfBatch
-    return UInt8(128 + (batches + batchesOfEpoch - 1) / batchesOfEpoch)
+    return heldAge + UInt8((batches + batchesOfEpoch - 1) / batchesOfEpoch)
   }
 
   /// Forgets all, and whose it was.

@@ -78,7 +78,7 @@ final class Director {
   init(
     _ family: AddressFamily, servers: [IPAddress]? = nil, level: LogLevel = .error,
     virtualServer: IPAddress? = nil, ports: [UInt16] = Addresses.ports, maxServers: UInt32 = 32,
-    maxAssociations: UInt32 = 4096
+    maxAssociations: UInt32 = 4096, probation: Int = 1
   ) throws {
     addresses = Addresses(family: family)
     self.level = level
@@ -90,6 +90,7 @@ final class Director {
       $0.maxPorts = UInt32(max(16, ports.count))
       $0.maxRealServers = maxServers
       $0.maxAssociations = maxAssociations
+      $0.probation = probation
     }
     try configuration.validate()
     dataPlane = try compiling { try DataPlane(configuration) }

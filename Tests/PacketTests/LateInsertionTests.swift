@@ -43,7 +43,7 @@ struct LateInsertionTests {
     }
     for client in clients {
       let entry = Entry(
-        client: Key(addresses.identity(of: client)), virtualServer: 0, slot: 2, age: 0)
+        client: Key(addresses.identity(of: client)), virtualServer: 0, slot: 2, rank: 0)
       #expect(insertion.reserve(entry) == .reserved)
     }
     #expect(Set(director.buckets.entries.map(\.slot)) == [Buckets.pending])
@@ -63,7 +63,7 @@ struct LateInsertionTests {
     func entry(_ client: Int) -> Entry<Key> {
       // Always the first server's.
       Entry(
-        client: Key(director.addresses.identity(of: client)), virtualServer: 0, slot: 0, age: 0)
+        client: Key(director.addresses.identity(of: client)), virtualServer: 0, slot: 0, rank: 0)
     }
   }
 

@@ -59,24 +59,30 @@ struct PlaceTests {
   /// The state of the table is made up before each new client: places free, and used at any time.
   @Test(
     "a free place, of the first bucket while it has three, else the oldest",
-    arguments: AddressFamily.allCases, [8, 12, 64] as [UInt32])
-  func rule(family: AddressFamily, capacity: UInt32) throws {
-    let director = try Director(family, maxAssociations: capacity)
+    arguments: AddressFamily.allCases,
+    [(8, 1), (12, 0), (12, 1), (64, 0), (64, 1)] as [(UInt32, Int)])
+  func rule(family: AddressFamily, table: (capacity: UInt32, probation: Int)) throws {
+    let director = try Director(
+      family, maxAssociations: table.capacity, probation: table.probation)
     let buckets = director.buckets
+    // Newcomers all, who have sent or not; without classes an octet is an age.
+    let classes: [UInt8] = buckets.hasClasses ? [0, 0x40] : [0]
+    let ages: UInt8 = buckets.hasClasses ? 0x3f : 0xff
     var numbers = SeededNumbers(seed: 3)
     var ways: [String: Int] = [:]
     for client in 0..<3_000 {
       let freeInHundred = [0, 0, 10, 30, 60].randomElement(using: &numbers)!
-      let oldest = UInt8.random(in: 0...127, using: &numbers)
+      let oldest = UInt8.random(in: 0...ages / 2, using: &numbers)
       for bucket in 0..<buckets.count {
         for index in 0..<Buckets.places {
           let place = Buckets.Place(bucket: bucket, index: index)
           let isFree = Int.random(in: 0..<100, using: &numbers) < freeInHundred
           // Tags that no client has; of slots that are, or are not.
           buckets[place] = isFree ? 0 : numbers.next() | 0xff00_0000_0000_0000
+          let age = UInt8.random(in: 0...oldest, using: &numbers)
           buckets[stampAt: place] =
-            UInt8(truncatingIfNeeded: buckets.epoch)
-            &- UInt8.random(in: 0...oldest, using: &numbers)
+            classes.randomElement(using: &numbers)!
+            | (UInt8(truncatingIfNeeded: buckets.epoch) &- age) & ages
         }
       }
       let (first, second, tag) = director.bucketsAndTag(of: client)
@@ -86,20 +92,21 @@ struct PlaceTests {
       }
       let free = [first, second].map { Buckets.places - buckets.entries(of: $0).count }
       let greatest = inBoth(before).map { buckets.age($0) }.max()
-      let epoch = UInt8(truncatingIfNeeded: buckets.epoch)
-      try director.settle(client, byServer: client % 2 == 0)
+      let byServer = client % 2 == 0
+      let stamp = (byServer ? classes.last! : 0) | UInt8(truncatingIfNeeded: buckets.epoch) & ages
+      try director.settle(client, byServer: byServer)
 
       let after = buckets.entries
       let placed = try #require(after.first { $0.tag == tag })
       let others = after.filter { $0.tag != tag }
       try #require(placed.client == director.addresses.identity(of: client))
-      try #require(placed.stamp == epoch)
+      try #require(placed.stamp == stamp)
       let way: String
       if free == [0, 0] {
         way = "the oldest"
-        let gone = before.filter { $0.place == placed.place }
-        try #require(inBoth(before).contains { $0.place == placed.place })
-        try #require(gone.count == 1 && epoch &- gone[0].stamp == greatest)
+        let gone = try #require(before.first { $0.place == placed.place })
+        try #require(inBoth(before).contains(gone))
+        try #require((stamp &- gone.stamp) & ages == greatest)
         try #require(others == before.filter { $0.place != placed.place })
       } else {
         let isFirst = free[0] >= 3 || free[0] >= free[1]

@@ -40,7 +40,7 @@ struct TableExchangeTests {
 
   @Test("where not all fit, those that spoke last stay", arguments: AddressFamily.allCases)
   func smaller(family: AddressFamily) throws {
-    let former = try Director(family, maxAssociations: 500)
+    let former = try Director(family, maxAssociations: 500, probation: 0)
     let clients = 0..<300
     let last = clients.suffix(10)
     let servers = try former.servers(of: clients)
@@ -60,7 +60,7 @@ struct TableExchangeTests {
     "a copy of locked buckets is not locked", arguments: AddressFamily.allCases,
     [7, 1_000] as [UInt32])
   func locked(family: AddressFamily, maxAssociations: UInt32) throws {
-    let former = try Director(family, maxAssociations: 500)
+    let former = try Director(family, maxAssociations: 500, probation: 0)
     let clients = 0..<300
     let servers = try former.servers(of: clients)
     for bucket in 0..<former.buckets.count { former.buckets[lockOf: bucket] = 1 }

@@ -29,5 +29,6 @@
 	} name
 
 __u64 bpf_ktime_get_ns(void);
+__u64 bpf_ktime_get_coarse_ns(void);
 __u32 bpf_get_smp_processor_id(void);
 int bpf_trace_printk_(const char *format, __u64 format_size, ...);

@@ -46,7 +46,8 @@ _Static_assert(2 <= MAX_PORTS, "see option -mp");
 #define FOR_EACH_SERVICE_V6(CASE) 
 
 /* Whether any of them chooses real servers by Maglev. */
-#define MAGLEV 0
+#define MAGLEV 1
+#define PROBATION 2
 
 /* Sizes of the tables. */
 #define MAX_REAL_SERVERS 32

@@ -11,7 +11,7 @@
  * raised with each change of a key, a value, a type or a flag of a table that is kept, and of what
  * a value means. Those before are in former.h.
  */
-#define LAYOUT_VERSION 4
+#define LAYOUT_VERSION 5
 
 /* An address, the most significant word first. */
 struct ip_address_v4 {
@@ -22,6 +22,28 @@ struct ip_address_v4 {
 struct ip_address_v6 {
 	__be32 word[4];
 } __attribute__((aligned(8)));
+
+/*
+ * The classes of clients, in the upper two bits of a stamp. The other six are the low bits of: the
+ * epoch of insertions in which a newcomer was last used; the half second, of CLOCK_MONOTONIC, in
+ * which a client was answered; the epoch of promotions in which a resident was last used. What has
+ * the stamp of a resident counts as one, and no free place has it.
+ */
+#define CLASS_NEWCOMER	 0 /* it has sent */
+#define CLASS_UNHEARD	 1 /* a newcomer that a real server wrote to, and that has not sent yet */
+#define CLASS_RESIDENT	 2 /* it has sent again, long enough after it was answered */
+#define CLASS_ANSWERED	 3 /* a real server has vouched for it */
+#define CLASS_EPOCH_BITS 6
+#define CLASS_EPOCHS	 (1 << CLASS_EPOCH_BITS)
+
+/*
+ * Half seconds of a time in ns: its upper bits, times 2^54 / 500,000,000 and over 2^34. A division
+ * would take a new client's packet longer than what is made of it. For 17 years after the start;
+ * what is lost of a half second in that time is a third of a second.
+ */
+#define TIME_SHIFT	    20
+#define HALF_SECONDS_FACTOR 36028797
+#define HALF_SECONDS_SHIFT  34
 
 /* Places of a bucket: as many words as fill a cache line beside their stamps. */
 #define BUCKET_PLACES 7
@@ -34,8 +56,9 @@ struct ip_address_v6 {
  * of several has a tag with each. With IPv6 it is the upper part of a keyed hash of the client and
  * that number; the client's address and port stand in bucket_clients_v6.
  *
- * A stamp is the low octet of the epoch in which its place was last used. Of a table that is a
- * single bucket it is the place's rank instead, 0 for the one that was used last.
+ * A stamp tells by which epoch a place is ordered among others, see CLASS_…. In a table without
+ * classes it is the low octet of the epoch in which the place was last used; in one of a single
+ * bucket, which has none either, it is the place's rank, 0 for the one that was used last.
  */
 struct bucket {
 	__u64 word[BUCKET_PLACES];
@@ -150,10 +173,23 @@ struct control {
 	__u32 bank; /* 0 or 1 */
 	__u32 layout_version;
 	__u32 max_associations; /* that the association table was made for */
-	__u32 padding;
-	__u64 epoch;	 /* advances with insertions; its low octet is what a stamp holds */
-	__u64 secret[4]; /* random, for the life of the table: keys the hash of clients */
-	__u64 padding_to_a_line;
+	__u8 present_stamp[4];	/* by class: of who is used now; all 0 in a table without classes */
+	__u64 epoch;		/* advances with insertions */
+	__u64 secret[4];	/* random, for the life of the table: keys the hash of clients */
+	__u64 promotion_epoch;	/* advances with promotions */
+};
+
+/*
+ * What happens to an association table so seldom that packets may write it in one place. Times are
+ * in ns of CLOCK_MONOTONIC.
+ */
+struct admissions {
+	__u64 insertions; /* in batches */
+	__u64 promotions;
+	__u64 residents;  /* that there are */
+	__u64 pressed_at; /* when a newcomer last had to go that had come shortly before */
+	__u64 padding_to_a_line[4];
+	__u64 epoch_began_at[CLASS_EPOCHS]; /* an epoch of insertions, by its low bits */
 };
 
 /* Turns of the round robin that one CPU has taken and not given yet. */
@@ -233,7 +269,7 @@ struct association_counters {
 	__u64 forgotten_newcomers;
 	__u64 forgotten_answered;
 	__u64 forgotten_residents;
-	__u64 without_place; /* new clients that were served without one */
+	__u64 without_place; /* packets of and to new clients that were served without one */
 	__u64 padding_to_a_line;
 };
 
@@ -262,6 +298,7 @@ _Static_assert(sizeof(struct real_server) == 8, "addresses are aligned to 8 byte
 _Static_assert(sizeof(struct real_server_v4) == 16, "a power of two: the array index is a shift");
 _Static_assert(sizeof(struct real_server_v6) == 32, "a power of two: the array index is a shift");
 _Static_assert(sizeof(struct control) == 64, "one cache line");
+_Static_assert(sizeof(struct admissions) % 64 == 0, "whole cache lines");
 _Static_assert(sizeof(struct virtual_server) == 32, "a power of two: the array index is a shift");
 _Static_assert(sizeof(struct virtual_server_name) == 64, "one cache line");
 _Static_assert(sizeof(struct address_row) == 32, "a power of two: the array index is a shift");

@@ -105,7 +105,9 @@ struct LoadedProgram {
         associations[family] = tables
       } else {
         let tables = try AssociationTables(of: module, family)
-        try AssociationTable.begin(tables, maxAssociations: configuration.maxAssociations)
+        try AssociationTable.begin(
+          tables, maxAssociations: configuration.maxAssociations,
+          hasClasses: configuration.hasClasses)
         associations[family] = tables
       }
     }

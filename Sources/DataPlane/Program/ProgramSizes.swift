@@ -33,11 +33,14 @@ public struct ProgramSizes: Sendable, Equatable {
     public let first: Int
     /// Of each bank.
     public let count: Int
+    /// How many of these are for Maglev entries behind the turns, of a virtual server that schedules by
+    /// turns.
+    public let hashed: Int
 
     /// The first line of a bank.
     public func first(bank: UInt32) -> Int { first + Int(bank) * count }
-    /// How many turns or entries there is room for in a bank.
-    public var room: Int { count * ProgramSizes.slotsOfLine }
+    /// How many turns, or entries in their place, there is room for in a bank.
+    public var room: Int { (count - hashed) * ProgramSizes.slotsOfLine }
   }
 
   /// How many slots of real servers each family has; a family without a virtual server has none.
@@ -71,9 +74,10 @@ public struct ProgramSizes: Sendable, Equatable {
   ///   - lengths: how many turns or entries each has now, by its number.
   ///   - slots: of each family that has one of them.
   ///   - maxRealServers: real servers of equal weight that each is to have room for.
+  ///   - hashesAll: whether each has Maglev entries, whatever its scheduler.
   public init(
     _ virtualServers: [NumberedVirtualServer], lengths: [UInt8: Int],
-    slots: [AddressFamily: Int], maxRealServers: UInt32
+    slots: [AddressFamily: Int], maxRealServers: UInt32, hashesAll: Bool
   ) {
     var rounds: [UInt8: Lines] = [:]
     var next = 0
@@ -83,8 +87,12 @@ public struct ProgramSizes: Sendable, Equatable {
         case .maglev: Int(MAGLEV_ENTRIES)
         case .roundRobin: lengths[numbered.number] ?? 0
         }
-      let count = ProgramSizes.lineCount(length, maxRealServers: Int(maxRealServers))
-      rounds[numbered.number] = Lines(first: next, count: count)
+      let hashed =
+        hashesAll && numbered.virtualServer.scheduler == .roundRobin
+        ? ProgramSizes.lines(Int(MAGLEV_ENTRIES)) : 0
+      let count =
+        ProgramSizes.lineCount(length, maxRealServers: Int(maxRealServers)) + hashed
+      rounds[numbered.number] = Lines(first: next, count: count, hashed: hashed)
       next += 2 * count
     }
     self.slots = slots
@@ -92,10 +100,12 @@ public struct ProgramSizes: Sendable, Equatable {
     lines = max(1, next)
   }
 
+  /// Lines that so many slots fill.
+  private static func lines(_ slots: Int) -> Int { (slots + slotsOfLine - 1) / slotsOfLine }
+
   /// Lines for so many turns. Weights make more of them than there are real servers: then there is
   /// room for twice as many at most, so that not each change of a weight is compiled anew.
   private static func lineCount(_ length: Int, maxRealServers: Int) -> Int {
-    func lines(_ turns: Int) -> Int { (turns + slotsOfLine - 1) / slotsOfLine }
     guard length > maxRealServers, length != MAGLEV_ENTRIES else {
       return max(1, lines(max(length, maxRealServers)))
     }

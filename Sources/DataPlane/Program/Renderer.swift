@@ -72,7 +72,9 @@ public enum Renderer {
       "max_ports": configuration.maxPorts,
       "most_ports": served.map { Set($0.virtualServer.ports).count }.max() ?? 0,
       "port_rows": maps.map(\.portRows).reduce(0, +),
-      "maglev": served.contains { $0.virtualServer.scheduler == .maglev } ? 1 : 0,
+      "maglev": configuration.hasClasses
+        || served.contains { $0.virtualServer.scheduler == .maglev } ? 1 : 0,
+      "probation": configuration.hasClasses ? 2 * configuration.probation : 0,
       "max_realservers": configuration.maxRealServers,
       "max_associations": configuration.maxAssociations,
       "round_lines": sizes.lines,

@@ -70,8 +70,8 @@ struct AssociationCopy<Former: FormerAssociations>: AssociationCopying {
   private let owners: SlotOwners
   private let progress: (String) -> Void
   private var count = 0
-  /// When the first step began, by the former table's epoch.
-  private var beginning: UInt64
+  /// When the first step began, by the former table's epochs.
+  private var beginning: FormerEpoch
   /// What the first step has put into a single bucket.
   private var entriesBefore: [Entry<Key>] = []
 
@@ -95,8 +95,8 @@ struct AssociationCopy<Former: FormerAssociations>: AssociationCopying {
       entriesBefore = newest
       return report()
     }
-    for ages in former.ageGroups(fitting: table.maxAssociations) {
-      try former.forEachBatch(ages: ages) { entries throws(BCCError) in
+    for ranks in former.rankGroups(fitting: table.maxAssociations) {
+      try former.forEachBatch(ranks: ranks) { entries throws(BCCError) in
         count += insert(entries)
         report()
       }
@@ -106,14 +106,22 @@ struct AssociationCopy<Former: FormerAssociations>: AssociationCopying {
   private func report() { progress("\(count) associations copied, the program of before serves") }
 
   private func insert(_ entries: [Entry<Key>]) -> Int {
-    // Where ages are not known, those that come later are newer than all of these.
-    let entries =
-      former.tellsAges
-      ? entries
-      : entries.map {
-        Entry(client: $0.client, virtualServer: $0.virtualServer, slot: $0.slot, age: 1)
-      }
-    return entries.withUnsafeBufferPointer { table.insert($0, owners: owners) }
+    entries.map { ranked($0, byDefault: AssociationCopy.agedByDefault) }
+      .withUnsafeBufferPointer { table.insert($0, owners: owners) }
+  }
+
+  /// Where it is not known how old they are, those that come later are newer than all of the first.
+  private static var agedByDefault: UInt8 { 4 }
+
+  /// An entry as the table ranks it.
+  ///
+  /// - Parameter age: of a client of whom it is not known, ranked by age.
+  private func ranked(_ entry: Entry<Key>, byDefault age: UInt8) -> Entry<Key> {
+    var entry = entry
+    entry.rank =
+      former.ranking.map { table.ranking.rank(entry.rank, of: $0) }
+      ?? table.ranking.rank(age, of: .byAge)
+    return table.admitted(entry)
   }
 
   mutating func copyRest() throws(BCCError) -> Int {
@@ -132,18 +140,21 @@ struct AssociationCopy<Former: FormerAssociations>: AssociationCopying {
   }
 
   private mutating func insertLate(_ insertion: inout LateInsertion<Key>) throws(BCCError) {
-    let age = former.age(since: beginning)
     // Those that were copied first are as much older now. No more than this: the oldest would look
     // new before packets that go round holding them have come to all.
-    table.control.advanceEpoch(by: UInt64(min(age, 32)))
-    try former.forEachBatch(ages: 0...age) { entries throws(BCCError) in
-      for entry in entries {
-        if case .present(let place) = insertion.reserve(entry), former.tellsAges {
-          table.refresh(place, age: entry.age)
+    let most: UInt8 = table.ranking == .byAge ? 32 : 8
+    table.control.advanceEpoch(by: UInt64(min(former.age(since: beginning), most)))
+    for ranks in former.ranks(since: beginning) {
+      try former.forEachBatch(ranks: ranks) { entries throws(BCCError) in
+        for entry in entries {
+          let entry = ranked(entry, byDefault: 0)
+          if case .present(let place) = insertion.reserve(entry), former.ranking != nil {
+            table.refresh(place, as: entry)
+          }
+          if insertion.count == AssociationCopy.batch { count += insertion.settle() }
         }
-        if insertion.count == AssociationCopy.batch { count += insertion.settle() }
+        progress("\(count) associations copied")
       }
-      progress("\(count) associations copied")
     }
     count += insertion.settle()
     progress("\(count) associations copied")
@@ -154,13 +165,13 @@ struct AssociationCopy<Former: FormerAssociations>: AssociationCopying {
   /// As many as there is room for, in the order of use.
   private func newest() throws(BCCError) -> [Entry<Key>] {
     var newest: [Entry<Key>] = []
-    for ages in former.ageGroups(fitting: table.maxAssociations)
+    for ranks in former.rankGroups(fitting: table.maxAssociations)
     where newest.count < table.maxAssociations {
       var entries: [Entry<Key>] = []
-      try former.forEachBatch(ages: ages) { batch throws(BCCError) in
+      try former.forEachBatch(ranks: ranks) { batch throws(BCCError) in
         entries += batch
         // No more of them than are of use.
-        entries = Array(entries.sorted { $0.age < $1.age }.prefix(table.maxAssociations))
+        entries = Array(entries.sorted { $0.rank < $1.rank }.prefix(table.maxAssociations))
       }
       newest += entries
     }
@@ -176,7 +187,7 @@ struct AssociationCopy<Former: FormerAssociations>: AssociationCopying {
       let isKnown = (entriesBefore + newest).contains { $0.isOfSameClient(as: entry) }
       if !isKnown { newcomers.append(entry) }
     }
-    newcomers.sort { $0.age < $1.age }
+    newcomers.sort { $0.rank < $1.rank }
     newest = Array(newest.prefix(table.maxAssociations - newcomers.count))
     var leaving = entriesBefore.filter { entry in
       !newest.contains { $0.isOfSameClient(as: entry) }

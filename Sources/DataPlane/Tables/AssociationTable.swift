@@ -12,8 +12,10 @@ struct Entry<Key: ClientKey>: BitwiseCopyable, Equatable, Sendable {
   var virtualServer: UInt8
   /// The number of its real server's slot.
   var slot: UInt16
-  /// How long ago it was used: 0 is last.
-  var age: UInt8
+  /// How near it is to being forgotten, by the table's ranking.
+  var rank: UInt8
+  /// Whether it is a newcomer that a real server wrote to, and that has not sent yet.
+  var isUnheard = false
 
   /// Whether both are of one client of one virtual server.
   func isOfSameClient(as other: Entry) -> Bool {
@@ -49,32 +51,45 @@ struct AssociationTable: Sendable {
   private let names: MappedTable<bucket_clients_v6>?
   let control: Control
   private let secret: HashSecret
+  /// None in tables of former versions.
+  let admissions: Admissions?
   let maxAssociations: Int
+  /// By what its clients are ranked: one of a single bucket by ages that are ranks.
+  let ranking: Ranking
   /// How many places of each bucket are used.
   private let places: Int
 
-  /// Of whatever was used longer ago, as no packet tells that apart.
-  static let oldestAge = EpochClock.oldestAge
   /// The slot of a word that is no association yet.
   static let pendingSlot = UInt16(SLOT_PENDING)
 
   /// - Parameters:
   ///   - clients: who the associations belong to, with IPv6; has as many entries as `associations`.
-  init(associations: Table, clients: Table?, control: Table) throws(BCCError) {
+  ///   - admissions: none where it is of a former version.
+  init(
+    associations: Table, clients: Table?, control: Table, admissions: Table?
+  ) throws(BCCError) {
     buckets = try MappedTable(associations)
     if let clients { names = try MappedTable(clients) } else { names = nil }
     self.control = try Control(control)
+    if let admissions {
+      self.admissions = try Admissions(admissions)
+    } else {
+      self.admissions = nil
+    }
     secret = self.control.secret
+    ranking = self.control.hasClasses && admissions != nil ? .byClass : .byAge
     maxAssociations = Int(self.control.maxAssociations)
     places = min(maxAssociations, SharedBucket.places)
   }
 
   /// Makes tables that have just been created, and are in nobody's service, an association table for
   /// so many.
-  static func begin(associations: Table, control: Table, maxAssociations: UInt32)
-    throws(BCCError)
-  {
-    try Control.begin(control, maxAssociations: maxAssociations)
+  ///
+  /// - Parameter hasClasses: not where there is but one bucket.
+  static func begin(
+    associations: Table, control: Table, maxAssociations: UInt32, hasClasses: Bool
+  ) throws(BCCError) {
+    try Control.begin(control, maxAssociations: maxAssociations, hasClasses: hasClasses)
     let buckets = try MappedTable<bucket>(associations)
     if buckets.count == 1 { SharedBucket(buckets[0]).beginRanks() }
   }
@@ -104,25 +119,24 @@ struct AssociationTable: Sendable {
 
   // MARK: Reading
 
-  /// Hands over the associations of some buckets, with how long ago they were used, in epochs; of a
-  /// single bucket in ranks.
+  /// Hands over the associations of some buckets, with their ranks.
   ///
   /// - Parameters:
   ///   - owners: what leads to a slot of nobody's is passed over.
-  ///   - ages: which ones.
+  ///   - ranks: which ones.
   @inline(__always)
   func forEach<Key: ClientKey>(
     _ type: Key.Type, inBuckets range: Range<Int>, owners: SlotOwners,
-    ages: ClosedRange<UInt8> = 0...oldestAge, _ body: (Entry<Key>) -> Void
+    ranks: ClosedRange<UInt8> = 0...UInt8.max, _ body: (Entry<Key>) -> Void
   ) {
-    visit(type, inBuckets: range, owners: owners, ages: ages) { entry, _ in body(entry) }
+    visit(type, inBuckets: range, owners: owners, ranks: ranks) { entry, _ in body(entry) }
   }
 
   /// Hands over the same with their places, in the order of these.
   @inline(__always)
   func visit<Key: ClientKey>(
     _ type: Key.Type, inBuckets range: Range<Int>, owners: SlotOwners,
-    ages: ClosedRange<UInt8> = 0...oldestAge, _ body: (Entry<Key>, Place) -> Void
+    ranks: ClosedRange<UInt8> = 0...UInt8.max, _ body: (Entry<Key>, Place) -> Void
   ) {
     for index in range {
       let bucket = SharedBucket(buckets[index])
@@ -131,35 +145,39 @@ struct AssociationTable: Sendable {
         let word = bucket.word(place)
         let slot = SharedBucket.slot(of: word)
         guard word != 0, slot != AssociationTable.pendingSlot else { continue }
-        let age = age(bucket, place)
+        let (rank, isUnheard) = rank(bucket, place)
         let owner = owners[slot]
-        guard ages.contains(age), owner != SlotOwners.nobody,
+        guard ranks.contains(rank), owner != SlotOwners.nobody,
           let client = Key(
             word: word, place: place, names: names, secret: secret, virtualServer: owner)
         else { continue }
         body(
-          Entry(client: client, virtualServer: owner, slot: slot, age: age),
+          Entry(
+            client: client, virtualServer: owner, slot: slot, rank: rank, isUnheard: isUnheard),
           Place(bucket: index, index: place))
       }
     }
   }
 
-  /// Hands over what stands in each place, be it an association or not.
+  /// Hands over what stands in each place that is not free, be it an association or not yet one.
   @inline(__always)
-  func forEachWord(_ body: (UInt64) -> Void) {
+  func forEachWord(_ body: (UInt64, Stamp) -> Void) {
     for index in 0..<buckets.count {
       let bucket = SharedBucket(buckets[index])
-      for place in 0..<places { body(bucket.word(place)) }
+      for place in 0..<places {
+        let word = bucket.word(place)
+        if word != 0 { body(word, Stamp(bucket.stamp(place))) }
+      }
     }
   }
 
-  /// How many associations there are of each age.
-  func countAges() -> [Int] {
-    var counts = [Int](repeating: 0, count: Int(AssociationTable.oldestAge) + 1)
+  /// How many associations there are of each rank.
+  func countRanks() -> [Int] {
+    var counts = [Int](repeating: 0, count: Int(ranking.highest) + 1)
     for index in 0..<buckets.count {
       let bucket = SharedBucket(buckets[index])
       for place in 0..<places where bucket.word(place) != 0 {
-        counts[Int(age(bucket, place))] += 1
+        counts[Int(rank(bucket, place).rank)] += 1
       }
     }
     return counts
@@ -171,7 +189,9 @@ struct AssociationTable: Sendable {
     let word = bucket(place).word(place.index)
     let slot = SharedBucket.slot(of: word)
     guard word != 0, slot != AssociationTable.pendingSlot else { return nil }
-    return Entry(client: client, virtualServer: virtualServer, slot: slot, age: age(place))
+    let (rank, isUnheard) = rank(bucket(place), place.index)
+    return Entry(
+      client: client, virtualServer: virtualServer, slot: slot, rank: rank, isUnheard: isUnheard)
   }
 
   // MARK: Places
@@ -198,19 +218,48 @@ struct AssociationTable: Sendable {
     hash(entry.client, of: entry.virtualServer)
   }
 
-  /// How long ago a place was used. The epoch is read after the stamp: no stamp is ahead of it then.
+  /// How near the client of a place is to being forgotten, and whether it has not sent yet. The epoch is
+  /// read after the stamp: no stamp is ahead of it then.
   @inline(__always)
-  private func age(_ bucket: SharedBucket, _ place: Int) -> UInt8 {
-    let stamp = bucket.stamp(place)
-    return isSingleBucket ? stamp : min(control.epoch &- stamp, AssociationTable.oldestAge)
+  private func rank(_ bucket: SharedBucket, _ place: Int) -> (rank: UInt8, isUnheard: Bool) {
+    let stamp = Stamp(bucket.stamp(place))
+    guard ranking == .byClass else {
+      return (
+        isSingleBucket ? stamp.octet : min(control.epoch &- stamp.octet, ranking.oldestAge), false
+      )
+    }
+    let clientClass = stamp.clientClass
+    return (
+      ranking.rank(clientClass, age: stamp.age(in: epoch(of: clientClass))), stamp.isUnheard
+    )
   }
 
   @inline(__always)
-  func age(_ place: Place) -> UInt8 { age(bucket(place), place.index) }
+  func rank(_ place: Place) -> UInt8 { rank(bucket(place), place.index).rank }
 
-  /// What a place is stamped with that was used so long ago.
+  /// What the ages of a class are counted from.
   @inline(__always)
-  func stamp(age: UInt8) -> UInt8 { control.epoch &- min(age, AssociationTable.oldestAge) }
+  private func epoch(of clientClass: ClientClass) -> UInt64 {
+    switch clientClass {
+    case .newcomer: control.fullEpoch
+    case .resident: control.promotionEpoch
+    // Packets may be a tick ahead, and a half second with it.
+    case .answered: Admissions.halfSeconds + 1
+    }
+  }
+
+  /// What a place is stamped with whose client has a rank. With classes a resident counts as such where
+  /// it is stamped.
+  @inline(__always)
+  private func stamp(rank: UInt8, isUnheard: Bool) -> Stamp {
+    guard ranking == .byClass else {
+      return Stamp(control.epoch &- min(rank, ranking.oldestAge))
+    }
+    let clientClass = ranking.clientClass(rank)
+    return Stamp(
+      clientClass, isUnheard: isUnheard,
+      epoch: epoch(of: clientClass) &- UInt64(min(ranking.age(rank), ranking.oldestAge)))
+  }
 
   /// The buckets that a client may be in: one or two.
   @inline(__always)
@@ -259,20 +308,20 @@ struct AssociationTable: Sendable {
     return (found, count)
   }
 
-  /// The place of a client's buckets that was used least recently.
+  /// The place of a client's buckets whose client is forgotten next.
   @inline(__always)
-  func findOldest(_ hash: ClientHash) -> (place: Place, age: UInt8) {
+  func findHighest(_ hash: ClientHash) -> (place: Place, rank: UInt8) {
     let (first, second, count) = buckets(of: hash)
-    var oldest = (place: Place(bucket: first, index: 0), age: UInt8(0))
+    var highest = (place: Place(bucket: first, index: 0), rank: UInt8(0))
     for bucket in 0..<count {
       let index = bucket == 0 ? first : second
       for place in 0..<places {
         let place = Place(bucket: index, index: place)
-        let age = age(place)
-        if age > oldest.age { oldest = (place, age) }
+        let rank = rank(place)
+        if rank > highest.rank { highest = (place, rank) }
       }
     }
-    return oldest
+    return highest
   }
 
   // MARK: Writing before the table is in service
@@ -281,9 +330,9 @@ struct AssociationTable: Sendable {
   /// in a few cases in a million; where more are inserted, it would be in most, and for little.
   private static let mostMoves = 64
 
-  /// Inserts associations, those that were used last first. One of a client that has one already is
-  /// left out, as is one for which there is room only where one is that is as new or newer. No
-  /// program may use the table yet.
+  /// Inserts associations, those with the lowest ranks first. One of a client that has one already is
+  /// left out, as is one for which there is room only where one is that has as low a rank, or a lower
+  /// one. No program may use the table yet.
   ///
   /// - Parameter owners: of the slots of all that the table has.
   /// - Returns: of how many clients the table has one now that it had none of; those count too that
@@ -322,8 +371,9 @@ struct AssociationTable: Sendable {
   private func insert<Key: ClientKey>(
     _ entry: Entry<Key>, _ hash: ClientHash, _ owners: SlotOwners, _ moves: inout Int
   ) -> Int {
+    let entry = admitted(entry)
     if let place = find(hash) {
-      if !isSingleBucket && entry.age < age(place) { write(entry, hash, place) }
+      if !isSingleBucket && entry.rank < rank(place) { write(entry, hash, place) }
       return 1
     }
     if let place = findFree(hash) {
@@ -339,9 +389,9 @@ struct AssociationTable: Sendable {
         return 1
       }
     }
-    let (place, age) = findOldest(hash)
+    let (place, rank) = findHighest(hash)
     // One comes, one goes.
-    if age > entry.age { write(entry, hash, place) }
+    if rank > entry.rank { write(entry, hash, place) }
     return 0
   }
 
@@ -370,6 +420,8 @@ struct AssociationTable: Sendable {
       self.bucket(free).setWord(free.index, word)
       client.note(place: free.index, names: names(free))
       bucket.setWord(place.index, 0)
+      // No free place has a resident's stamp.
+      bucket.setStamp(place.index, 0)
       return place
     }
     return nil
@@ -382,7 +434,7 @@ struct AssociationTable: Sendable {
       let used = (0..<places).count { bucket.word($0) != 0 }
       bucket.setRank(place.index, UInt8(used))
     } else {
-      bucket.setStamp(place.index, stamp(age: entry.age))
+      setStamp(place, to: entry)
     }
     bucket.setWord(place.index, hash.tag | UInt64(entry.slot))
     entry.client.note(place: place.index, names: names(place))
@@ -390,13 +442,57 @@ struct AssociationTable: Sendable {
 
   // MARK: Writing while the table is in service
 
-  /// Has an association count as used so long ago, where it was used longer ago.
+  /// Has an association count as what another entry of the client tells, where that has the lower rank.
   @inline(__always)
-  func refresh(_ place: Place, age: UInt8) {
+  func refresh<Key: ClientKey>(_ place: Place, as entry: Entry<Key>) {
     let bucket = bucket(place)
     let seen = bucket.stamp(place.index)
-    if age < self.age(bucket, place.index) {
-      bucket.swapStamp(place.index, seen, for: stamp(age: age))
+    if entry.rank < rank(bucket, place.index).rank { setStamp(place, seen, to: entry) }
+  }
+
+  /// An entry as the table takes it: where there are as many residents as there may be, as a newcomer's.
+  @inline(__always)
+  func admitted<Key: ClientKey>(_ entry: Entry<Key>) -> Entry<Key> {
+    guard ranking == .byClass, ranking.clientClass(entry.rank) == .resident, let admissions,
+      admissions.residents >= maxAssociations
+    else { return entry }
+    var entry = entry
+    entry.rank = ranking.rank(.newcomer, age: 0)
+    return entry
+  }
+
+  /// Stamps a place as that of an entry's client.
+  ///
+  /// - Parameter seen: the stamp that is there: where a packet has set another since, that stays.
+  @inline(__always)
+  func setStamp<Key: ClientKey>(_ place: Place, _ seen: UInt8? = nil, to entry: Entry<Key>) {
+    let bucket = bucket(place)
+    let seen = Stamp(seen ?? bucket.stamp(place.index))
+    let next = stamp(rank: entry.rank, isUnheard: entry.isUnheard)
+    guard ranking == .byClass, let admissions else {
+      bucket.swapStamp(place.index, seen.octet, for: next.octet)
+      return
+    }
+    let change = (next.clientClass == .resident ? 1 : 0) - (seen.clientClass == .resident ? 1 : 0)
+    // Before it is there, as a packet may demote it at once.
+    if change != 0 { admissions.addResidents(change) }
+    guard !bucket.swapStamp(place.index, seen.octet, for: next.octet), change != 0 else { return }
+    admissions.addResidents(-change)
+  }
+
+  /// Makes the client of a place a newcomer, who is to be forgotten: no free place has the stamp of a
+  /// resident.
+  @inline(__always)
+  private func dismiss(_ bucket: SharedBucket, _ place: Int) {
+    guard ranking == .byClass else { return }
+    while true {
+      let seen = bucket.stamp(place)
+      guard Stamp(seen).clientClass == .resident else { return }
+      let next = Stamp(.newcomer, isUnheard: false, epoch: control.fullEpoch)
+      if bucket.swapStamp(place, seen, for: next.octet) {
+        admissions?.addResidents(-1)
+        return
+      }
     }
   }
 
@@ -408,15 +504,17 @@ struct AssociationTable: Sendable {
   /// - Returns: whether it was forgotten.
   @inline(__always)
   func forget(_ word: UInt64, in place: Place) -> Bool {
-    bucket(place).swapWord(place.index, word, for: 0)
+    let bucket = bucket(place)
+    guard bucket.word(place.index) == word else { return false }
+    dismiss(bucket, place.index)
+    return bucket.swapWord(place.index, word, for: 0)
   }
 
   /// Forgets a client's association with a virtual server.
   func forget<Key: ClientKey>(_ client: Key, of virtualServer: UInt8) {
     guard let place = find(hash(client, of: virtualServer)) else { return }
-    let bucket = bucket(place)
     // Where a packet is first, its word is newer.
-    _ = bucket.swapWord(place.index, bucket.word(place.index), for: 0)
+    _ = forget(bucket(place).word(place.index), in: place)
   }
 
   /// Forgets all associations with the real servers of some slots, in one pass.
@@ -431,7 +529,7 @@ struct AssociationTable: Sendable {
         let word = bucket.word(place)
         guard word != 0, isForgotten[Int(SharedBucket.slot(of: word))] else { continue }
         // Where a packet is first, its word leads elsewhere.
-        _ = bucket.swapWord(place, word, for: 0)
+        _ = forget(word, in: Place(bucket: index, index: place))
       }
     }
   }

@@ -6,6 +6,8 @@ public struct AssociationReader {
   /// What the associations' indices point into: the virtual servers, each with the real servers of
   /// all its slots.
   public let virtualServers: [SavedVirtualServer]
+  /// By what they are ranked, whatever their family.
+  public let ranking: Ranking
   private let nextPiece: () -> [Association]?
 
   /// - Parameters:
@@ -22,6 +24,7 @@ public struct AssociationReader {
         name: numbered.virtualServer.name, address: numbered.virtualServer.address,
         roundPosition: roundPosition(numbered.number), realServers: realServers)
     }
+    ranking = tables.values.first?.ranking ?? .byAge
     var pieces = AddressFamily.allCases.compactMap { family in
       tables[family].map { (family: family, table: $0, pieces: $0.pieces.makeIterator()) }
     }[...]
@@ -114,7 +117,7 @@ extension AssociationTable {
       associations.append(
         Association(
           client: entry.client.client, virtualServer: target.virtualServer,
-          realServer: target.realServer, age: entry.age))
+          realServer: target.realServer, rank: entry.rank, isUnheard: entry.isUnheard))
     }
     return associations
   }
@@ -135,9 +138,12 @@ struct AssociationRestorer {
   }
 
   /// - Parameters:
-  ///   - associations: those that were used last first.
+  ///   - associations: those with the lowest ranks first.
+  ///   - ranking: by what they are ranked.
   ///   - saved: what their indices point into.
-  func restore(_ associations: [Association], of saved: [SavedVirtualServer]) -> Restored {
+  func restore(
+    _ associations: [Association], rankedBy ranking: Ranking, of saved: [SavedVirtualServer]
+  ) -> Restored {
     let places = saved.map { virtualServer -> Place? in
       guard let number = number(of: virtualServer) else { return nil }
       return Place(
@@ -147,8 +153,8 @@ struct AssociationRestorer {
         })
     }
     var restored = Restored()
-    restored += restore(IPv4ClientKey.self, .ipv4, associations, places)
-    restored += restore(IPv6ClientKey.self, .ipv6, associations, places)
+    restored += restore(IPv4ClientKey.self, .ipv4, associations, ranking, places)
+    restored += restore(IPv6ClientKey.self, .ipv6, associations, ranking, places)
     restored.unserved = associations.count - restored.count - restored.unlisted - restored.unplaced
     return restored
   }
@@ -162,7 +168,8 @@ struct AssociationRestorer {
   }
 
   private func restore<Key: ClientKey>(
-    _ type: Key.Type, _ family: AddressFamily, _ associations: [Association], _ places: [Place?]
+    _ type: Key.Type, _ family: AddressFamily, _ associations: [Association], _ ranking: Ranking,
+    _ places: [Place?]
   ) -> Restored {
     guard let table = tables[family] else { return Restored() }
     var entries: [Entry<Key>] = []
@@ -181,7 +188,8 @@ struct AssociationRestorer {
       entries.append(
         Entry(
           client: Key(association.client), virtualServer: place.number, slot: slot,
-          age: association.age))
+          rank: table.ranking.rank(association.rank, of: ranking),
+          isUnheard: association.isUnheard))
     }
     let count = entries.withUnsafeBufferPointer {
       table.insert($0, owners: plan.owners(of: family))

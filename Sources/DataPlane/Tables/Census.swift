@@ -6,16 +6,24 @@ import LoadBalancing
 public struct Census: Sendable {
   /// Of each family, by slot.
   private let counts: [AddressFamily: [UInt32]]
-  private let totals: [AddressFamily: Int]
+  private let classes: [AddressFamily: [ClientClass: Int]]
 
   init(_ tables: [AddressFamily: AssociationTable]) {
-    counts = tables.mapValues { $0.countSlots() }
-    totals = counts.mapValues { $0.reduce(0) { $0 + Int($1) } }
+    let counted = tables.mapValues { $0.count() }
+    counts = counted.mapValues(\.slots)
+    classes = counted.mapValues(\.classes)
   }
 
-  /// How many associations a family has: places of its table that are in use. Those of real servers
-  /// that have left count until another client takes their place.
-  public func clients(of family: AddressFamily) -> Int { totals[family] ?? 0 }
+  /// How many associations a family has of a class: places of its table that are in use. Those of real
+  /// servers that have left count until another client takes their place.
+  public func clients(of family: AddressFamily, _ clientClass: ClientClass) -> Int {
+    classes[family]?[clientClass] ?? 0
+  }
+
+  /// How many it has of all classes.
+  public func clients(of family: AddressFamily) -> Int {
+    classes[family]?.values.reduce(0, +) ?? 0
+  }
 
   /// How many clients a real server of a virtual server has.
   public func clients(of slot: RealServerSlot) -> Int {
@@ -24,15 +32,29 @@ public struct Census: Sendable {
 }
 
 extension AssociationTable {
-  /// How many associations lead to each slot, one count for each number of 16 bits. Looks at each
-  /// word once: some nanoseconds a bucket.
-  func countSlots() -> [UInt32] {
-    var counts = [UInt32](repeating: 0, count: Int(UInt16.max) + 1)
-    counts.withUnsafeMutableBufferPointer { counts in
-      forEachWord { word in counts[Int(SharedBucket.slot(of: word))] += word == 0 ? 0 : 1 }
+  /// How many associations lead to each slot, one count for each number of 16 bits, and how many there
+  /// are of each class. Looks at each word once: some nanoseconds a bucket.
+  func count() -> (slots: [UInt32], classes: [ClientClass: Int]) {
+    var slots = [UInt32](repeating: 0, count: Int(UInt16.max) + 1)
+    var classes = [ClientClass: Int]()
+    var (answered, residents) = (0, 0)
+    slots.withUnsafeMutableBufferPointer { slots in
+      forEachWord { word, stamp in
+        slots[Int(SharedBucket.slot(of: word))] += 1
+        guard ranking == .byClass else { return }
+        switch stamp.clientClass {
+        case .newcomer: break
+        case .answered: answered += 1
+        case .resident: residents += 1
+        }
+      }
     }
-    // What the daemon has put down, and is no association yet.
-    counts[Int(AssociationTable.pendingSlot)] = 0
-    return counts
+    // What the daemon has put down, and is no association yet: newcomers, if anything.
+    slots[Int(AssociationTable.pendingSlot)] = 0
+    let total = slots.reduce(0) { $0 + Int($1) }
+    classes[.newcomer] = max(0, total - answered - residents)
+    classes[.answered] = answered
+    classes[.resident] = residents
+    return (slots, classes)
   }
 }

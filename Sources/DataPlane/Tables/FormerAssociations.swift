@@ -8,26 +8,38 @@ import LoadBalancing
 protocol FormerAssociations {
   associatedtype Key: ClientKey
 
-  /// Whether it is known which of them were used last.
-  var tellsAges: Bool { get }
+  /// By what they are ranked; `nil` where it is not known which of them were used last.
+  var ranking: Ranking? { get }
 
-  /// Ages in which all of them are, the newest first. In one of them there is no order.
+  /// Ranks in which all of them are, the lowest first. In one of them there is no order.
   ///
   /// - Parameter capacity: one is enough where there are no more than so many.
-  func ageGroups(fitting capacity: Int) -> [ClosedRange<UInt8>]
+  func rankGroups(fitting capacity: Int) -> [ClosedRange<UInt8>]
 
   /// How far ages have come, in epochs.
-  var epoch: UInt64 { get }
+  var epoch: FormerEpoch { get }
 
-  /// How old those are at most that were made or used since.
+  /// How old newcomers are at most that were made or used since.
   ///
   /// - Parameter epoch: what ``epoch`` was then.
-  func age(since epoch: UInt64) -> UInt8
+  func age(since epoch: FormerEpoch) -> UInt8
+
+  /// Which ranks those have that were made or used since, the lowest first.
+  ///
+  /// - Parameter epoch: what ``epoch`` was then.
+  func ranks(since epoch: FormerEpoch) -> [ClosedRange<UInt8>]
 
   /// Hands them over, some at a time.
   func forEachBatch(
-    ages: ClosedRange<UInt8>, _ body: ([Entry<Key>]) throws(BCCError) -> Void
+    ranks: ClosedRange<UInt8>, _ body: ([Entry<Key>]) throws(BCCError) -> Void
   ) throws(BCCError)
+}
+
+/// What the ages of a former table are counted from.
+struct FormerEpoch: Sendable, Hashable {
+  var insertions: UInt64 = 0
+  var promotions: UInt64 = 0
+  var halfSeconds: UInt64 = 0
 }
 
 /// What the slots of a former table are in a new one, whose virtual servers have the same numbers.
@@ -67,45 +79,63 @@ struct SharedFormerAssociations<Key: ClientKey>: FormerAssociations {
     (self.table, self.translation) = (table, translation)
   }
 
-  var tellsAges: Bool { true }
-  var epoch: UInt64 { table.control.fullEpoch }
+  var ranking: Ranking? { table.ranking }
+  var epoch: FormerEpoch {
+    FormerEpoch(
+      insertions: table.control.fullEpoch, promotions: table.control.promotionEpoch,
+      halfSeconds: Admissions.halfSeconds)
+  }
 
-  func ageGroups(fitting capacity: Int) -> [ClosedRange<UInt8>] {
-    let counts = table.countAges()
+  func rankGroups(fitting capacity: Int) -> [ClosedRange<UInt8>] {
+    let counts = table.countRanks()
     let total = counts.reduce(0, +)
-    guard total > capacity && !table.isSingleBucket else {
-      return [0...AssociationTable.oldestAge]
-    }
+    guard total > capacity && !table.isSingleBucket else { return [0...table.ranking.highest] }
     // Each costs a look at all buckets: a few, with about as many associations in each.
     let most = 16
     var groups: [ClosedRange<UInt8>] = []
     var (first, count) = (0, 0)
-    for age in counts.indices {
-      count += counts[age]
-      if count * most >= total || age == counts.count - 1 {
-        groups.append(UInt8(first)...UInt8(age))
-        (first, count) = (age + 1, 0)
+    for rank in counts.indices {
+      count += counts[rank]
+      if count * most >= total || rank == counts.count - 1 {
+        groups.append(UInt8(first)...UInt8(rank))
+        (first, count) = (rank + 1, 0)
       }
     }
     return groups
   }
 
-  func age(since epoch: UInt64) -> UInt8 {
-    // Ranks tell nothing of time: any of them may have changed.
+  func age(since epoch: FormerEpoch) -> UInt8 {
+    // Ranks of a single bucket tell nothing of time: any of them may have changed.
     if table.isSingleBucket { return UInt8(SharedBucket.places) }
-    return UInt8(min(self.epoch &- epoch, UInt64(AssociationTable.oldestAge)))
+    return UInt8(
+      min(self.epoch.insertions &- epoch.insertions, UInt64(table.ranking.oldestAge)))
+  }
+
+  func ranks(since epoch: FormerEpoch) -> [ClosedRange<UInt8>] {
+    let (ranking, now) = (table.ranking, self.epoch)
+    func range(_ clientClass: ClientClass, _ epochs: UInt64) -> ClosedRange<UInt8> {
+      let age = UInt8(min(epochs, UInt64(ranking.oldestAge)))
+      return ranking.rank(clientClass, age: 0)...ranking.rank(clientClass, age: age)
+    }
+    let newcomers = range(.newcomer, UInt64(age(since: epoch)))
+    guard ranking == .byClass else { return [newcomers] }
+    return [
+      range(.resident, now.promotions &- epoch.promotions),
+      // Of two that are half a second apart either may count as the later.
+      range(.answered, now.halfSeconds &- epoch.halfSeconds + 2), newcomers,
+    ]
   }
 
   func forEachBatch(
-    ages: ClosedRange<UInt8>, _ body: ([Entry<Key>]) throws(BCCError) -> Void
+    ranks: ClosedRange<UInt8>, _ body: ([Entry<Key>]) throws(BCCError) -> Void
   ) throws(BCCError) {
     for piece in table.pieces {
       var entries: [Entry<Key>] = []
-      table.forEach(Key.self, inBuckets: piece, owners: translation.owners, ages: ages) { entry in
+      table.forEach(Key.self, inBuckets: piece, owners: translation.owners, ranks: ranks) { entry in
         guard let slot = translation[entry.slot] else { return }
-        entries.append(
-          Entry(
-            client: entry.client, virtualServer: entry.virtualServer, slot: slot, age: entry.age))
+        var entry = entry
+        entry.slot = slot
+        entries.append(entry)
       }
       try body(entries)
     }
@@ -131,21 +161,22 @@ struct HashedFormerAssociations<Key: ClientKey, Layout: FormerLayout>: FormerAss
     self.translation = translation
   }
 
-  var tellsAges: Bool { false }
-  var epoch: UInt64 { 0 }
+  var ranking: Ranking? { nil }
+  var epoch: FormerEpoch { FormerEpoch() }
 
-  func ageGroups(fitting capacity: Int) -> [ClosedRange<UInt8>] { [0...0] }
-  func age(since epoch: UInt64) -> UInt8 { 0 }
+  func rankGroups(fitting capacity: Int) -> [ClosedRange<UInt8>] { [0...0] }
+  func age(since epoch: FormerEpoch) -> UInt8 { 0 }
+  func ranks(since epoch: FormerEpoch) -> [ClosedRange<UInt8>] { [0...0] }
 
   func forEachBatch(
-    ages: ClosedRange<UInt8>, _ body: ([Entry<Key>]) throws(BCCError) -> Void
+    ranks: ClosedRange<UInt8>, _ body: ([Entry<Key>]) throws(BCCError) -> Void
   ) throws(BCCError) {
     var reader = BatchReader(table, limit: HashedFormerAssociations.batch)
     while let (keys, leaves) = try reader.next() {
       var entries: [Entry<Key>] = []
       for (client, leaf) in zip(Layout.clients(keys), leaves) {
         guard let slot = slot(of: leaf) else { continue }
-        entries.append(Entry(client: Key(client), virtualServer: 0, slot: slot, age: 0))
+        entries.append(Entry(client: Key(client), virtualServer: 0, slot: slot, rank: 0))
       }
       try body(entries)
     }

@@ -105,7 +105,8 @@ public struct FormerTables: Sendable {
       ? .hashed(tables[.associations])
       : .shared(
         try AssociationTable(
-          associations: tables[.associations], clients: kept[.clients], control: tables[.control]))
+          associations: tables[.associations], clients: kept[.clients], control: tables[.control],
+          admissions: nil))
   }
 
   private static func family(_ kept: [FormerTableName: Table], _ version: UInt32) throws

@@ -62,7 +62,7 @@ struct LateInsertion<Key: ClientKey> {
     for _ in 0..<LateInsertion.attempts {
       if let place = table.find(hash) { return .present(place) }
       let free = table.findFree(hash)
-      guard let place = free ?? olderPlace(than: entry.age, hash) else { return .noRoom }
+      guard let place = free ?? higherPlace(than: entry.rank, hash) else { return .noRoom }
       let reservation = Reservation(entry: entry, hash: hash, place: place)
       guard reserve(reservation, isFree: free != nil) else { continue }
       // Most packets that were placing the client meanwhile are seen here. Their association could be
@@ -77,10 +77,10 @@ struct LateInsertion<Key: ClientKey> {
     return .noRoom
   }
 
-  private func olderPlace(than age: UInt8, _ hash: ClientHash) -> AssociationTable.Place? {
+  private func higherPlace(than rank: UInt8, _ hash: ClientHash) -> AssociationTable.Place? {
     guard !table.isSingleBucket else { return nil }
-    let oldest = table.findOldest(hash)
-    return oldest.age > age ? oldest.place : nil
+    let highest = table.findHighest(hash)
+    return highest.rank > rank ? highest.place : nil
   }
 
   /// The stamp comes before the word, as by that of the place's former user it would soon be taken;
@@ -93,17 +93,23 @@ struct LateInsertion<Key: ClientKey> {
   private mutating func reserve(_ reservation: Reservation, isFree: Bool) -> Bool {
     let (bucket, index) = (table.bucket(reservation.place), reservation.place.index)
     let seen = bucket.word(index)
-    guard isFree ? seen == 0 : table.age(reservation.place) > reservation.entry.age,
+    guard isFree ? seen == 0 : table.rank(reservation.place) > reservation.entry.rank,
       SharedBucket.tag(of: seen) != reservation.hash.tag
     else { return false }
-    if !table.isSingleBucket {
-      bucket.swapStamp(
-        index, bucket.stamp(index), for: table.stamp(age: reservation.entry.age))
-    }
+    if !table.isSingleBucket { table.setStamp(reservation.place, to: reserving(reservation.entry)) }
     guard bucket.swapWord(index, seen, for: reservation.pendingWord) else { return false }
     if seen != 0 { forgotten += 1 }
     reservation.entry.client.note(place: index, names: table.names(reservation.place))
     return true
+  }
+
+  /// As what a place is reserved. A word that is no association yet is no resident's: packets may take
+  /// its place.
+  private func reserving(_ entry: Entry<Key>) -> Entry<Key> {
+    guard table.ranking.clientClass(entry.rank) == .resident else { return entry }
+    var entry = entry
+    entry.rank = table.ranking.rank(.newcomer, age: 0)
+    return entry
   }
 
   /// The second step, for all that were reserved since the last one.
@@ -123,9 +129,14 @@ struct LateInsertion<Key: ClientKey> {
       withdraw(reservation)
       return true
     }
+    if bucket.swapWord(index, reservation.pendingWord, for: reservation.word) {
+      if table.ranking.clientClass(reservation.entry.rank) == .resident {
+        table.setStamp(reservation.place, to: table.admitted(reservation.entry))
+      }
+      return true
+    }
     // Where a packet of the client was first, this is the client's word too.
-    return bucket.swapWord(index, reservation.pendingWord, for: reservation.word)
-      || SharedBucket.tag(of: bucket.word(index)) == reservation.hash.tag
+    return SharedBucket.tag(of: bucket.word(index)) == reservation.hash.tag
   }
 
   private func withdraw(_ reservation: Reservation) {

@@ -12,6 +12,9 @@ public struct PresentTables: Sendable {
   let counters: [TableName: Table]
   /// How many associations each family's table was made for.
   let maxAssociations: [AddressFamily: UInt32]
+  /// The families whose association tables a program of this ulb can use, and whether these have
+  /// classes: not those of the version before.
+  let hasClasses: [AddressFamily: Bool]
   let roundPositions: RoundPositions
   /// Who was in force: the virtual servers by their numbers.
   let virtualServers: [UInt8: KeptVirtualServer]
@@ -42,13 +45,18 @@ public struct PresentTables: Sendable {
       name.kind.group == .counters && TableShape(table) == name.shape
     }
     var maxAssociations: [AddressFamily: UInt32] = [:]
+    var hasClasses: [AddressFamily: Bool] = [:]
     var banks: [AddressFamily: UInt32] = [:]
     for family in families {
       let control = try PresentTables.readControl(associations[family]!)
       maxAssociations[family] = control.max_associations
+      if control.layout_version == Tables.layoutVersion {
+        hasClasses[family] = Control.hasClasses(control.present_stamp) == true
+      }
       banks[family] = control.bank
     }
     self.maxAssociations = maxAssociations
+    self.hasClasses = hasClasses
     try PresentTables.checkSizes(service)
     roundPositions = try RoundPositions(service)
     virtualServers = try PresentTables.readVirtualServers(service, banks)
@@ -68,8 +76,10 @@ public struct PresentTables: Sendable {
   private static func whole(_ kept: [TableName: Table], _ families: [AddressFamily]) throws
     -> ([AddressFamily: AssociationTables], ServiceTables)
   {
-    let names =
+    var names =
       families.flatMap { TableName.associations(of: $0) } + TableName.service(of: families)
+    let isOfVersionBefore = families.allSatisfy { kept[TableName(.admissions, of: $0)] == nil }
+    if isOfVersionBefore { names.removeAll { $0.kind == .admissions } }
     let missing = names.filter { kept[$0] == nil }.map(\.description)
     guard missing.isEmpty else {
       throw KeptTables.Refusal("they are not whole without \(missing.joined(separator: ", "))")
@@ -85,13 +95,22 @@ public struct PresentTables: Sendable {
 
   private static func readControl(_ tables: AssociationTables) throws -> control {
     let name = TableName(.control, of: tables.family)
-    guard tables[.control].capacity == 1, tables[.insertions].capacity == 1 else {
+    guard tables[.control].capacity == 1, tables.admissions?.capacity ?? 1 == 1 else {
       throw KeptTables.Refusal("\(name) or what belongs to it has more than one entry")
     }
     let read = try TypedTable<UInt32, control>(tables[.control]).lookup(0) ?? control()
-    guard read.layout_version == Tables.layoutVersion else {
+    let version = tables.admissions == nil ? Tables.versionBefore : Tables.layoutVersion
+    if tables.admissions == nil, read.layout_version == Tables.layoutVersion {
+      throw KeptTables.Refusal(
+        "they are not whole without \(TableName(.admissions, of: tables.family))")
+    }
+    guard read.layout_version == version else {
       throw KeptTables.Refusal(
         "they have layout version \(read.layout_version), this ulb knows \(Tables.layoutVersion)")
+    }
+    guard Control.hasClasses(read.present_stamp) != nil else {
+      throw KeptTables.Refusal(
+        "\(name) says neither that there are classes nor that there are none")
     }
     try KeptTables.check(bank: read.bank)
     try KeptTables.checkBuckets(

@@ -15,11 +15,16 @@ struct ServicePlan: Sendable {
   /// hold it for the next process.
   private var overrides = Overrides()
 
+  /// Whether each virtual server has Maglev entries, whatever its scheduler: with classes.
+  private var hashesAll = false
+
   /// The turns or Maglev entries of one virtual server, and of what they were made.
   private struct Round {
     let realServers: [RealServer]
     let scheduler: Scheduler
     let slots: [UInt16]
+    /// Maglev entries besides turns; else empty.
+    let hashed: [UInt16]
   }
 
   /// What a change means for the tables.
@@ -80,6 +85,7 @@ struct ServicePlan: Sendable {
       }
       next.slotPlans[family] = slots
     }
+    next.hashesAll = configuration.hasClasses
     next.rounds = next.newRounds()
     next.overrides = configuration.overrides
     self = next
@@ -93,7 +99,9 @@ struct ServicePlan: Sendable {
       let (number, server) = (numbered.number, numbered.virtualServer)
       // Who stays listed keeps the slot.
       if let round = self.rounds[number], round.realServers == server.realServers,
-        round.scheduler == server.scheduler
+        round.scheduler == server.scheduler,
+        server.scheduler == .maglev || round.hashed.isEmpty != hashesAll
+          || round.slots.isEmpty
       {
         rounds[number] = round
         continue
@@ -103,7 +111,9 @@ struct ServicePlan: Sendable {
       }
       rounds[number] = Round(
         realServers: server.realServers, scheduler: server.scheduler,
-        slots: server.round.map { slots[$0] })
+        slots: server.round.map { slots[$0] },
+        hashed: hashesAll && server.scheduler == .roundRobin
+          ? Maglev.table(of: server.realServers).map { slots[$0] } : [])
     }
     return rounds
   }
@@ -154,17 +164,23 @@ struct ServicePlan: Sendable {
   /// The slots of turns or Maglev entries, in their order.
   func round(of virtualServer: UInt8) -> [UInt16] { rounds[virtualServer]?.slots ?? [] }
 
+  /// The slots of the Maglev entries of a virtual server that schedules by turns; none where there are no
+  /// classes.
+  func hashed(of virtualServer: UInt8) -> [UInt16] { rounds[virtualServer]?.hashed ?? [] }
+
   /// How large the tables of a program for this plan are.
   func sizes(maxRealServers: UInt32) -> ProgramSizes {
     ProgramSizes(
       served, lengths: rounds.mapValues(\.slots.count), slots: slotPlans.mapValues(\.slots.count),
-      maxRealServers: maxRealServers)
+      maxRealServers: maxRealServers, hashesAll: hashesAll)
   }
 
   /// Whether tables of these sizes have room for all of it.
   func fits(_ sizes: ProgramSizes) -> Bool {
     rounds.allSatisfy { number, round in
-      sizes.rounds[number].map { round.slots.count <= $0.room } ?? false
+      sizes.rounds[number].map {
+        round.slots.count <= $0.room && (round.hashed.isEmpty || $0.hashed > 0)
+      } ?? false
     } && slotPlans.allSatisfy { family, plan in plan.slots.count == sizes.slots[family] }
   }
 

@@ -92,7 +92,13 @@ private struct ServiceBanks<Layout: FamilyLayout>: FamilyWriter {
   private struct Bank {
     /// Slots behind these were never used.
     var slotCount = 0
-    var rounds: [UInt8: [UInt16]] = [:]
+    var rounds: [UInt8: Round] = [:]
+  }
+
+  /// Of a virtual server: its turns, and the Maglev entries behind them.
+  private struct Round: Equatable {
+    let turns: [UInt16]
+    let hashed: [UInt16]
   }
 
   init(
@@ -124,7 +130,9 @@ private struct ServiceBanks<Layout: FamilyLayout>: FamilyWriter {
     try writeSlotsOfAddresses(rings, slots)
     try writeRealServers(rings, slots, plan, bank)
     for numbered in own {
-      try write(numbered, plan.round(of: numbered.number), bank)
+      let number = numbered.number
+      try write(
+        numbered, Round(turns: plan.round(of: number), hashed: plan.hashed(of: number)), bank)
     }
   }
 
@@ -230,22 +238,23 @@ private struct ServiceBanks<Layout: FamilyLayout>: FamilyWriter {
   // MARK: Virtual servers
 
   private mutating func write(
-    _ numbered: NumberedVirtualServer, _ round: [UInt16], _ bank: UInt32
+    _ numbered: NumberedVirtualServer, _ round: Round, _ bank: UInt32
   ) throws(BCCError) {
     let number = numbered.number
     // The program was compiled with room for each virtual server's round, or it is compiled anew.
-    guard let lines = sizes.rounds[number], round.count <= lines.room else { return }
+    guard let lines = sizes.rounds[number], round.turns.count <= lines.room else { return }
     let first = UInt32(lines.first(bank: bank))
     if written[Int(bank)].rounds[number] != round {
       written[Int(bank)].rounds[number] = nil
-      let leaves = ServiceBanks.lines(round)
+      let leaves = ServiceBanks.lines(round.turns) + ServiceBanks.lines(round.hashed)
       try rounds.update(keys: leaves.indices.map { first + UInt32($0) }, leaves: leaves)
       written[Int(bank)].rounds[number] = round
     }
     try virtualServers.update(
       ServiceTables.index(virtualServer: number, bank: bank),
       virtual_server(
-        address: numbered.virtualServer.address.words, line: first, length: UInt32(round.count),
+        address: numbered.virtualServer.address.words, line: first,
+        length: UInt32(round.turns.count),
         scheduler: numbered.virtualServer.scheduler.inTables, family: UInt32(family.version)))
   }
 

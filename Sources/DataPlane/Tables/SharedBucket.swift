@@ -54,10 +54,13 @@ struct SharedBucket {
   @inline(__always)
   func setStamp(_ place: Int, _ stamp: UInt8) { store_8(stampPointer(place), stamp) }
 
-  /// Sets a stamp, unless a packet has set it since it was seen.
+  /// Sets a stamp.
+  ///
+  /// - Returns: false where a packet has set it since it was seen.
   @inline(__always)
-  func swapStamp(_ place: Int, _ seen: UInt8, for stamp: UInt8) {
-    _ = swap_8(stampPointer(place), seen, stamp)
+  @discardableResult
+  func swapStamp(_ place: Int, _ seen: UInt8, for stamp: UInt8) -> Bool {
+    swap_8(stampPointer(place), seen, stamp)
   }
 
   /// Makes the stamps ranks, of places that nobody has used yet.

@@ -10,8 +10,8 @@ enum TableKind: String, CaseIterable, Sendable {
   case associations
   /// Who the associations of each bucket belong to. With IPv6 alone: an IPv4 association tells it.
   case clients
-  /// How often associations were made: the packet path's own.
-  case insertions
+  /// How often associations were made and clients became residents, and when.
+  case admissions
   /// Which bank is in force, the layout's version, and how the association table is read.
   case control
 
@@ -46,7 +46,7 @@ enum TableKind: String, CaseIterable, Sendable {
 
   var group: Group {
     switch self {
-    case .associations, .clients, .insertions, .control: .associations
+    case .associations, .clients, .admissions, .control: .associations
     case .eventCounters, .realServerCounters, .associationCounters: .counters
     case .realServers, .slotOfAddress, .virtualServers, .rounds, .roundPosition, .names: .service
     }
@@ -55,7 +55,7 @@ enum TableKind: String, CaseIterable, Sendable {
   /// Whether each family has its own.
   var isOfFamily: Bool {
     switch self {
-    case .associations, .clients, .insertions, .control, .realServers, .slotOfAddress,
+    case .associations, .clients, .admissions, .control, .realServers, .slotOfAddress,
       .realServerCounters, .associationCounters:
       true
     case .virtualServers, .rounds, .roundPosition, .names, .eventCounters: false
@@ -126,7 +126,8 @@ extension TableName {
     switch kind {
     case .associations: .mapped(of: bucket.self)
     case .clients: .mapped(of: bucket_clients_v6.self)
-    case .insertions, .roundPosition: .array(of: UInt64.self)
+    case .admissions: .mapped(of: admissions.self)
+    case .roundPosition: .array(of: UInt64.self)
     case .control: .mapped(of: control.self)
     case .eventCounters: .mapped(of: traffic.self)
     case .realServerCounters: .mapped(of: real_server_counters.self)

@@ -17,12 +17,13 @@ public struct AssociationTables: Sendable {
     (self.family, self.tables) = (family, tables)
   }
 
-  /// Those that another process has kept, others left aside; `nil` where one is missing.
-  init?(kept: [TableName: Table], _ family: AddressFamily) {
-    let names = TableName.associations(of: family)
-    guard names.allSatisfy({ kept[$0] != nil }) else { return nil }
+  /// Those that another process has kept, others left aside. Of the layouts before these, there are no
+  /// `admissions`; any other must be there.
+  init(kept: [TableName: Table], _ family: AddressFamily) {
     self.family = family
-    tables = Dictionary(uniqueKeysWithValues: names.map { ($0.kind, kept[$0]!) })
+    let names = TableName.associations(of: family)
+    tables = Dictionary(
+      uniqueKeysWithValues: names.compactMap { name in kept[name].map { (name.kind, $0) } })
   }
 
   /// A table that there is.
@@ -34,9 +35,12 @@ public struct AssociationTables: Sendable {
   /// With IPv6 alone.
   var clients: Table? { tables[.clients] }
 
-  /// Each with its name.
+  /// Of these layouts alone.
+  var admissions: Table? { tables[.admissions] }
+
+  /// Each that there is, with its name.
   var all: [(name: TableName, table: Table)] {
-    TableName.associations(of: family).map { ($0, self[$0.kind]) }
+    TableName.associations(of: family).compactMap { name in tables[name.kind].map { (name, $0) } }
   }
 }
 
@@ -135,6 +139,9 @@ public struct Tables: Sendable {
 
   /// The version of the layouts that this program was built with.
   static let layoutVersion = UInt32(LAYOUT_VERSION)
+  /// The one before, of which today's differ in what stamps tell, and in the table that counts: it had
+  /// `insertions` where today's have `admissions`.
+  static let versionBefore = layoutVersion - 1
 
   var families: [AddressFamily] { service.families }
 
@@ -200,13 +207,16 @@ struct RoundPositions: Sendable {
 extension AssociationTable {
   init(_ tables: AssociationTables) throws(BCCError) {
     try self.init(
-      associations: tables[.associations], clients: tables.clients, control: tables[.control])
+      associations: tables[.associations], clients: tables.clients, control: tables[.control],
+      admissions: tables.admissions)
   }
 
   /// Makes tables that have just been created an association table for so many.
-  static func begin(_ tables: AssociationTables, maxAssociations: UInt32) throws(BCCError) {
+  static func begin(
+    _ tables: AssociationTables, maxAssociations: UInt32, hasClasses: Bool
+  ) throws(BCCError) {
     try begin(
       associations: tables[.associations], control: tables[.control],
-      maxAssociations: maxAssociations)
+      maxAssociations: maxAssociations, hasClasses: hasClasses)
   }
 }

@@ -27,7 +27,8 @@ extension Status {
         AssociationTableStatus(
           family: family.name, limit: UInt64(configuration.maxAssociations),
           places: UInt64(daemon.dataPlane.places(of: family)),
-          clients: ClassCounts(newcomer: UInt64(census.clients(of: family))),
+          clients: ClassCounts(census, family),
+          isUnderPressure: daemon.dataPlane.isUnderPressure(family),
           forgotten: ClassCounts(daemon.dataPlane.associationCounts(of: family)))
       },
       virtualServers: configuration.virtualServers.indices.map {
@@ -206,6 +207,13 @@ extension AssociationsCreated {
 }
 
 extension ClassCounts {
+  fileprivate init(_ census: Census, _ family: AddressFamily) {
+    func count(_ clientClass: ClientClass) -> UInt64 {
+      UInt64(census.clients(of: family, clientClass))
+    }
+    self.init(newcomer: count(.newcomer), answered: count(.answered), resident: count(.resident))
+  }
+
   fileprivate init(_ counts: AssociationCounts) {
     self.init(
       newcomer: counts.forgottenNewcomers, answered: counts.forgottenAnswered,

@@ -171,10 +171,23 @@ extension AssociationEntry {
   init(_ association: ListedAssociation) {
     self.init(
       client: association.client.description, virtualServer: association.virtualServer,
-      realServer: association.realServer.description, class: .newcomer, age: association.age,
+      realServer: association.realServer.description,
+      class: AssociationClass(association.clientClass),
+      age: association.age,
       lastUsed: association.lastUse.map {
         TimeSpan(after: $0.after?.description, before: $0.before?.description)
       })
+  }
+}
+
+extension AssociationClass {
+  init(_ clientClass: ClientClass) {
+    self =
+      switch clientClass {
+      case .newcomer: .newcomer
+      case .answered: .answered
+      case .resident: .resident
+      }
   }
 }
 

@@ -80,6 +80,10 @@ struct StatusScreen: Sendable {
         ])
       let classes = table.clients.nonZero.map { "\(number.text($0.count)) \($0.name)" }
       if classes.count > 1 { lines += labelled("", classes.joined(separator: ", ")) }
+      if table.isUnderPressure {
+        lines += labelled(
+          "", [Span("a flood: new clients push each other out within two seconds", .alarm)])
+      }
       if let history = history(of: table.family) { lines += labelled("", history) }
       return lines
     }
