@@ -2,7 +2,7 @@
 // Knows the sections and what stands behind a real server's "=", not the other settings' values.
 import LoadBalancing
 
-/// Why a config file is refused.
+/// Why a config file, or the file of a list, is refused.
 public struct ConfigFileError: Error, Sendable, Hashable, CustomStringConvertible {
   public let fileName: String
   /// Counted from 1; `nil` where the fault has no place.

@@ -4,7 +4,8 @@ import LoadBalancing
 extension Configuration {
   /// One JSON object on one line with what ``effective`` sets of ulb.py's options, by their names.
   /// What ulb.py does not know stands there only where it is not the default: how the command line's
-  /// virtual server chooses, what is set of its real servers, and the further virtual servers.
+  /// virtual server chooses, what is set of its real servers, the further virtual servers, and the
+  /// lists of clients.
   public func json() -> String { JSONLine.text(Checked(effective)) }
 }
 
@@ -27,6 +28,7 @@ private struct Checked: Encodable {
     case scheduler
     case realServerSettings = "real_server_settings"
     case virtualServers = "virtual_servers"
+    case allow, deny, strict
   }
 
   func encode(to encoder: any Encoder) throws {
@@ -52,7 +54,19 @@ private struct Checked: Encodable {
     if !further.isEmpty {
       try keys.encode(further.map(CheckedVirtualServer.init), forKey: .virtualServers)
     }
+    let lists = configuration.lists
+    if let list = lists.allowed { try keys.encode(CheckedList(list), forKey: .allow) }
+    if let list = lists.denied { try keys.encode(CheckedList(list), forKey: .deny) }
+    if lists.isStrict { try keys.encode(true, forKey: .strict) }
   }
+}
+
+private struct CheckedList: Encodable {
+  let file: String
+  /// How many.
+  let networks: Int
+
+  init(_ list: NetworkList) { (file, networks) = (list.file, list.networks.count) }
 }
 
 private struct CheckedVirtualServer: Encodable {

@@ -13,6 +13,8 @@ struct Options {
     /// later than a usage error.
     var portTexts: [String] = []
     var configFileContent: [UInt8] = []
+    /// The files of the lists of clients, and what is in them.
+    var lists: [NetworkList.Purpose: (file: String, content: [UInt8])] = [:]
   }
 
   /// What holds where no option says otherwise.
@@ -62,6 +64,8 @@ struct Options {
         throw .configuration(message: "Unable to load config \(name) file : \(error)")
       }
     }
+    configuration.lists.allowed = try list(.allowing, values)
+    configuration.lists.denied = try list(.denying, values)
     do throws(ConfigurationError) {
       try configuration.validate()
     } catch {
@@ -77,6 +81,17 @@ struct Options {
       throw .configuration(message: "Inconsistent configuration: \(reason)")
     }
     return (configuration, file?.warnings ?? [])
+  }
+
+  private func list(
+    _ purpose: NetworkList.Purpose, _ values: Values
+  ) throws(UsageError) -> NetworkList? {
+    guard let (file, content) = values.lists[purpose] else { return nil }
+    do throws(ConfigFileError) {
+      return try NetworkList.parse(content, file: file, for: purpose)
+    } catch {
+      throw .configuration(message: "Unable to load \(purpose.title): \(error)")
+    }
   }
 }
 
@@ -209,6 +224,7 @@ extension Options {
 
   /// The options of ulb alone. Spelled in full, so that they take no abbreviation from ulb.py's.
   private var furtherOptions: [Option] {
+    let readFile = readFile
     let formats = LogFormat.allCases.map { $0.rawValue }.joined(separator: ",")
     let modes = AttachMode.allCases.map { $0.rawValue }.joined(separator: ",")
     return [
@@ -306,6 +322,34 @@ extension Options {
         store: { values, words throws(ValueError) in
           values.configuration.probation = try Self.seconds(words[0], 0...15)
         }),
+      Option(
+        spellings: ["--allow"], placeholder: "FILE",
+        help: [
+          "Serve clients of these networks alone: a CIDR or an address on each line,",
+          "# before remarks. Of all networks that a client is in, in this file and in that",
+          "of --deny, the smallest decides. Polled as CONFIG_FILE is. (default: none)",
+        ],
+        isAbbreviable: false,
+        store: { values, words throws(ValueError) in
+          values.lists[.allowing] = (words[0], try Self.content(words[0], readFile))
+        }),
+      Option(
+        spellings: ["--deny"], placeholder: "FILE",
+        help: [
+          "Drop what clients of these networks send, unless they are residents, see",
+          "--probation. (default: none)",
+        ],
+        isAbbreviable: false,
+        store: { values, words throws(ValueError) in
+          values.lists[.denying] = (words[0], try Self.content(words[0], readFile))
+        }),
+      Option(
+        spellings: ["--strict"], arity: .none,
+        help: [
+          "Look each packet of a client up in the lists of --allow and --deny, those of",
+          "residents too. (default: not those)",
+        ],
+        isAbbreviable: false, store: { values, _ in values.configuration.lists.isStrict = true }),
       Option(
         spellings: ["--control"], placeholder: "PATH|none",
         help: [

@@ -63,7 +63,8 @@ public enum CommandLineRequest: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - arguments: the words after the program's name.
-  ///   - readFile: reads a whole file; called for every occurrence of `-cfg`, in their order.
+  ///   - readFile: reads a whole file; called for every occurrence of an option with a file of the
+  ///     configuration, in their order.
   /// - Returns: with the request, what is not refused but hardly meant, a line each.
   public static func parse(
     _ arguments: [String], readFile: (String) -> Result<[UInt8], FileError>

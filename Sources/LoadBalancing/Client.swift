@@ -58,6 +58,14 @@ public struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
 
   /// - Returns: `nil` where the family has no such prefix length, or the address has bits behind it.
   public init?(_ address: IPAddress, prefixLength: Int) {
+    self.init(of: address, prefixLength: prefixLength)
+    guard self.address == address else { return nil }
+  }
+
+  /// The network of that many bits that an address is in.
+  ///
+  /// - Returns: `nil` where the family has no such prefix length.
+  public init?(of address: IPAddress, prefixLength: Int) {
     let width = address.family.octetCount * 8
     guard (0...width).contains(prefixLength) else { return nil }
     // Bits of IPv4 are the last 32.
@@ -66,8 +74,7 @@ public struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
       high: address.family == .ipv4 ? 0 : ~0 << UInt64(max(0, free - 64)),
       low: ~0 << UInt64(min(64, free))
     )
-    guard address.high & ~mask.high == 0, address.low & ~mask.low == 0 else { return nil }
-    self.address = address
+    self.address = address.masked(high: mask.high, low: mask.low)
     self.prefixLength = prefixLength
   }
 

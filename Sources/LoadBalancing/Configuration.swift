@@ -77,6 +77,8 @@ public struct Configuration: Sendable, Equatable {
   /// How long after it was answered a client has to send again to be a resident, in seconds, 0…15. 0:
   /// there are no classes.
   public var probation = 1
+  /// Which clients are denied.
+  public var lists = ClientLists()
   public var mode = AttachMode.auto
   /// Take the interface over from another XDP program.
   public var replace = false
@@ -159,9 +161,10 @@ public struct Configuration: Sendable, Equatable {
 
   /// Whether another program is to be compiled to go from `other` to this configuration while the
   /// daemon runs: where anything of the virtual servers differs but who their real servers are, with
-  /// what weight and in what state.
+  /// what weight and in what state; or of the lists of clients but what they list.
   public func isRendered(differentlyFrom other: Configuration) -> Bool {
     debug != other.debug || logLevel != other.logLevel
+      || lists.isCompiled(differentlyFrom: other.lists)
       || virtualServers.count != other.virtualServers.count
       || zip(virtualServers, other.virtualServers).contains { $0.isCompiled(differentlyFrom: $1) }
   }

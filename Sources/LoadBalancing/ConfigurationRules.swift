@@ -77,6 +77,11 @@ extension Configuration {
   }
 
   private func validateAll() throws(ConfigurationError) {
+    if lists.isStrict, !lists.isAny {
+      throw ConfigurationError(
+        message: "a list of clients is to be asked for every packet, and there is none. "
+          + "Add option --allow or --deny, or leave --strict out.")
+    }
     guard virtualServers.count <= VirtualServer.most else {
       throw ConfigurationError(
         message: "too many virtual servers, \(grouped(virtualServers.count)) virtual servers "

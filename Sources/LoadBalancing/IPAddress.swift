@@ -37,6 +37,11 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     self.low = low
   }
 
+  /// The address with the other bits cleared.
+  func masked(high: UInt64, low: UInt64) -> IPAddress {
+    IPAddress(family: family, high: self.high & high, low: self.low & low)
+  }
+
   /// Reads the textual forms that Python's `ipaddress.ip_address` accepts: dotted decimal without
   /// leading zeros, and RFC 4291 section 2.2 with an optional zone (RFC 4007). No blanks, no
   /// brackets, no prefix length. `nil` for everything else.

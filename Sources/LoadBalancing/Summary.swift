@@ -34,7 +34,7 @@ extension String {
 
   /// The text with `\u{9}` for a tab, where who reads it is to find what is wrong with it: on one
   /// line, whatever is in it.
-  var withEscapedControls: String {
+  package var withEscapedControls: String {
     unicodeScalars.map { scalar in
       scalar.isControl ? "\\u{\(String(scalar.value, radix: 16))}" : String(scalar)
     }.joined()

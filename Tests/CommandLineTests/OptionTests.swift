@@ -113,6 +113,7 @@ import Testing
     #expect(configuration.interfaceWait == 5)
     #expect(configuration.control == .ofInterface)
     #expect(configuration.controlGroup == nil)
+    #expect(configuration.lists == ClientLists())
   }
 
   @Test func theFurtherOptionsAreStored() throws {
@@ -356,7 +357,7 @@ import Testing
       return
     }
     let grammar = Options(readFile: Self.readFile)
-    #expect(grammar.parser.options.count == 23)
+    #expect(grammar.parser.options.count == 26)
     for option in grammar.parser.options {
       for spelling in option.spellings { #expect(help.contains(spelling)) }
       for text in option.help where !text.isEmpty { #expect(help.contains(text)) }

@@ -39,6 +39,22 @@ import Testing
 
 @Suite struct IPNetworkTests {
   @Test(arguments: [
+    ("10.0.0.1", 8, "10.0.0.0/8"), ("10.255.255.255", 31, "10.255.255.254/31"),
+    ("10.0.0.1", 32, "10.0.0.1/32"), ("255.0.0.1", 0, "0.0.0.0/0"),
+    ("fd50::1:2:3:4", 64, "fd50::/64"), ("fd50::1:2:3:4", 65, "fd50::/65"),
+    ("fd50::8001:2:3:4", 65, "fd50::8000:0:0:0/65"), ("fd50::1", 128, "fd50::1/128"),
+    ("fd50::1", 7, "fc00::/7"), ("fd50::1", 0, "::/0"),
+  ])
+  func isFoundOfAnyAddressInIt(_ address: String, _ length: Int, _ text: String) throws {
+    let address = try #require(IPAddress(address))
+    let network = try #require(IPNetwork(of: address, prefixLength: length))
+    #expect(network == IPNetwork(text))
+    #expect(network.contains(address))
+    #expect(IPNetwork(of: address, prefixLength: -1) == nil)
+    #expect(IPNetwork(of: address, prefixLength: address.family.octetCount * 8 + 1) == nil)
+  }
+
+  @Test(arguments: [
     ("10.50.0.0/16", "10.50.0.0/16"), ("0.0.0.0/0", "0.0.0.0/0"), ("10.0.0.1/32", "10.0.0.1/32"),
     ("10.0.0.1", "10.0.0.1/32"), ("128.0.0.0/1", "128.0.0.0/1"), ("::/0", "::/0"),
     ("FD50::/64", "fd50::/64"), ("fd50::8000:0:0:0/65", "fd50::8000:0:0:0/65"),
