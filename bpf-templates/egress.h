@@ -2,6 +2,7 @@
 #pragma once
 
 #include "events.h"
+#include "lists.h"
 #include "nat.h"
 #include "unsettled_client.h"
 #include "udp.h"
@@ -83,6 +84,10 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 		expect_new_client(&client);
 		if (!is_answerable(family, destination, frame->udp->dest))
 			return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
+#if LISTS
+		if (is_denied(family, destination))
+			return DECIDE(frame, EGRESS_DENIED, XDP_DROP);
+#endif
 	}
 	if (associated && associated != server)
 		return DECIDE(frame, EGRESS_NOT_AUTHORIZED, XDP_DROP);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "events.h"
+#include "lists.h"
 #include "nat.h"
 #include "unsettled_client.h"
 #include "udp.h"
@@ -28,7 +29,7 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 	struct control *control;
 	struct client client;
 	struct real_server *server;
-	__u64 association = ASSOCIATION(0, CLASSLESS);
+	__u64 association = ASSOCIATION(0, NO_STAMP);
 	__u32 bank;
 
 	frame->virtual_server = virtual_server_at(family, row, frame->udp->dest);
@@ -36,6 +37,10 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 		return DECIDE(frame, INGRESS_NOT_HANDLED_PORT, XDP_PASS);
 	if (!lengths_agree(frame))
 		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
+#if STRICT
+	if (is_denied(family, ip_source(frame)))
+		return DECIDE(frame, INGRESS_DENIED, XDP_DROP);
+#endif
 
 	control = control_of(family);
 	if (!control)
@@ -43,6 +48,11 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 	bank = read_bank(control);
 	client = client_of(frame, control, ip_source(frame), frame->udp->source);
 	server = find_association(control, bank, &client, &association);
+#if LISTS && !STRICT
+	if (is_asked_for(control, STAMP_IN(association), server != 0) &&
+	    is_denied(family, ip_source(frame)))
+		return DECIDE(frame, INGRESS_DENIED, XDP_DROP);
+#endif
 	if (!server) {
 		expect_new_client(&client);
 		if (!is_answerable(family, ip_source(frame), frame->udp->source))

@@ -115,6 +115,22 @@ BPF_TABLE("array", __u32, struct port_line, virtual_server_of_port, PORT_ROWS *P
 #endif
 
 /*
+ * The lists of clients: the networks of a family in two banks, and which of these is in force, for
+ * both families at once.
+ */
+#if LISTS
+BPF_F_TABLE("array", __u32, __u64, list_bank, 1, BPF_F_MMAPABLE);
+#if HAS_IPV4
+BPF_F_TABLE("lpm_trie", struct network_v4, __u32, networks_v4, 4 * LIST_NETWORKS,
+	    BPF_F_NO_PREALLOC);
+#endif
+#if HAS_IPV6
+BPF_F_TABLE("lpm_trie", struct network_v6, __u32, networks_v6, 4 * LIST_NETWORKS,
+	    BPF_F_NO_PREALLOC);
+#endif
+#endif
+
+/*
  * What is done to the table of the family, if that is compiled in: else it is null. Each call of a
  * table's method stands in a function, as libbcc knows none in a macro.
  */

@@ -41,6 +41,7 @@ public enum BPFTemplates {
     "unsettled_client.h": PackageResources.unsettled_client_h,
     "client.h": PackageResources.client_h,
     "recency.h": PackageResources.recency_h,
+    "lists.h": PackageResources.lists_h,
     "association.h": PackageResources.association_h,
     "admission.h": PackageResources.admission_h,
     "vouching.h": PackageResources.vouching_h,

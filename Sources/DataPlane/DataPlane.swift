@@ -100,7 +100,7 @@ public final class DataPlane {
   /// of the clients is served by such a server until it returns.
   ///
   /// - Parameter next: differs in what a config file sets: virtual servers and their real servers,
-  ///   ports and schedulers, level, debug flags; and in overrides.
+  ///   ports and schedulers, level, debug flags; in lists of clients; and in overrides.
   @discardableResult
   public func apply(_ next: Configuration) throws(DataPlaneError) -> Change {
     var stopwatch = Stopwatch()
@@ -115,20 +115,37 @@ public final class DataPlane {
     if isRendered || !service.fits(plan) {
       try exchange(wanted, plan, reused: planned.reused, following: followed)
       change.isRecompiled = true
-    } else if !change.virtualServers.isEmpty || former.overrides != wanted.overrides {
-      // Packets under way may still ask the lists before those in force, in whose place these are
-      // written: they would be led to the server that their client's slot is given next.
-      GracePeriod.wait()
-      service.forget(slots: planned.reused, isInService: false)
-      let prepared = try service.prepare(plan)
-      inForce.publish(plan, service.associations)
-      service.commit(prepared, plan)
+    } else {
+      let changesLists = former.lists != wanted.lists
+      if changesLists { try service.prepare(wanted.lists) }
+      if !change.virtualServers.isEmpty || former.overrides != wanted.overrides {
+        do throws(DataPlaneError) {
+          try putInForce(plan, reused: planned.reused)
+        } catch {
+          service.withdrawLists()
+          throw error
+        }
+      }
+      if changesLists { service.commitLists() }
     }
     times.fill = stopwatch.lap()
     configuration = next
     noteLabels()
     if (former.debug > 0) != (wanted.debug > 0) { openTrace() }
     return change
+  }
+
+  /// Puts a plan in force with the program in service.
+  private func putInForce(
+    _ plan: ServicePlan, reused: [AddressFamily: [UInt16]]
+  ) throws(DataPlaneError) {
+    // Packets under way may still ask the lists before those in force, in whose place these are
+    // written: they would be led to the server that their client's slot is given next.
+    GracePeriod.wait()
+    service.forget(slots: reused, isInService: false)
+    let prepared = try service.prepare(plan)
+    inForce.publish(plan, service.associations)
+    service.commit(prepared, plan)
   }
 
   /// How many clients can be followed at once.

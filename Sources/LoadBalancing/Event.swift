@@ -28,6 +28,10 @@ public enum Event: UInt32, CaseIterable, Sendable {
   case egressReusedNAT
   case egressNotAuthorized
   case unhandledTraffic
+  /// A list denies the client whose packet it is.
+  case ingressDenied
+  /// A list denies the client that a real server wrote to first.
+  case egressDenied
 
   /// What becomes of a frame.
   public enum Verdict: String, Sendable, CaseIterable {
@@ -171,6 +175,14 @@ public enum Event: UInt32, CaseIterable, Sendable {
         direction: .egress)
     case .unhandledTraffic:
       Row(name: "UNHANDLED_TRAFFIC", verdict: .pass, level: .trace, text: "Unhandled traffic")
+    case .ingressDenied:
+      Row(
+        name: "INGRESS_DENIED", verdict: .drop, level: .info, text: "Denied client",
+        direction: .ingress)
+    case .egressDenied:
+      Row(
+        name: "EGRESS_DENIED", verdict: .drop, level: .info, text: "Denied client",
+        direction: .egress)
     }
   }
 }

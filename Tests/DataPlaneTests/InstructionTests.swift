@@ -33,6 +33,20 @@ struct InstructionTests {
     #expect(info.verifiedInstructionCount < Self.verifierLimit / 10)
   }
 
+  @Test("lists of clients are a few instructions more", arguments: AddressFamily.allCases)
+  func lists(family: AddressFamily) throws {
+    var configuration = Configuration.sample(family)
+    let without = try info(configuration)
+    for isStrict in [false, true] {
+      configuration.lists.denied = NetworkList(file: "denied", networks: [])
+      configuration.lists.isStrict = isStrict
+      let with = try info(configuration)
+      #expect(with.instructionCount > without.instructionCount)
+      #expect(with.instructionCount < without.instructionCount + 200)
+      #expect(with.verifiedInstructionCount < without.verifiedInstructionCount + 31_000)
+    }
+  }
+
   /// Between the ends, the compiler may find a shorter form for more.
   @Test("fewest at the highest level, most at the lowest", arguments: AddressFamily.allCases)
   func levels(family: AddressFamily) throws {

@@ -39,8 +39,13 @@ struct TemplateFileTests {
       for level in [LogLevel.critical, .trace] {
         for debug in [0, 1] {
           let folder = try TemporaryDirectory()
-          let settings = try Self.renderedSettings(
-            .sample(family, level: level, debug: debug, ports: Configuration.manyPorts))
+          var configuration = Configuration.sample(
+            family, level: level, debug: debug, ports: Configuration.manyPorts)
+          if debug == 1 {
+            configuration.lists.denied = NetworkList(file: "denied", networks: [])
+            configuration.lists.isStrict = level == .trace
+          }
+          let settings = try Self.renderedSettings(configuration)
           try settings.write(
             toFile: folder.path(of: "settings.h"), atomically: true, encoding: .utf8)
           try check(file, settings: folder.path)

@@ -25,7 +25,7 @@ import Testing
   }
 
   @Test func codesAreThoseOfTheTable() {
-    #expect(Event.allCases.map { $0.rawValue } == Array(1...22))
+    #expect(Event.allCases.map { $0.rawValue } == Array(1...24))
     #expect(
       Event.allCases.map { "\($0.name) \($0.level.name)" } == [
         "INVALID_ETH_SIZE WARNING", "NOT_IP_V4 TRACE", "NOT_IP_V6 TRACE",
@@ -36,7 +36,7 @@ import Testing
         "INGRESS_REUSED_NAT DEBUG", "EGRESS_NOT_HANDLED_PORT TRACE",
         "EGRESS_CANNOT_CREATE_ASSO ERROR", "EGRESS_NEW_NAT DEBUG", "EGRESS_REUSED_NAT DEBUG",
         "EGRESS_NOT_AUTHORIZED INFO",
-        "UNHANDLED_TRAFFIC TRACE",
+        "UNHANDLED_TRAFFIC TRACE", "INGRESS_DENIED INFO", "EGRESS_DENIED INFO",
       ])
   }
 

@@ -78,7 +78,7 @@ final class Director {
   init(
     _ family: AddressFamily, servers: [IPAddress]? = nil, level: LogLevel = .error,
     virtualServer: IPAddress? = nil, ports: [UInt16] = Addresses.ports, maxServers: UInt32 = 32,
-    maxAssociations: UInt32 = 4096, probation: Int = 1
+    maxAssociations: UInt32 = 4096, probation: Int = 1, lists: ClientLists = ClientLists()
   ) throws {
     addresses = Addresses(family: family)
     self.level = level
@@ -91,6 +91,7 @@ final class Director {
       $0.maxRealServers = maxServers
       $0.maxAssociations = maxAssociations
       $0.probation = probation
+      $0.lists = lists
     }
     try configuration.validate()
     dataPlane = try compiling { try DataPlane(configuration) }

@@ -422,10 +422,11 @@ struct RowTests {
   @Test("every event has a case")
   func everyEvent() {
     let families = AddressFamily.allCases.map { Addresses(family: $0) }
-    let cases = families.flatMap {
-      Case.all($0) + Case.withoutServers($0) + Case.withoutVirtualServer($0)
-        + EthernetSizeTests.cases($0) + RefusedInsertTests.cases($0)
-    }
+    let kinds: [(Addresses) -> [Case]] = [
+      Case.all, Case.withoutServers, Case.withoutVirtualServer, EthernetSizeTests.cases,
+      RefusedInsertTests.cases, ListTests.cases,
+    ]
+    let cases = families.flatMap { family in kinds.flatMap { $0(family) } }
     #expect(Set(cases.map(\.event)) == Set(Event.allCases))
   }
 

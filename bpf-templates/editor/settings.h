@@ -45,9 +45,22 @@ _Static_assert(2 <= MAX_PORTS, "see option -mp");
 #define FOR_EACH_PORT_V6(CASE) 
 #define FOR_EACH_SERVICE_V6(CASE) 
 
-/* Whether any of them chooses real servers by Maglev. */
+/* Whether any of them chooses real servers by Maglev, be it under pressure alone. */
 #define MAGLEV 1
+
+/*
+ * How long after it was answered a client has to send again, in half seconds of which the first may
+ * be cut short. 0: there are no classes.
+ */
 #define PROBATION 2
+
+/*
+ * Whether there are lists of clients; whether who is on none is denied; and whether residents are asked
+ * for, too.
+ */
+#define LISTS 0
+#define UNLISTED_ARE_DENIED 0
+#define STRICT 0
 
 /* Sizes of the tables. */
 #define MAX_REAL_SERVERS 32
@@ -60,7 +73,7 @@ _Static_assert(2 <= MAX_PORTS, "see option -mp");
 #define LIKELY_SLOT_BITS_V6 5
 #define CREATED_ASSOCIATIONS_V6 1048576 /* fewer where others' tables are used */
 #define CREATED_COUNTERS_V6 6 /* likewise; of real servers, in all blocks */
-#define ROUND_LINES 2
+#define ROUND_LINES 4100
 #define EVENT_PAGES 64
 
 /*
@@ -122,6 +135,10 @@ _Static_assert(2 <= MAX_PORTS, "see option -mp");
 #define LEVEL_EGRESS_NOT_AUTHORIZED 20
 #define EVENT_UNHANDLED_TRAFFIC 22
 #define LEVEL_UNHANDLED_TRAFFIC 5
+#define EVENT_INGRESS_DENIED 23
+#define LEVEL_INGRESS_DENIED 20
+#define EVENT_EGRESS_DENIED 24
+#define LEVEL_EGRESS_DENIED 20
 
 /* Counters: 0 to see what they cost. Blocks: the daemon's, and one for each CPU that there can be. */
 #define COUNTERS_ON 1

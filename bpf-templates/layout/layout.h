@@ -192,6 +192,31 @@ struct admissions {
 	__u64 epoch_began_at[CLASS_EPOCHS]; /* an epoch of insertions, by its low bits */
 };
 
+/*
+ * A network of clients, as a key of a trie: with the bank in front of its address, as bits that all
+ * networks of the bank have in common.
+ */
+#define NETWORK_BANK_BITS 32
+
+struct network_v4 {
+	__u32 prefix_length; /* in bits, the bank's among them */
+	__u32 bank;	     /* 0 or 1 */
+	struct ip_address_v4 address;
+};
+
+struct network_v6 {
+	__u32 prefix_length;
+	__u32 bank;
+	struct ip_address_v6 address;
+};
+
+/* Networks that a file can list: a bank has those of two. */
+#define LIST_NETWORKS (1 << 19)
+
+/* What a list says of a network. */
+#define NETWORK_ALLOWED 0
+#define NETWORK_DENIED	1
+
 /* Turns of the round robin that one CPU has taken and not given yet. */
 struct turns {
 	__u32 length; /* of the round that they are of */
@@ -307,6 +332,8 @@ _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 _Static_assert(EVENT_COUNTERS * sizeof(struct traffic) % 64 == 0, "blocks share no cache line");
 _Static_assert(sizeof(struct real_server_counters) == 128, "two cache lines");
 _Static_assert(sizeof(struct association_counters) == 64, "one cache line");
+_Static_assert(sizeof(struct network_v4) == 12, "no hidden padding");
+_Static_assert(sizeof(struct network_v6) == 24, "no hidden padding");
 _Static_assert(sizeof(struct ip_address_v4) == 4, "no hidden padding");
 _Static_assert(sizeof(struct ip_address_v6) == 16, "no hidden padding");
 _Static_assert(sizeof(struct event_record) == 84, "no hidden padding");

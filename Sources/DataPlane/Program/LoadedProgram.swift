@@ -11,6 +11,8 @@ struct LoadedProgram {
   /// The table of slots by the hash of their addresses, of each family with several virtual servers.
   /// It is not kept.
   let likelySlots: [AddressFamily: Table]
+  /// The lists of clients, where there are any. They are not kept.
+  let lists: ListTables?
   let events: RingBuffer
   /// What libbcc printed while it compiled and loaded.
   let output: String
@@ -78,6 +80,7 @@ struct LoadedProgram {
       let maps = Renderer.serviceMaps(served)
       try LoadedProgram.fillServiceMaps(module, maps)
       likelySlots = try LoadedProgram.likelySlots(of: module, maps)
+      lists = configuration.lists.isAny ? try ListTables(of: module, sizes.families) : nil
       program = try module.loadXDPProgram("ulb", flags: flags)
       // What is kept belongs together by what the program is said to use: the names, too, which no
       // packet asks for.

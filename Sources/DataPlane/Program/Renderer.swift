@@ -75,6 +75,9 @@ public enum Renderer {
       "maglev": configuration.hasClasses
         || served.contains { $0.virtualServer.scheduler == .maglev } ? 1 : 0,
       "probation": configuration.hasClasses ? 2 * configuration.probation : 0,
+      "lists": configuration.lists.isAny ? 1 : 0,
+      "unlisted_are_denied": configuration.lists.deniesUnlisted ? 1 : 0,
+      "strict": configuration.lists.isStrict ? 1 : 0,
       "max_realservers": configuration.maxRealServers,
       "max_associations": configuration.maxAssociations,
       "round_lines": sizes.lines,

@@ -13,6 +13,7 @@ struct Service {
   /// What is in force, once the program is.
   private(set) var plan: ServicePlan
   private var writer: ServiceWriter
+  private var lists: ListWriter?
 
   var tables: Tables { loaded.tables }
 
@@ -41,6 +42,12 @@ struct Service {
       positions = try RoundPositions(loaded.tables.service)
       writer = try ServiceWriter(loaded, sizes)
       try writer.fill(plan)
+      if let tables = loaded.lists {
+        var lists = try ListWriter(tables)
+        try lists.prepare(configuration.lists)
+        lists.commit()
+        self.lists = lists
+      }
     } catch {
       throw .wording(error)
     }
@@ -81,6 +88,17 @@ struct Service {
     writer.commit(prepared, plan)
     self.plan = plan
   }
+
+  /// Writes other lists of clients, without a packet's seeing any of it.
+  mutating func prepare(_ other: ClientLists) throws(DataPlaneError) {
+    do throws(BCCError) { try lists?.prepare(other) } catch { throw .wording(error) }
+  }
+
+  /// Removes the lists of clients that were prepared.
+  mutating func withdrawLists() { lists?.withdraw() }
+
+  /// Puts the lists of clients that were prepared in force, which cannot fail.
+  mutating func commitLists() { lists?.commit() }
 
   /// Forgets the associations that lead to slots which another plan gives to other members, and what
   /// was counted of these. None of them is served until its real server returns.

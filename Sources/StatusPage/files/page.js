@@ -33,6 +33,8 @@ const EVENTS = {
   EGRESS_REUSED_NAT: "Source NAT (REUSED ASSOCIATION)",
   EGRESS_NOT_AUTHORIZED: "Not associated real server",
   UNHANDLED_TRAFFIC: "Unhandled traffic",
+  INGRESS_DENIED: "Denied client",
+  EGRESS_DENIED: "Denied client",
 };
 
 // -- Numbers and times as text ------------------------------------------------------------------
