@@ -13,7 +13,8 @@ public struct Status: Codable, Sendable, Equatable {
   public var startedAt: String
   public var uptimeSeconds: Double
   public var configuration: ConfigurationInForce
-  /// The last reading of the config file after the start; nothing before the first.
+  /// The last reading of the config file, or of a list of clients, after the start: of a file that is
+  /// refused, where one is; nothing before the first.
   public var reload: Reload?
   /// When the configuration was last read and good: at the start or at a reload. RFC 3339, UTC.
   public var lastGoodReloadAt: String
@@ -76,10 +77,12 @@ public struct ConfigurationInForce: Codable, Sendable, Equatable {
   public var maxPorts: UInt32
   public var maxRealServers: UInt32
   public var maxAssociations: UInt32
+  /// Nothing where no list of clients is configured.
+  public var clientLists: ClientListsInForce?
 
   public init(
     configFile: String?, logLevel: String, debug: Int, maxPorts: UInt32, maxRealServers: UInt32,
-    maxAssociations: UInt32
+    maxAssociations: UInt32, clientLists: ClientListsInForce? = nil
   ) {
     self.configFile = configFile
     self.logLevel = logLevel
@@ -87,6 +90,7 @@ public struct ConfigurationInForce: Codable, Sendable, Equatable {
     self.maxPorts = maxPorts
     self.maxRealServers = maxRealServers
     self.maxAssociations = maxAssociations
+    self.clientLists = clientLists
   }
 
   private enum CodingKeys: String, CodingKey {
@@ -96,10 +100,44 @@ public struct ConfigurationInForce: Codable, Sendable, Equatable {
     case maxPorts = "max_ports"
     case maxRealServers = "max_realservers"
     case maxAssociations = "max_associations"
+    case clientLists = "client_lists"
   }
 }
 
-/// What became of a reading of the config file.
+/// Which clients are served.
+public struct ClientListsInForce: Codable, Sendable, Equatable {
+  /// With it, who is on no list is denied; nothing where there is none.
+  public var allowed: NetworkListInForce?
+  public var denied: NetworkListInForce?
+  /// Whether residents are asked for, too.
+  public var isStrict: Bool
+
+  public init(allowed: NetworkListInForce?, denied: NetworkListInForce?, isStrict: Bool) {
+    self.allowed = allowed
+    self.denied = denied
+    self.isStrict = isStrict
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case allowed, denied
+    case isStrict = "strict"
+  }
+}
+
+/// Networks of clients that a file lists.
+public struct NetworkListInForce: Codable, Sendable, Equatable {
+  /// As the operator gave it.
+  public var file: String
+  /// How many.
+  public var networks: Int
+
+  public init(file: String, networks: Int) {
+    self.file = file
+    self.networks = networks
+  }
+}
+
+/// What became of a reading of the config file, of a list of clients, or of all of them.
 public struct Reload: Codable, Sendable, Equatable {
   public enum Result: String, Codable, Sendable, CaseIterable {
     /// What it says is in force now.

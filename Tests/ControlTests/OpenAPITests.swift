@@ -29,6 +29,9 @@ import Testing
     ]
     status.followedClients = ["10.50.0.2:5683"]
     status.configuration.configFile = "/etc/ulb/eth0.servers"
+    status.configuration.clientLists = ClientListsInForce(
+      allowed: NetworkListInForce(file: "/a", networks: 1),
+      denied: NetworkListInForce(file: "/b", networks: 2), isStrict: true)
     status.reload = Reload(
       result: .refused, at: "2026-01-31T23:59:59Z", changes: ["a"], warnings: ["w"], reason: "b")
     status.stateFile = StateFileStatus(
@@ -77,6 +80,8 @@ import Testing
     var status = Metrics.Reading.example.status
     (status.mode, status.reload, status.stateFile) = (nil, nil, nil)
     status.configuration.configFile = nil
+    status.configuration.clientLists = ClientListsInForce(
+      allowed: nil, denied: nil, isStrict: false)
     let least: [String: any Encodable] = [
       "TimeSpan": TimeSpan(after: nil, before: nil),
       "AssociationPage": AssociationPage(associations: [], next: nil),

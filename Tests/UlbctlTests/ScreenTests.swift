@@ -47,6 +47,26 @@ import Testing
     #expect(screen.lines().allSatisfy { $0.width <= 80 })
   }
 
+  @Test func theListsOfClientsAreShown() {
+    func line(_ lists: ClientListsInForce?) -> String? {
+      var status = Sample.status()
+      status.configuration.clientLists = lists
+      let screen = StatusScreen(
+        status: status, virtualServers: [], counters: Sample.counters, columns: .overview,
+        rates: nil, settings: Sample.terminal)
+      return screen.lines().map { $0.text(isColored: false) }.first { $0.hasPrefix("Clients") }
+    }
+    let denied = NetworkListInForce(file: "/etc/ulb/deny", networks: 1)
+    let allowed = NetworkListInForce(file: "/etc/ulb/allow", networks: 12_345)
+    #expect(line(nil) == nil)
+    #expect(
+      line(ClientListsInForce(allowed: nil, denied: denied, isStrict: false))
+        == "Clients       1 network denied by /etc/ulb/deny")
+    #expect(
+      line(ClientListsInForce(allowed: allowed, denied: nil, isStrict: true))
+        == "Clients       12.3K networks allowed by /etc/ulb/allow, asked for residents too")
+  }
+
   @Test func problemsAreRedWhereThereAreColors() {
     let screen = StatusScreen(
       status: Sample.status(problems: ["eth0 is down"]), virtualServers: [],

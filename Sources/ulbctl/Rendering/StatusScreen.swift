@@ -127,12 +127,23 @@ struct StatusScreen: Sendable {
       "Config",
       "\(force.configFile ?? "no config file"), log level \(force.logLevel)\(debug), "
         + "put in force \(since)")
+    if let lists = force.clientLists { lines += labelled("Clients", words(of: lists)) }
     if let reload = status.reload { lines += self.lines(of: reload) }
     if let file = status.stateFile { lines += labelled("State file", words(of: file)) }
     if !status.followedClients.isEmpty {
       lines += labelled("Following", status.followedClients.joined(separator: " "))
     }
     return lines
+  }
+
+  /// Which clients are served.
+  private func words(of lists: ClientListsInForce) -> String {
+    let words = [("allowed", lists.allowed), ("denied", lists.denied)].compactMap { verb, list in
+      list.map {
+        "\(counted(UInt64($0.networks), "network", settings.format)) \(verb) by \($0.file)"
+      }
+    }
+    return words.joined(separator: ", ") + (lists.isStrict ? ", asked for residents too" : "")
   }
 
   private var lost: Span {
