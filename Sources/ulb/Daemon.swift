@@ -30,14 +30,13 @@ final class Daemon {
   /// Compiles, loads, fills and attaches. Nothing is left behind where it fails.
   ///
   /// - Parameters:
-  ///   - configFile: the config file, known as it was when the configuration was read; `nil` where
-  ///     there is none.
+  ///   - watchers: of the files that the configuration was read from, known as they were then.
   ///   - state: saves the associations; `nil` for nowhere.
   ///   - control: serves what `api` answers; `nil` for nobody.
   ///   - kept: what the process before this one has handed on. Its program stays in service until
   ///     this one's takes its place in one step.
   init(
-    _ configuration: Configuration, warnings: [String], configFile: ConfigFileWatcher?,
+    _ configuration: Configuration, warnings: [String], watchers: [WatchedFile: FileWatcher],
     state: StateKeeper?, api: ControlAPI, control: ControlServer?, kept: KeptObjects,
     signals: Signals, log: Log
   ) throws(DataPlaneError) {
@@ -63,7 +62,7 @@ final class Daemon {
     events = PacketEvents(dataPlane, log: log, hub: api.hub)
     followed = FollowedClients(dataPlane, log: log)
     interface = InterfaceWatch(dataPlane, log: log)
-    reloader = Reloader(dataPlane, watcher: configFile, warnings: warnings, log: log)
+    reloader = Reloader(dataPlane, watchers: watchers, warnings: warnings, log: log)
     self.state = state
     lastGoodReloadAt = startedAt
     counters.compilations = 1
@@ -176,7 +175,7 @@ final class Daemon {
     }
   }
 
-  /// Reads the config file at once.
+  /// Reads the config file and the lists of clients at once.
   ///
   /// - Parameter completion: is told what became of it.
   func reload(_ completion: @escaping (Reload) -> Void) { reloader.request(completion) }
@@ -205,7 +204,8 @@ final class Daemon {
       dataPlane: dataPlane.snapshot(),
       associations: dataPlane.associationBrowser { Clock.now },
       mode: dataPlane.attachment?.mode.rawValue,
-      fault: interface.fault, reload: reloader.last, lastGoodReloadAt: lastGoodReloadAt,
+      fault: interface.fault, reload: reloader.last?.reload, refusals: reloader.refusals,
+      lastGoodReloadAt: lastGoodReloadAt,
       state: state?.report, counters: counters, requested: requested,
       followed: dataPlane.followed)
   }
@@ -220,7 +220,8 @@ final class Daemon {
     let line = StatusLine(
       virtualServers: configuration.virtualServers, interface: configuration.interface,
       mode: dataPlane.attachment?.mode.rawValue,
-      fault: interface.fault, reload: reloader.last)
+      fault: interface.fault, reload: reloader.last?.reload,
+      file: reloader.last?.file ?? .configuration)
     serviceManager.show(line.text)
   }
 

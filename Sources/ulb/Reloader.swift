@@ -1,48 +1,80 @@
-// Brings a config file that has changed into force, or says why not.
+// Brings files of the configuration that have changed into force, or says why not.
 import CommandLine
 import Control
 import DataPlane
 import LoadBalancing
 
-/// Looks at the config file in its time, and at once when it is asked to.
+/// A file that the configuration is read from.
+enum WatchedFile: CaseIterable {
+  case configuration, allowedClients, deniedClients
+
+  /// What it is called in messages.
+  var title: String {
+    switch self {
+    case .configuration: "config file"
+    case .allowedClients: NetworkList.Purpose.allowing.title
+    case .deniedClients: NetworkList.Purpose.denying.title
+    }
+  }
+}
+
+/// Looks at the config file and the lists of clients in their time, and at once when it is asked to.
 final class Reloader {
   /// What happens at the end of a reading.
   struct Ending {
     /// Whether a signal asked for it.
     var isSignalled = false
-    /// Nothing where there is no config file.
+    /// Nothing where there is no file.
     var reload: Reload?
     /// Whether another program serves since.
     var isRecompiled = false
   }
 
-  /// What became of the last reading after the start.
-  private(set) var last: Reload?
+  /// What became of the last reading after the start: of a file that is refused, where one is.
+  var last: (reload: Reload, file: WatchedFile)? {
+    let refused = WatchedFile.allCases.first { readings[$0]?.result == .refused }
+    guard let file = refused ?? newest, let reload = readings[file] else { return nil }
+    return (reload, file)
+  }
+
+  /// Why files are refused, a sentence each.
+  var refusals: [String] {
+    WatchedFile.allCases.compactMap { file in
+      guard let reading = readings[file], reading.result == .refused else { return nil }
+      return reading.reason.map { "the \(file.title) is refused: \($0)" }
+    }
+  }
+
   /// Called when a reading has ended.
   var onEnd: (Ending) -> Void = { _ in }
 
   private let dataPlane: DataPlane
   private let log: Log
-  /// What the file is called in messages: as the operator gave it.
-  private let name: String
-  private var watcher: ConfigFileWatcher?
+  private var watchers: [WatchedFile: FileWatcher]
+  /// What became of the last reading of each file after the start.
+  private var readings: [WatchedFile: Reload] = [:]
+  private var newest: WatchedFile?
   /// What of the configuration in force was warned of.
   private var warnings: [String]
-  private var isRequested = false
   private var isSignalled = false
+  /// Files that are yet to be read for who has asked, and what became of the others.
+  private var awaited: Set<WatchedFile> = []
+  private var ended: [Reload] = []
+  private var isRecompiled = false
   /// Who waits for what becomes of the reading that is under way.
   private var waiting: [(Reload) -> Void] = []
   private var timer: EventLoop.Timer?
 
   /// - Parameters:
-  ///   - watcher: sees that the config file has changed; `nil` where there is none.
+  ///   - watchers: see that files have changed.
   ///   - warnings: what of the configuration in force was warned of.
-  init(_ dataPlane: DataPlane, watcher: ConfigFileWatcher?, warnings: [String], log: Log) {
+  init(
+    _ dataPlane: DataPlane, watchers: [WatchedFile: FileWatcher], warnings: [String], log: Log
+  ) {
     self.dataPlane = dataPlane
     self.log = log
     self.warnings = warnings
-    self.watcher = watcher
-    name = dataPlane.configuration.configFile ?? ""
+    self.watchers = watchers
   }
 
   func start(on loop: EventLoop) {
@@ -50,13 +82,13 @@ final class Reloader {
     setTimer()
   }
 
-  /// Reads the file at once, whether it has changed or not, as a signal has asked for.
+  /// Reads the files at once, whether they have changed or not, as a signal has asked for.
   func requestBySignal() {
     isSignalled = true
     request()
   }
 
-  /// Reads the file at once, whether it has changed or not. What asks while a reading is under way
+  /// Reads the files at once, whether they have changed or not. What asks while a reading is under way
   /// waits for the same.
   ///
   /// - Parameter completion: is told what became of it.
@@ -66,47 +98,60 @@ final class Reloader {
   }
 
   private func request() {
-    isRequested = true
-    watcher?.lookNow(.now)
-    if watcher == nil {
+    guard !watchers.isEmpty else {
       let reason = "no config file to read again"
       log.notice(reason)
-      end(Reload(result: .refused, at: Clock.now.description, reason: reason), isFile: false)
+      let reload = Reload(result: .refused, at: Clock.now.description, reason: reason)
+      return answer(reload, Ending(isSignalled: isSignalled))
     }
+    for file in watchers.keys { watchers[file]?.lookNow(.now) }
+    awaited.formUnion(watchers.keys)
     setTimer()
   }
 
   private func setTimer() {
-    if let watcher { timer?.set(at: watcher.nextLook) }
+    if let next = watchers.values.map(\.nextLook).min() { timer?.set(at: next) }
   }
 
   private func look() {
     defer { setTimer() }
-    switch watcher?.look(.now) {
+    for file in WatchedFile.allCases { look(at: file) }
+  }
+
+  private func look(at file: WatchedFile) {
+    let name = name(of: file)
+    switch watchers[file]?.look(.now) {
     case nil, .nothing: return
-    case .failure(let error): refuse("Unable to load config file \(name): \(error.reason)")
+    case .failure(let error):
+      refuse(file, "Unable to load \(file.title) \(name): \(error.reason)")
     case .content(let bytes):
       do {
-        try apply(bytes)
+        switch file {
+        case .configuration: try apply(bytes, named: name)
+        case .allowedClients, .deniedClients: try apply(bytes, named: name, as: file)
+        }
       } catch let error as ConfigFileError {
-        refuse("Unable to load config file \(error)")
+        refuse(file, "Unable to load \(file.title) \(error)")
       } catch {
-        refuse("Unable to apply config file \(name): \(error)")
+        refuse(file, "Unable to apply \(file.title) \(name): \(error)")
       }
     }
   }
 
-  private func apply(_ bytes: [UInt8]) throws {
+  /// What a file is called in messages: as the operator gave it.
+  private func name(of file: WatchedFile) -> String {
+    let configuration = dataPlane.configuration
+    return switch file {
+    case .configuration: configuration.configFile ?? ""
+    case .allowedClients: configuration.lists.allowed?.file ?? ""
+    case .deniedClients: configuration.lists.denied?.file ?? ""
+    }
+  }
+
+  private func apply(_ bytes: [UInt8], named name: String) throws {
     let change = try ConfigFileChange(bytes, named: name, in: dataPlane.configuration)
     defer { warn(change.warnings) }
-    guard change.isChange else {
-      // Said to who asked for it, or has mended the file.
-      if isRequested || last?.result == .refused {
-        log.notice("Config file read again: nothing has changed.")
-      }
-      return end(
-        Reload(result: .unchanged, at: Clock.now.description, warnings: change.warnings))
-    }
+    guard change.isChange else { return endUnchanged(.configuration, warnings: change.warnings) }
     let isRecompiled = try dataPlane.apply(change.after).isRecompiled
     if isRecompiled { StandardError.write(dataPlane.compilerOutput) }
     let messages = change.messages(isRecompiled: isRecompiled)
@@ -117,31 +162,97 @@ final class Reloader {
     {
       log.debug("Real servers: in force after \(dataPlane.times.fill.inMilliseconds) ms.")
     }
+    self.isRecompiled = self.isRecompiled || isRecompiled
     end(
+      .configuration,
       Reload(
         result: .applied, at: Clock.now.description, changes: messages.map(\.text),
-        warnings: change.warnings),
-      isRecompiled: isRecompiled)
+        warnings: change.warnings))
   }
 
-  private func refuse(_ failure: String) {
-    let present = dataPlane.configuration.virtualServers.counted
-    log.error("\(failure); the present \(present) stay in service")
-    end(Reload(result: .refused, at: Clock.now.description, reason: failure))
+  /// - Parameter file: the list's.
+  private func apply(_ bytes: [UInt8], named name: String, as file: WatchedFile) throws {
+    var next = dataPlane.configuration
+    let former: NetworkList?
+    let list: NetworkList
+    if file == .allowedClients {
+      list = try NetworkList.parse(bytes, file: name, for: .allowing)
+      (former, next.lists.allowed) = (next.lists.allowed, list)
+    } else {
+      list = try NetworkList.parse(bytes, file: name, for: .denying)
+      (former, next.lists.denied) = (next.lists.denied, list)
+    }
+    guard list != former else { return endUnchanged(file, warnings: []) }
+    try dataPlane.apply(next)
+    let message = "New \(file.title) applied: \(list.words(after: former))."
+    log.notice(message)
+    end(file, Reload(result: .applied, at: Clock.now.description, changes: [message]))
   }
 
-  private func end(_ reload: Reload, isFile: Bool = true, isRecompiled: Bool = false) {
-    if isFile { last = reload }
-    onEnd(
-      Ending(
-        isSignalled: isSignalled, reload: isFile ? reload : nil, isRecompiled: isRecompiled))
-    for completion in waiting { completion(reload) }
-    (isRequested, isSignalled, waiting) = (false, false, [])
+  private func endUnchanged(_ file: WatchedFile, warnings: [String]) {
+    // Said to who asked for it, or has mended the file.
+    if awaited.contains(file) || readings[file]?.result == .refused {
+      let title = file.title.prefix(1).uppercased() + file.title.dropFirst()
+      log.notice("\(title) read again: nothing has changed.")
+    }
+    end(file, Reload(result: .unchanged, at: Clock.now.description, warnings: warnings))
+  }
+
+  private func refuse(_ file: WatchedFile, _ failure: String) {
+    let present =
+      switch file {
+      case .configuration:
+        "the present \(dataPlane.configuration.virtualServers.counted) stay in service"
+      case .allowedClients, .deniedClients: "the present list stays in force"
+      }
+    log.error("\(failure); \(present)")
+    end(file, Reload(result: .refused, at: Clock.now.description, reason: failure))
+  }
+
+  /// A file has been read. Who has asked is told when all have.
+  private func end(_ file: WatchedFile, _ reading: Reload) {
+    (readings[file], newest) = (reading, file)
+    ended.append(reading)
+    awaited.remove(file)
+    guard awaited.isEmpty else { return }
+    let reload = Reload(of: ended)
+    answer(
+      reload, Ending(isSignalled: isSignalled, reload: reload, isRecompiled: isRecompiled))
+  }
+
+  private func answer(_ reload: Reload, _ ending: Ending) {
+    let completions = waiting
+    (isSignalled, isRecompiled, ended, waiting) = (false, false, [], [])
+    onEnd(ending)
+    for completion in completions { completion(reload) }
   }
 
   /// Says what was not said of the configuration before it.
   private func warn(_ next: [String]) {
     for warning in next where !warnings.contains(warning) { log.warning(warning) }
     warnings = next
+  }
+}
+
+extension NetworkList {
+  /// How many there are, and what has changed.
+  fileprivate func words(after former: NetworkList?) -> String {
+    let before = former?.networks ?? []
+    let stayed = networks.count { before.contains($0) }
+    return "\(networks.count) network(s); \(networks.count - stayed) added, "
+      + "\(before.count - stayed) removed"
+  }
+}
+
+extension Reload {
+  /// What became of readings of several files, as one.
+  fileprivate init(of readings: [Reload]) {
+    let reasons = readings.compactMap(\.reason)
+    let results = readings.map(\.result)
+    self.init(
+      result: [.refused, .applied].first(where: results.contains) ?? .unchanged,
+      at: readings.last?.at ?? Clock.now.description, changes: readings.flatMap(\.changes),
+      warnings: readings.flatMap(\.warnings),
+      reason: reasons.isEmpty ? nil : reasons.joined(separator: "; "))
   }
 }

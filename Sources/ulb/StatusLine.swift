@@ -11,8 +11,9 @@ struct StatusLine {
   var mode: String?
   /// What is wrong with the interface, in words, and since when.
   var fault: (text: String, since: Timestamp)?
-  /// The last reading of the config file after the start.
+  /// The last reading of a file after the start, and what file that is.
   var reload: Reload?
+  var file = WatchedFile.configuration
 
   /// The longest reason that is shown, in bytes; the log has all of it.
   private static let longestReason = 400
@@ -23,7 +24,7 @@ struct StatusLine {
     if let fault { text += "; \(fault.text) since \(fault.since.toTheSecond)" }
     if let reload {
       // Without the fraction of the second.
-      text += "; config file \(reload.result.rawValue) at \(reload.at.prefix(19))Z"
+      text += "; \(file.title) \(reload.result.rawValue) at \(reload.at.prefix(19))Z"
       if let reason = reload.reason { text += ": \(Output.cut(reason, at: Self.longestReason))" }
     }
     return text

@@ -13,14 +13,25 @@ func absolute(_ path: String) -> String {
   return "\(String(cString: directory))/\(path)"
 }
 
+extension Configuration {
+  /// The paths of the files that it is read from, as given.
+  fileprivate var files: [WatchedFile: String] {
+    var files: [WatchedFile: String] = [:]
+    files[.configuration] = configFile
+    files[.allowedClients] = lists.allowed?.file
+    files[.deniedClients] = lists.denied?.file
+    return files
+  }
+}
+
 /// - Returns: a daemon that serves.
 func start(
-  _ requested: Configuration, warnings: [String], configFileState: FileFingerprint?,
+  _ requested: Configuration, warnings: [String], fileStates: [String: FileFingerprint],
   kept: [DescriptorStore.Entry]
 ) throws -> Daemon {
   var configuration = requested
-  let configFile = requested.configFile.map {
-    ConfigFileWatcher(path: absolute($0), known: configFileState, now: .now)
+  let watchers = requested.files.mapValues {
+    FileWatcher(path: absolute($0), known: fileStates[$0], now: .now)
   }
   configuration.stateFile = requested.stateFile.map(absolute)
   if case .path(let path) = requested.control { configuration.control = .path(absolute(path)) }
@@ -45,7 +56,7 @@ func start(
       return try Daemon(
         configuration.served(on: director),
         warnings: warnings + configuration.warnings(on: director) + controlWarnings,
-        configFile: configFile,
+        watchers: watchers,
         state: state, api: api, control: control, kept: KeptObjects(kept), signals: signals,
         log: log)
     } catch {
@@ -83,8 +94,9 @@ func main() -> Int32 {
   openStandardDescriptors()
   var kept = DescriptorStore.take()
   var failedStarts = FailedStarts(&kept, notifier: try? Notifier())
-  // The state that the config file was read in, so that a change since then is seen as one.
-  var configFileState: FileFingerprint?
+  // The states that files were read in, by their paths as given, so that a change since then is seen as
+  // one.
+  var fileStates: [String: FileFingerprint] = [:]
   var conditions = StartConditions()
   func fail(_ message: String, usage: String = "", status: Int32) -> Int32 {
     report(message, usage: usage)
@@ -94,8 +106,8 @@ func main() -> Int32 {
     let arguments = Array(Swift.CommandLine.arguments.dropFirst())
     let (request, warnings) = try CommandLineRequest.parse(arguments) { path in
       let file = FileReader.readSettled(path)
-      configFileState = try? file.get().state
-      conditions.add(file: absolute(path), configFileState ?? FileFingerprint(path: path))
+      fileStates[path] = try? file.get().state
+      conditions.add(file: absolute(path), fileStates[path] ?? FileFingerprint(path: path))
       return file.map(\.bytes)
     }
     switch request {
@@ -105,7 +117,7 @@ func main() -> Int32 {
         conditions.add(file: path, FileFingerprint(path: path))
       }
       let daemon = try start(
-        configuration, warnings: warnings, configFileState: configFileState, kept: kept)
+        configuration, warnings: warnings, fileStates: fileStates, kept: kept)
       failedStarts.forget()
       return daemon.run()
     case .check(let configuration):

@@ -15,7 +15,8 @@ extension Status {
         configFile: configuration.configFile, logLevel: configuration.logLevel.name,
         debug: configuration.debug, maxPorts: configuration.maxPorts,
         maxRealServers: configuration.maxRealServers,
-        maxAssociations: configuration.maxAssociations),
+        maxAssociations: configuration.maxAssociations,
+        clientLists: ClientListsInForce(configuration.lists)),
       reload: daemon.reload, lastGoodReloadAt: daemon.lastGoodReloadAt.description,
       stateFile: daemon.state.map { state in
         StateFileStatus(
@@ -38,6 +39,18 @@ extension Status {
   }
 }
 
+extension ClientListsInForce {
+  /// `nil` where there is no list.
+  fileprivate init?(_ lists: ClientLists) {
+    guard lists.isAny else { return nil }
+    func list(_ list: NetworkList) -> NetworkListInForce {
+      NetworkListInForce(file: list.file, networks: list.networks.count)
+    }
+    self.init(
+      allowed: lists.allowed.map(list), denied: lists.denied.map(list), isStrict: lists.isStrict)
+  }
+}
+
 extension Health {
   init(_ daemon: DaemonSnapshot) {
     var problems: [String] = []
@@ -52,9 +65,7 @@ extension Health {
         "no real server of virtual server \(server.label) takes new clients; "
           + "bring one up or add one")
     }
-    if daemon.reload?.result == .refused, let reason = daemon.reload?.reason {
-      problems.append("the config file is refused: \(reason)")
-    }
+    problems += daemon.refusals
     if let failure = daemon.state?.failure {
       problems.append("the associations are not saved: \(failure)")
     }

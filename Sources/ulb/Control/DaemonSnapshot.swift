@@ -16,8 +16,10 @@ struct DaemonSnapshot: Sendable {
   var mode: String?
   /// What is wrong with the interface, in words, and since when.
   var fault: (text: String, since: Timestamp)?
-  /// The last reading of the config file after the start.
+  /// The last reading of the config file, or of a list of clients, after the start.
   var reload: Reload?
+  /// Why such files are refused, a sentence each.
+  var refusals: [String]
   /// When a configuration was last read and good.
   var lastGoodReloadAt: Timestamp
   /// `nil` where the associations are saved nowhere.

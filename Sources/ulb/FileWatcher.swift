@@ -1,8 +1,8 @@
-// Sees that the config file has changed, and waits until whoever writes it has finished.
+// Sees that a file of the configuration has changed, and waits until whoever writes it has finished.
 import CommandLine
 
 /// Looks at a file each second. A change is handed over when two reads 100 ms apart agree.
-struct ConfigFileWatcher {
+struct FileWatcher {
   /// What a look has found.
   enum Finding {
     case nothing
