@@ -1,8 +1,7 @@
 /*
  * How many packets find their client known in an attached program, beside an exact least recently
  * used order of as many associations over the same packets; and how many clients its table holds
- * when as many new ones came as it is for. The program itself is run, and its round robin tells how
- * many clients were new to it (replay.bpf.c).
+ * when as many new ones came as it is for. The program itself is run (replay.h).
  *
  *   hit-ratio [OPTIONS] REPLAY.o NETNS:IFNAME
  *     -v VIRTUAL-SERVER -c FIRST-CLIENT, both needed    -p PORT
@@ -19,10 +18,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 #include "../../bpf-templates/layout/layout.h"
-#include "tools.h"
+#include "replay.h"
 
 static void *array(size_t count, size_t size)
 {
@@ -133,88 +131,32 @@ static bool use_client(struct order *order, __u32 client)
 	return known;
 }
 
-/* The program under test, and what tells of it. */
-struct subject {
-	int program, caller, parameters, position, progress;
-	__u64 *trace; /* what the caller reads */
-};
-
-static struct subject load(const char *path, int program)
-{
-	struct subject subject = {.program = program,
-				  .position = table_of_program(program, "round_position")};
-	struct bpf_object *object;
-
-	if (subject.position < 0)
-		subject.position = table_of_program(program, "cursor"); /* so called in 1.0.0 */
-	if (subject.position < 0)
-		fail("the program has no round robin");
-	object = load_caller(path, program, "position", subject.position);
-	subject.caller = program_of(object, "replay");
-	subject.parameters = table_of(object, "parameters");
-	subject.progress = table_of(object, "progress");
-	subject.trace = mmap(NULL, TRACE_LENGTH * sizeof(__u64), PROT_READ | PROT_WRITE, MAP_SHARED,
-			     table_of(object, "trace"), 0);
-	if (subject.trace == MAP_FAILED)
-		fail("trace: %s", strerror(errno));
-	return subject;
-}
-
-static __u64 turn(const struct subject *subject)
-{
-	__u64 position = 0;
-	__u32 zero = 0;
-
-	bpf_map_lookup_elem(subject->position, &zero, &position);
-	return position;
-}
-
-/* How many clients of the trace's first packets were new to the program. */
-static __u32 run_trace(const struct subject *subject, __u32 packets)
-{
-	struct progress progress = {.turn = turn(subject)};
-	unsigned char in[FRAME] = {0};
-	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in, .data_size_in = FRAME,
-		    .repeat = packets);
-	__u32 zero = 0;
-
-	bpf_map_update_elem(subject->progress, &zero, &progress, 0);
-	if (bpf_prog_test_run_opts(subject->caller, &options))
-		fail("test run: %s", strerror(errno));
-	if (options.retval != XDP_TX)
-		fail("a packet was not sent");
-	bpf_map_lookup_elem(subject->progress, &zero, &progress);
-	if (progress.packets != packets)
-		fail("of %u packets %llu were replayed", packets, progress.packets);
-	return progress.new_clients + (turn(subject) != progress.turn);
-}
-
 /* Counting works: of so many clients that were never there all are new, and then none is. */
 static void check_counting(struct subject *subject, struct parameters *p)
 {
-	__u32 zero = 0, few = 5, found;
+	__u32 few = 5, found;
 
 	for (__u32 i = 0; i < few; i++)
 		subject->trace[i] = i;
-	bpf_map_update_elem(subject->parameters, &zero, p, 0);
+	set_packets(subject, p);
 	found = run_trace(subject, few);
 	if (found != few)
-		fail("of %u new clients %u took a turn", few, found);
+		fail("of %u new clients %u were found to be", few, found);
 	found = run_trace(subject, few);
 	if (found)
-		fail("%u known clients took a turn", found);
+		fail("%u known clients were taken for new ones", found);
 	p->first += few;
 }
 
 static void compare(const struct subject *subject, struct parameters *p, __u32 associations,
 		    double exponent, __u32 multiple, long packets)
 {
-	__u32 clients = multiple * associations, zero = 0;
+	__u32 clients = multiple * associations;
 	struct zipf zipf = make_zipf(clients, exponent);
 	struct order order = make_order(associations, clients);
 	long measured = 0, hits = 0, exact_hits = 0;
 
-	bpf_map_update_elem(subject->parameters, &zero, p, 0);
+	set_packets(subject, p);
 	for (long sent = 0; sent < 2 * packets; sent += TRACE_LENGTH) {
 		long exact = 0, known;
 
@@ -283,9 +225,9 @@ static void count_associations(int table, const struct bpf_map_info *info, void 
 /* Lets as many new clients come as the table is for. */
 static void fill(const struct subject *subject, const struct parameters *p, __u32 associations)
 {
-	__u32 zero = 0, held = 0;
+	__u32 held = 0;
 
-	bpf_map_update_elem(subject->parameters, &zero, p, 0);
+	set_packets(subject, p);
 	for (__u32 sent = 0; sent < associations;) {
 		__u32 part =
 			associations - sent < TRACE_LENGTH ? associations - sent : TRACE_LENGTH;
@@ -332,7 +274,7 @@ int main(int argc, char **argv)
 	if (optind + 2 != argc || !associations || !traces == !fills)
 		fail("see the first lines of its source for how it is used");
 	pin(0);
-	subject = load(argv[optind], attached_program(argv[optind + 1]));
+	subject = load_subject(argv[optind], attached_program(argv[optind + 1]));
 	if (fills) {
 		fill(&subject, &p, associations);
 		return 0;

@@ -10,6 +10,8 @@ KNOWN_LIMIT = {4: 0.35, 6: 0.9}
 RANDOM_LIMIT = {4: 0.42, 6: 0.45}  # × sticky
 NEW_LIMIT = {4: 0.28, 6: 0.6}  # × sticky
 PASSED_LIMIT = 2  # ns beyond bounce
+CLASSES_LIMIT, FORGED_LIMIT = 1, 15  # ns beyond the same without them
+FLOOD_LIMIT = 0.9999  # of established clients
 COUNTERS_LIMIT = 4  # ns beyond the same program without them
 THROUGHPUT_LIMIT = 0.9  # × bounce
 TWO_CPUS_LIMIT = 1.8  # × one CPU
@@ -73,6 +75,23 @@ def of_counters(family, costs):
     """The worst of the scenarios."""
     return [check(f"IPv{family}, known client: what counting costs",
                   max(costs[scenario]["more"] for scenario in KNOWN), COUNTERS_LIMIT, "ns")]
+
+
+def of_classes(family, costs):
+    """The worst of the scenarios."""
+    return [check(f"IPv{family}, known client: what classes cost",
+                  max(costs[scenario]["more"] for scenario in KNOWN), CLASSES_LIMIT, "ns"),
+            check(f"IPv{family}, new client: what classes cost", costs["new"]["more"], FORGED_LIMIT,
+                  "ns")]
+
+
+def of_floods(family, found):
+    """The worst of each size. Where packets are spaced by the probation, nothing is promised."""
+    return [check(f"IPv{family}, -ma {size:,}: established clients known after a flood",
+                  min(row["known"] / row["established"]
+                      for row in found["floods"] if row["size"] == size),
+                  FLOOD_LIMIT, at_least=True)
+            for size in sorted({row["size"] for row in found["floods"]})]
 
 
 def ratio(rates, name, other):

@@ -90,6 +90,23 @@ def run(lab, arguments, executables):
             say(f"  {scenario:18}{row['more']:4.1f} of {row['ns']:4.0f} ns")
         checks += found
 
+    result["classes"], result["floods"] = {}, {}
+    for family in (4, 6):
+        chapter(f"What classes cost and keep, IPv{family}")
+        result["classes"][family], found = judged(
+            lambda: measurements.classes(family), lambda costs: limits.of_classes(family, costs))
+        for scenario, row in result["classes"][family].items():
+            say(f"  {scenario:18}{row['more']:4.1f} of {row['ns']:4.0f} ns")
+        checks += found
+        result["floods"][family], found = judged(
+            lambda: measurements.floods(family), lambda rows: limits.of_floods(family, rows))
+        for row in [*result["floods"][family]["floods"], *result["floods"][family]["spaced"]]:
+            spaced = ", spaced" if row["spacing"] else ""
+            say(f"  -ma {row['size']:,}, {row['percent']:2} % established, {row['forged']:,} forged × "
+                f"{row['packets']}{spaced}, answers {row['answers']}: "
+                f"{row['known']:,} of {row['established']:,} known")
+        checks += found
+
     result["two_cpus"], result["meeting"] = {}, {}
     for family in (4, 6):
         chapter(f"Two CPUs at once, IPv{family}")

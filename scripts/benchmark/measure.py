@@ -24,6 +24,9 @@ MEMORY_SIZES = [10_000, 100_000, 1_000_000, DEFAULT_SIZE, 3_000_000]
 ASSOCIATION_TABLES = ("associations", "clients")  # in each version, whatever follows
 EXPONENTS = [0.6, 0.8, 1.0, 1.2]
 MULTIPLES = [2, 4, 16]
+PROBATION = 1.6  # s, more than --probation is by default
+FLOODED_SIZES = [1 << 16, 1 << 20]  # of the association table
+ESTABLISHED = [10, 40, 80, 95]  # % of that
 SETTLING = 0.1  # s that a config file is to stay as it is before the daemon believes it
 SAVED = 1_000_000  # associations
 KERNEL_HEADERS = f"{os.path.dirname(SCRIPTS)}/bpf-templates/kernel-headers"
@@ -105,6 +108,47 @@ class Measurements:
         return {scenario: {"ns": row["with"]["ns"], "more": round(statistics.median(
             more - less for more, less in zip(row["with"]["rounds"], row["without"]["rounds"])), 1)}
             for scenario, row in costs.items()}
+
+    def classes(self, family):
+        """A packet's cost with classes, and how many ns more that is than without them (--probation 0), in
+        the same rounds: {scenario: {"ns", "more"}}. Known clients are residents."""
+        executable = self.executables["ulb"]
+        with_them, _ = self.started(executable, family=family)
+        without, _ = self.started(executable, family=family, arguments=["--probation", "0"])
+        directors = {"without": without, "with": with_them}
+        for scenario in ("flows:1000", "egress:1000"):
+            self.packet_cost(family, [scenario], directors, rounds=1)
+        time.sleep(PROBATION)
+        self.packet_cost(family, ["flows:1000"], directors, rounds=1)
+        costs, _ = self.packet_cost(family, [*KNOWN, "new"], directors)
+        for director in directors.values():
+            director.stop()
+        return {scenario: {"ns": row["with"]["ns"], "more": round(statistics.median(
+            more - less for more, less in zip(row["with"]["rounds"], row["without"]["rounds"])), 1)}
+            for scenario, row in costs.items()}
+
+    def flood(self, family, size, percent, packets, answers, spacing=None):
+        """Established, silent clients and those of them that are known after a flood of ten times the
+        table's size of forged sources."""
+        director, _ = self.started(
+            self.executables["ulb"], family=family, servers=["-rs", SERVERS[family][0]],
+            arguments=["-ma", size])
+        row, = self.lines(
+            "flood", *self.packets(family), "-a", size, "-e", percent, "-k", packets, "-w", answers,
+            *(["-s", spacing] if spacing else []), f"{self.tools}/replay.o", director.where)
+        director.stop()
+        return {"size": size, "percent": percent, "packets": packets, "answers": answers,
+                "spacing": spacing, **row}
+
+    def floods(self, family):
+        """All kinds of them; and two packets of each source spaced by more than the probation."""
+        sizes = FLOODED_SIZES[:1] if self.quick else FLOODED_SIZES
+        rows = [self.flood(family, size, percent, packets, answers)
+                for size in sizes for percent in ESTABLISHED for packets in (1, 2, 3)
+                for answers in ("none", "proof", "all")]
+        spaced = [self.flood(family, sizes[0], percent, 2, "all", spacing=1600)
+                  for percent in ESTABLISHED]
+        return {"floods": rows, "spaced": spaced}
 
     def two_cpus(self, family):
         """ns a packet on one CPU and on two at once, in the same rounds:

@@ -1,6 +1,6 @@
 /*
- * What all drivers have: they write a packet of a client over a frame, have its room checked, and call
- * the program under test with it.
+ * What all drivers have: they write a packet of a client over a frame, have its room checked, and
+ * call the program under test with it.
  */
 #pragma once
 

@@ -4,10 +4,14 @@
 #include <linux/types.h>
 
 /* Size of the frames, in bytes: room for Ethernet, IPv6 and UDP headers and a little data. */
-#define FRAME 74
+#define FRAME 96
 
 /* The most packets that are replayed at once. */
 #define TRACE_LENGTH (1 << 18)
+
+/* What a trace has of each, beside the number of its client in the lower 32 bits. */
+#define FROM_SERVER    (1ULL << 32)
+#define ASKS_FOR_PROOF (1ULL << 33) /* a DTLS HelloVerifyRequest (RFC 6347, 4.2.1) */
 
 struct parameters {
 	__u32 flows;	   /* clients cycled through; 0: each packet is a new client's */

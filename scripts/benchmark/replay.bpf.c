@@ -5,7 +5,7 @@
  */
 #include "packet.h"
 
-/* Clients in the order in which their packets come: words, as elements are padded to them. */
+/* The packets in their order: clients' numbers, and FROM_SERVER and ASKS_FOR_PROOF. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, TRACE_LENGTH);
@@ -29,6 +29,26 @@ struct {
 	__type(value, struct progress);
 } progress SEC(".maps");
 
+/* Makes a packet's data a HelloVerifyRequest, as far as a director looks at it. */
+static __always_inline void ask_for_proof(const struct parameters *p, void *frame)
+{
+	__u8 *udp = frame + sizeof(struct ethhdr) +
+		    (p->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	const __u16 length = sizeof(struct udphdr) + 25;
+
+	udp[4] = 0;
+	udp[5] = length;
+	__builtin_memset(udp + 8, 0, 25);
+	udp[8] = 22;
+	udp[21] = 3;
+	if (p->ipv6)
+		((struct ipv6hdr *)(frame + sizeof(struct ethhdr)))->payload_len =
+			bpf_htons(length);
+	else
+		((struct iphdr *)(frame + sizeof(struct ethhdr)))->tot_len =
+			bpf_htons(sizeof(struct iphdr) + length);
+}
+
 SEC("xdp")
 int replay(struct xdp_md *ctx)
 {
@@ -38,7 +58,7 @@ int replay(struct xdp_md *ctx)
 	struct progress *so_far = bpf_map_lookup_elem(&progress, &zero);
 	void *frame = frame_of(ctx);
 
-	if (!p || !turn || !so_far || !frame)
+	if (!p || !turn || !so_far || !frame || frame + FRAME > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
 	so_far->new_clients += *turn != so_far->turn;
 	so_far->turn = *turn;
@@ -46,7 +66,9 @@ int replay(struct xdp_md *ctx)
 	flow = bpf_map_lookup_elem(&trace, &at);
 	if (!flow)
 		return XDP_ABORTED;
-	write_packet(p, frame, p->first + *flow, false);
+	write_packet(p, frame, p->first + (__u32)*flow, *flow & FROM_SERVER);
+	if (*flow & ASKS_FOR_PROOF)
+		ask_for_proof(p, frame);
 	bpf_tail_call(ctx, &target, 0);
 	return XDP_ABORTED;
 }
