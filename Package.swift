@@ -47,6 +47,7 @@ let package = Package(
         .product(name: "Mustache", package: "swift-mustache"),
         system,
       ]),
+    .target(name: "RouteNetlink", dependencies: ["CLinux", "LoadBalancing", system]),
     .target(name: "Systemd", dependencies: [system]),
     .target(
       name: "HTTP",
@@ -89,6 +90,9 @@ let package = Package(
       name: "UlbctlTests",
       dependencies: ["Control", "HTTP", "StatusPage", "TestSupport", "ulbctl", system]),
     .testTarget(name: "HTTPTests", dependencies: ["HTTP", "TestSupport", system]),
+    .testTarget(
+      name: "RouteNetlinkTests",
+      dependencies: ["LoadBalancing", "RouteNetlink", "TestSupport", system]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
     .testTarget(
       name: "DaemonTests",

@@ -235,7 +235,7 @@ public func run(
 
 /// Runs a program that a test cannot go on without.
 @discardableResult
-func runSuccessfully(
+public func runSuccessfully(
   _ arguments: [String], in namespace: NetworkNamespace? = nil
 ) throws -> [String] {
   let child = try ChildProcess(arguments, in: namespace)
