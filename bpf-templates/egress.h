@@ -4,6 +4,7 @@
 #include "events.h"
 #include "lists.h"
 #include "nat.h"
+#include "next_hops.h"
 #include "unsettled_client.h"
 #include "udp.h"
 
@@ -78,6 +79,10 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	}
 	if (!server)
 		return IS_NOT_HANDLED;
+#if VERIFY_GATEWAY
+	if (!is_from_next_hop(frame, slot))
+		return DECIDE(frame, EGRESS_UNVERIFIED, XDP_DROP);
+#endif
 	if (!lengths_agree(frame))
 		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
 	if (!associated) {

@@ -131,6 +131,20 @@ BPF_F_TABLE("lpm_trie", struct network_v6, __u32, networks_v6, 4 * LIST_NETWORKS
 #endif
 
 /*
+ * What frames of each slot's real server begin with behind their destination: the MAC address of
+ * the next hop on the way to it, and the EtherType; 0 where that is not known. In no bank: it is of
+ * the address, whatever the list.
+ */
+#if VERIFY_GATEWAY
+#if HAS_IPV4
+BPF_F_TABLE("array", __u32, __u64, next_hops_v4, REAL_SERVER_SLOTS_V4, BPF_F_MMAPABLE);
+#endif
+#if HAS_IPV6
+BPF_F_TABLE("array", __u32, __u64, next_hops_v6, REAL_SERVER_SLOTS_V6, BPF_F_MMAPABLE);
+#endif
+#endif
+
+/*
  * What is done to the table of the family, if that is compiled in: else it is null. Each call of a
  * table's method stands in a function, as libbcc knows none in a macro.
  */

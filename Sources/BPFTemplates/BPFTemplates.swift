@@ -42,6 +42,7 @@ public enum BPFTemplates {
     "client.h": PackageResources.client_h,
     "recency.h": PackageResources.recency_h,
     "lists.h": PackageResources.lists_h,
+    "next_hops.h": PackageResources.next_hops_h,
     "association.h": PackageResources.association_h,
     "admission.h": PackageResources.admission_h,
     "vouching.h": PackageResources.vouching_h,

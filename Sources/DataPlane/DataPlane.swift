@@ -23,6 +23,9 @@ public final class DataPlane {
   public internal(set) var configuration: Configuration
   /// The clients whose packets are reported, whatever the level.
   public private(set) var followed: [Client] = []
+  /// From which MAC address packets of each real server are to come, as far as that is known. Programs
+  /// that verify no gateway make nothing of it.
+  public private(set) var nextHops: [IPAddress: MACAddress] = [:]
   /// Where the program is attached; `nil` for nowhere.
   public private(set) var attachment: Attachment?
   /// How long the steps took that led to the program and the lists in service.
@@ -144,8 +147,17 @@ public final class DataPlane {
     GracePeriod.wait()
     service.forget(slots: reused, isInService: false)
     let prepared = try service.prepare(plan)
+    // Slots of servers in force stay theirs, so that nothing changes for these.
+    service.write(nextHops, plan)
     inForce.publish(plan, service.associations)
     service.commit(prepared, plan)
+  }
+
+  /// Says from which MAC addresses packets of real servers are to come, from now on and in each program
+  /// after this one. Those of others are believed wherever they come from.
+  public func verify(_ nextHops: [IPAddress: MACAddress]) {
+    self.nextHops = nextHops
+    service.write(nextHops, service.plan)
   }
 
   /// How many clients can be followed at once.
@@ -176,6 +188,7 @@ public final class DataPlane {
     let former = service
     let shared = try former.shared(with: plan, maxRealServers: configuration.maxRealServers)
     var next = try Service(configuration, plan, following: followed, sharing: shared)
+    next.write(nextHops, plan)
     next.forget(slots: reused, isInService: true)
     var copy = RealServerCounterCopy(
       from: former.counters(besides: shared), to: next.counters, plan)

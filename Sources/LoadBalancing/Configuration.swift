@@ -47,15 +47,17 @@ public struct LiveSettings: Sendable, Hashable {
   public var ports: [UInt16]?
   /// Of the command line's virtual server.
   public var scheduler: Scheduler?
+  public var verifiesGateway: Bool?
 
   public init(
     logLevel: LogLevel? = nil, debug: Int? = nil, ports: [UInt16]? = nil,
-    scheduler: Scheduler? = nil
+    scheduler: Scheduler? = nil, verifiesGateway: Bool? = nil
   ) {
     self.logLevel = logLevel
     self.debug = debug
     self.ports = ports
     self.scheduler = scheduler
+    self.verifiesGateway = verifiesGateway
   }
 }
 
@@ -79,6 +81,8 @@ public struct Configuration: Sendable, Equatable {
   public var probation = 1
   /// Which clients are denied.
   public var lists = ClientLists()
+  /// Whether packets of real servers are believed from the next hop on the way to them alone.
+  public var verifiesGateway = false
   public var mode = AttachMode.auto
   /// Take the interface over from another XDP program.
   public var replace = false
@@ -148,6 +152,7 @@ public struct Configuration: Sendable, Equatable {
     if let debug = liveSettings.debug { result.debug = debug }
     if let logLevel = liveSettings.logLevel { result.logLevel = logLevel }
     if let scheduler = liveSettings.scheduler { result.virtualServers[0].scheduler = scheduler }
+    if let verifies = liveSettings.verifiesGateway { result.verifiesGateway = verifies }
     return result
   }
 
@@ -161,10 +166,12 @@ public struct Configuration: Sendable, Equatable {
 
   /// Whether another program is to be compiled to go from `other` to this configuration while the
   /// daemon runs: where anything of the virtual servers differs but who their real servers are, with
-  /// what weight and in what state; or of the lists of clients but what they list.
+  /// what weight and in what state; or of the lists of clients but what they list; or whether gateways are
+  /// verified.
   public func isRendered(differentlyFrom other: Configuration) -> Bool {
     debug != other.debug || logLevel != other.logLevel
       || lists.isCompiled(differentlyFrom: other.lists)
+      || verifiesGateway != other.verifiesGateway
       || virtualServers.count != other.virtualServers.count
       || zip(virtualServers, other.virtualServers).contains { $0.isCompiled(differentlyFrom: $1) }
   }

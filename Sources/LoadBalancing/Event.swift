@@ -32,6 +32,8 @@ public enum Event: UInt32, CaseIterable, Sendable {
   case ingressDenied
   /// A list denies the client that a real server wrote to first.
   case egressDenied
+  /// Not from the next hop on the way to the real server whose address it has.
+  case egressUnverified
 
   /// What becomes of a frame.
   public enum Verdict: String, Sendable, CaseIterable {
@@ -182,6 +184,11 @@ public enum Event: UInt32, CaseIterable, Sendable {
     case .egressDenied:
       Row(
         name: "EGRESS_DENIED", verdict: .drop, level: .info, text: "Denied client",
+        direction: .egress)
+    case .egressUnverified:
+      Row(
+        name: "EGRESS_UNVERIFIED", verdict: .drop, level: .warning,
+        text: "Not from the next hop of the real server",
         direction: .egress)
     }
   }

@@ -26,6 +26,7 @@ extension Configuration {
   /// servers.
   public var liveSummary: String {
     "\(virtualServers[0].service), log level \(logLevel.name), debug \(debug)"
+      + (verifiesGateway ? ", gateways verified" : "")
   }
 }
 

@@ -47,6 +47,17 @@ struct InstructionTests {
     }
   }
 
+  @Test("to verify gateways is a few instructions more", arguments: AddressFamily.allCases)
+  func gateways(family: AddressFamily) throws {
+    var configuration = Configuration.sample(family)
+    let without = try info(configuration)
+    configuration.verifiesGateway = true
+    let with = try info(configuration)
+    #expect(with.instructionCount > without.instructionCount)
+    #expect(with.instructionCount < without.instructionCount + 100)
+    #expect(with.verifiedInstructionCount < without.verifiedInstructionCount + 20_000)
+  }
+
   /// Between the ends, the compiler may find a shorter form for more.
   @Test("fewest at the highest level, most at the lowest", arguments: AddressFamily.allCases)
   func levels(family: AddressFamily) throws {

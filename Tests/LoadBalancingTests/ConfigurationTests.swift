@@ -94,6 +94,19 @@ private func fault(of configuration: Configuration) -> ConfigurationError? {
     #expect(fault(of: hidden)?.message.hasPrefix("too many ports, 3") == true)
   }
 
+  @Test func theConfigFileSaysWhetherGatewaysAreVerified() {
+    for (given, live, expected) in [
+      (false, nil, false), (true, nil, true), (false, true, true), (true, false, false),
+    ] as [(Bool, Bool?, Bool)] {
+      let configuration = Self.configuration {
+        $0.verifiesGateway = given
+        $0.liveSettings.verifiesGateway = live
+      }
+      #expect(configuration.effective.verifiesGateway == expected)
+      #expect(configuration.effective.liveSummary.hasSuffix(", gateways verified") == expected)
+    }
+  }
+
   @Test func theConfigFilesSchedulerStandsOverTheDefault() {
     let live = Self.configuration { $0.liveSettings.scheduler = .maglev }
     #expect(live.virtualServers[0].scheduler == .roundRobin)
@@ -343,6 +356,7 @@ private func fault(of configuration: Configuration) -> ConfigurationError? {
       { $0.virtualServers[0].scheduler = .maglev },
       { $0.virtualServers[0].address = IPAddress("10.40.0.2")! },
       { $0.virtualServers.removeLast() },
+      { $0.verifiesGateway = true },
       { $0.virtualServers.append(Self.server("y", "10.40.0.2", [1], ["10.41.0.2"])) },
     ]
     for change in changes {

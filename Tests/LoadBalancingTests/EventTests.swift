@@ -25,7 +25,7 @@ import Testing
   }
 
   @Test func codesAreThoseOfTheTable() {
-    #expect(Event.allCases.map { $0.rawValue } == Array(1...24))
+    #expect(Event.allCases.map { $0.rawValue } == Array(1...25))
     #expect(
       Event.allCases.map { "\($0.name) \($0.level.name)" } == [
         "INVALID_ETH_SIZE WARNING", "NOT_IP_V4 TRACE", "NOT_IP_V6 TRACE",
@@ -37,6 +37,7 @@ import Testing
         "EGRESS_CANNOT_CREATE_ASSO ERROR", "EGRESS_NEW_NAT DEBUG", "EGRESS_REUSED_NAT DEBUG",
         "EGRESS_NOT_AUTHORIZED INFO",
         "UNHANDLED_TRAFFIC TRACE", "INGRESS_DENIED INFO", "EGRESS_DENIED INFO",
+        "EGRESS_UNVERIFIED WARNING",
       ])
   }
 

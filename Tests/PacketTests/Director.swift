@@ -78,7 +78,8 @@ final class Director {
   init(
     _ family: AddressFamily, servers: [IPAddress]? = nil, level: LogLevel = .error,
     virtualServer: IPAddress? = nil, ports: [UInt16] = Addresses.ports, maxServers: UInt32 = 32,
-    maxAssociations: UInt32 = 4096, probation: Int = 1, lists: ClientLists = ClientLists()
+    maxAssociations: UInt32 = 4096, probation: Int = 1, lists: ClientLists = ClientLists(),
+    verifiesGateway: Bool = false
   ) throws {
     addresses = Addresses(family: family)
     self.level = level
@@ -92,6 +93,7 @@ final class Director {
       $0.maxAssociations = maxAssociations
       $0.probation = probation
       $0.lists = lists
+      $0.verifiesGateway = verifiesGateway
     }
     try configuration.validate()
     dataPlane = try compiling { try DataPlane(configuration) }

@@ -424,7 +424,7 @@ struct RowTests {
     let families = AddressFamily.allCases.map { Addresses(family: $0) }
     let kinds: [(Addresses) -> [Case]] = [
       Case.all, Case.withoutServers, Case.withoutVirtualServer, EthernetSizeTests.cases,
-      RefusedInsertTests.cases, ListTests.cases,
+      RefusedInsertTests.cases, ListTests.cases, GatewayTests.cases,
     ]
     let cases = families.flatMap { family in kinds.flatMap { $0(family) } }
     #expect(Set(cases.map(\.event)) == Set(Event.allCases))

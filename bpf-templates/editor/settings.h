@@ -62,6 +62,9 @@ _Static_assert(2 <= MAX_PORTS, "see option -mp");
 #define UNLISTED_ARE_DENIED 0
 #define STRICT 0
 
+/* Whether packets of real servers have to come from the next hop on the way to these. */
+#define VERIFY_GATEWAY 0
+
 /* Sizes of the tables. */
 #define MAX_REAL_SERVERS 32
 #define MAX_ASSOCIATIONS 1048576
@@ -139,6 +142,8 @@ _Static_assert(2 <= MAX_PORTS, "see option -mp");
 #define LEVEL_INGRESS_DENIED 20
 #define EVENT_EGRESS_DENIED 24
 #define LEVEL_EGRESS_DENIED 20
+#define EVENT_EGRESS_UNVERIFIED 25
+#define LEVEL_EGRESS_UNVERIFIED 30
 
 /* Counters: 0 to see what they cost. Blocks: the daemon's, and one for each CPU that there can be. */
 #define COUNTERS_ON 1

@@ -13,6 +13,9 @@ struct LoadedProgram {
   let likelySlots: [AddressFamily: Table]
   /// The lists of clients, where there are any. They are not kept.
   let lists: ListTables?
+  /// What frames of real servers begin with, of each family, where gateways are verified. They are not
+  /// kept.
+  let nextHops: [AddressFamily: Table]
   let events: RingBuffer
   /// What libbcc printed while it compiled and loaded.
   let output: String
@@ -81,6 +84,13 @@ struct LoadedProgram {
       try LoadedProgram.fillServiceMaps(module, maps)
       likelySlots = try LoadedProgram.likelySlots(of: module, maps)
       lists = configuration.lists.isAny ? try ListTables(of: module, sizes.families) : nil
+      var nextHops: [AddressFamily: Table] = [:]
+      if configuration.verifiesGateway {
+        for family in sizes.families {
+          nextHops[family] = try module.table("next_hops_v\(family.version)")
+        }
+      }
+      self.nextHops = nextHops
       program = try module.loadXDPProgram("ulb", flags: flags)
       // What is kept belongs together by what the program is said to use: the names, too, which no
       // packet asks for.

@@ -78,6 +78,7 @@ public enum Renderer {
       "lists": configuration.lists.isAny ? 1 : 0,
       "unlisted_are_denied": configuration.lists.deniesUnlisted ? 1 : 0,
       "strict": configuration.lists.isStrict ? 1 : 0,
+      "verify_gateway": configuration.verifiesGateway ? 1 : 0,
       "max_realservers": configuration.maxRealServers,
       "max_associations": configuration.maxAssociations,
       "round_lines": sizes.lines,

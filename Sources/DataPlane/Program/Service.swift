@@ -14,6 +14,7 @@ struct Service {
   private(set) var plan: ServicePlan
   private var writer: ServiceWriter
   private var lists: ListWriter?
+  private let nextHops: NextHopWriter
 
   var tables: Tables { loaded.tables }
 
@@ -42,6 +43,7 @@ struct Service {
       positions = try RoundPositions(loaded.tables.service)
       writer = try ServiceWriter(loaded, sizes)
       try writer.fill(plan)
+      nextHops = try NextHopWriter(loaded.nextHops)
       if let tables = loaded.lists {
         var lists = try ListWriter(tables)
         try lists.prepare(configuration.lists)
@@ -87,6 +89,12 @@ struct Service {
   mutating func commit(_ prepared: PreparedService, _ plan: ServicePlan) {
     writer.commit(prepared, plan)
     self.plan = plan
+  }
+
+  /// Writes from which MAC addresses packets of a plan's real servers are to come: at once for those of
+  /// the plan in force. Cannot fail, and does nothing where gateways are not verified.
+  func write(_ addresses: [IPAddress: MACAddress], _ plan: ServicePlan) {
+    nextHops.write(addresses, plan)
   }
 
   /// Writes other lists of clients, without a packet's seeing any of it.

@@ -35,6 +35,7 @@ const EVENTS = {
   UNHANDLED_TRAFFIC: "Unhandled traffic",
   INGRESS_DENIED: "Denied client",
   EGRESS_DENIED: "Denied client",
+  EGRESS_UNVERIFIED: "Not from the next hop of the real server",
 };
 
 // -- Numbers and times as text ------------------------------------------------------------------
