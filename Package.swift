@@ -61,7 +61,7 @@ let package = Package(
       name: "ulb",
       dependencies: [
         "AssociationFile", "CLinux", "CommandLine", "Control", "DataPlane", "HTTP",
-        "LoadBalancing", "Systemd", system,
+        "LoadBalancing", "RouteNetlink", "Systemd", system,
       ]),
     .executableTarget(
       name: "ulbctl",
@@ -97,8 +97,8 @@ let package = Package(
     .testTarget(
       name: "DaemonTests",
       dependencies: [
-        "AssociationFile", "Control", "DataPlane", "HTTP", "LoadBalancing", "Systemd",
-        "TestSupport", "ulb", system,
+        "AssociationFile", "Control", "DataPlane", "HTTP", "LoadBalancing", "RouteNetlink",
+        "Systemd", "TestSupport", "ulb", system,
       ]),
     .testTarget(
       name: "DataPlaneTests",

@@ -67,7 +67,8 @@ extension LiveSettings {
       case "debug": debug = try reader.debug()
       case "port": ports = try reader.ports()
       case "scheduler": scheduler = try reader.scheduler()
-      default: throw reader.unknown("loglevel, debug, port or scheduler")
+      case "verify_gateway": verifiesGateway = try reader.flag()
+      default: throw reader.unknown("loglevel, debug, port, scheduler or verify_gateway")
       }
     }
   }
@@ -160,6 +161,14 @@ private struct SettingReader {
       throw wrong("\(shown): no such scheduler; use \(names)")
     }
     return scheduler
+  }
+
+  func flag() throws(ConfigFileError) -> Bool {
+    switch setting.value {
+    case "yes": return true
+    case "no": return false
+    default: throw wrong("\(shown): neither yes nor no; write one of them")
+    }
   }
 
   func address() throws(ConfigFileError) -> IPAddress {

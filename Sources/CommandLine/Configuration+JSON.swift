@@ -4,8 +4,8 @@ import LoadBalancing
 extension Configuration {
   /// One JSON object on one line with what ``effective`` sets of ulb.py's options, by their names.
   /// What ulb.py does not know stands there only where it is not the default: how the command line's
-  /// virtual server chooses, what is set of its real servers, the further virtual servers, and the
-  /// lists of clients.
+  /// virtual server chooses, what is set of its real servers, the further virtual servers, the lists
+  /// of clients, and whether gateways are verified.
   public func json() -> String { JSONLine.text(Checked(effective)) }
 }
 
@@ -29,6 +29,7 @@ private struct Checked: Encodable {
     case realServerSettings = "real_server_settings"
     case virtualServers = "virtual_servers"
     case allow, deny, strict
+    case verifiesGateway = "verify_gateway"
   }
 
   func encode(to encoder: any Encoder) throws {
@@ -58,6 +59,7 @@ private struct Checked: Encodable {
     if let list = lists.allowed { try keys.encode(CheckedList(list), forKey: .allow) }
     if let list = lists.denied { try keys.encode(CheckedList(list), forKey: .deny) }
     if lists.isStrict { try keys.encode(true, forKey: .strict) }
+    if configuration.verifiesGateway { try keys.encode(true, forKey: .verifiesGateway) }
   }
 }
 

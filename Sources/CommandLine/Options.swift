@@ -144,8 +144,8 @@ extension Options {
           "10.0.0.2",
           "10.0.0.6",
           "",
-          "An optional section [ulb] sets loglevel, debug, port and scheduler of the",
-          "running daemon, over the command line's :",
+          "An optional section [ulb] sets loglevel, debug, port, scheduler and",
+          "verify_gateway of the running daemon, over the command line's :",
           "",
           "[ulb]",
           "loglevel = DEBUG",
@@ -350,6 +350,14 @@ extension Options {
           "residents too. (default: not those)",
         ],
         isAbbreviable: false, store: { values, _ in values.configuration.lists.isStrict = true }),
+      Option(
+        spellings: ["--verify_gateway"], arity: .none,
+        help: [
+          "Drop what claims to come from a real server and does not come from the MAC",
+          "address of the next hop on the way to it, the gateway's or its own. Not where",
+          "packets may come by several gateways. (default: not verified)",
+        ],
+        isAbbreviable: false, store: { values, _ in values.configuration.verifiesGateway = true }),
       Option(
         spellings: ["--control"], placeholder: "PATH|none",
         help: [

@@ -79,10 +79,13 @@ public struct ConfigurationInForce: Codable, Sendable, Equatable {
   public var maxAssociations: UInt32
   /// Nothing where no list of clients is configured.
   public var clientLists: ClientListsInForce?
+  /// Nothing where gateways are not verified.
+  public var gateways: GatewayVerification?
 
   public init(
     configFile: String?, logLevel: String, debug: Int, maxPorts: UInt32, maxRealServers: UInt32,
-    maxAssociations: UInt32, clientLists: ClientListsInForce? = nil
+    maxAssociations: UInt32, clientLists: ClientListsInForce? = nil,
+    gateways: GatewayVerification? = nil
   ) {
     self.configFile = configFile
     self.logLevel = logLevel
@@ -91,10 +94,11 @@ public struct ConfigurationInForce: Codable, Sendable, Equatable {
     self.maxRealServers = maxRealServers
     self.maxAssociations = maxAssociations
     self.clientLists = clientLists
+    self.gateways = gateways
   }
 
   private enum CodingKeys: String, CodingKey {
-    case debug
+    case debug, gateways
     case configFile = "config_file"
     case logLevel = "loglevel"
     case maxPorts = "max_ports"
@@ -134,6 +138,53 @@ public struct NetworkListInForce: Codable, Sendable, Equatable {
   public init(file: String, networks: Int) {
     self.file = file
     self.networks = networks
+  }
+}
+
+/// From where packets of real servers are to come.
+public struct GatewayVerification: Codable, Sendable, Equatable {
+  /// The most next hops that are told of.
+  public static let most = 64
+
+  /// How many real servers there are of which a packet is believed from one MAC address alone.
+  public var verifiedRealServers: Int
+  /// How many there are of which packets are believed wherever they come from, as that address is not
+  /// known, or there is no single one.
+  public var believedRealServers: Int
+  /// At most ``most`` of them.
+  public var nextHops: [NextHopStatus]
+
+  public init(verifiedRealServers: Int, believedRealServers: Int, nextHops: [NextHopStatus]) {
+    self.verifiedRealServers = verifiedRealServers
+    self.believedRealServers = believedRealServers
+    self.nextHops = nextHops
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case verifiedRealServers = "verified_real_servers"
+    case believedRealServers = "believed_real_servers"
+    case nextHops = "next_hops"
+  }
+}
+
+/// A gateway on the way to real servers, or one of them on the link.
+public struct NextHopStatus: Codable, Sendable, Equatable {
+  public var address: String
+  /// Its MAC address; nothing where that is not known yet.
+  public var hardwareAddress: String?
+  /// How many are behind it.
+  public var realServers: Int
+
+  public init(address: String, hardwareAddress: String?, realServers: Int) {
+    self.address = address
+    self.hardwareAddress = hardwareAddress
+    self.realServers = realServers
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case address
+    case hardwareAddress = "mac"
+    case realServers = "real_servers"
   }
 }
 

@@ -13,6 +13,7 @@ final class Daemon {
   let dataPlane: DataPlane
   private let events: PacketEvents
   private let interface: InterfaceWatch
+  private let gateways: GatewayWatch
   private let reloader: Reloader
   private let state: StateKeeper?
   private let api: ControlAPI
@@ -62,11 +63,13 @@ final class Daemon {
     events = PacketEvents(dataPlane, log: log, hub: api.hub)
     followed = FollowedClients(dataPlane, log: log)
     interface = InterfaceWatch(dataPlane, log: log)
+    gateways = GatewayWatch(dataPlane, log: log)
     reloader = Reloader(dataPlane, watchers: watchers, warnings: warnings, log: log)
     self.state = state
     lastGoodReloadAt = startedAt
     counters.compilations = 1
     restoreAssociations(handover)
+    gateways.learn()
     let attachStart = ContinuousClock.now
     try handover.commit()
     if configuration.effective.logLevel <= .debug {
@@ -125,6 +128,9 @@ final class Daemon {
       end(1)
     }
     interface.start(on: loop)
+
+    gateways.onChange = { [unowned self] in publish() }
+    gateways.start(on: loop)
 
     reloader.onEnd = { [unowned self] in ended($0) }
     reloader.start(on: loop)
@@ -207,7 +213,7 @@ final class Daemon {
       fault: interface.fault, reload: reloader.last?.reload, refusals: reloader.refusals,
       lastGoodReloadAt: lastGoodReloadAt,
       state: state?.report, counters: counters, requested: requested,
-      followed: dataPlane.followed)
+      followed: dataPlane.followed, gateways: gateways.report)
   }
 
   /// Lets those know who look from other threads.
@@ -215,6 +221,7 @@ final class Daemon {
 
   /// Lets all know who look.
   func showChange() {
+    gateways.follow()
     publish()
     let configuration = dataPlane.configuration.effective
     let line = StatusLine(

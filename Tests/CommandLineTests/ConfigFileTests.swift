@@ -185,6 +185,8 @@ extension ConfigFile {
       try settings("[ulb]\nloglevel = DEBUG\ndebug = 4\nport = 5683 5684,53\n  54\n")
         == LiveSettings(logLevel: .debug, debug: 4, ports: [5683, 5684, 53, 54]))
     #expect(try settings("[ulb]\nport =\n 1\n 2\n") == LiveSettings(ports: [1, 2]))
+    #expect(try settings("[ulb]\nverify_gateway = yes\n") == LiveSettings(verifiesGateway: true))
+    #expect(try settings("[ulb]\nverify_gateway = no\n") == LiveSettings(verifiesGateway: false))
   }
 
   @Test(arguments: [
@@ -197,7 +199,12 @@ extension ConfigFile {
     ("port = 53;54", "port = '53;54': no port number"),
     ("port = ,", "port = ',': no port; write"),
     ("port", "port: no port; write"),
-    ("ports = 1", "'ports': no such setting; use loglevel, debug, port or scheduler"),
+    ("verify_gateway = true", "verify_gateway = 'true': neither yes nor no; write one of them"),
+    ("verify_gateway", "verify_gateway: neither yes nor no"),
+    (
+      "ports = 1",
+      "'ports': no such setting; use loglevel, debug, port, scheduler or verify_gateway"
+    ),
   ])
   func aWrongLiveSettingIsNamed(_ line: String, _ reason: String) {
     let error = Self.error("[Real Servers]\n1.1.1.1\n[ulb]\n\(line)\n")

@@ -102,6 +102,19 @@ import Testing
         """)
   }
 
+  @Test func gatewaysAreVerifiedWhereThatIsSaid() throws {
+    var configuration = try Self.configuration(Self.usual)
+    #expect(!configuration.verifiesGateway)
+    configuration.liveSettings.verifiesGateway = true
+    let checked = "],\"verify_gateway\":true,\"virtual_server\":"
+    #expect(configuration.json().contains(checked))
+    configuration = try Self.configuration(Self.usual + ["--verify_gateway"])
+    #expect(configuration.verifiesGateway)
+    #expect(configuration.json().contains(checked))
+    configuration.liveSettings.verifiesGateway = false
+    #expect(!configuration.json().contains("verify_gateway"))
+  }
+
   @Test func theFurtherOptionsHaveDefaults() throws {
     let configuration = try Self.configuration(Self.usual)
     #expect(configuration.mode == .auto)
@@ -357,7 +370,7 @@ import Testing
       return
     }
     let grammar = Options(readFile: Self.readFile)
-    #expect(grammar.parser.options.count == 26)
+    #expect(grammar.parser.options.count == 27)
     for option in grammar.parser.options {
       for spelling in option.spellings { #expect(help.contains(spelling)) }
       for text in option.help where !text.isEmpty { #expect(help.contains(text)) }

@@ -117,6 +117,7 @@ import Testing
     #expect(warnings == [])
     #expect(whole.virtualServers.map(\.realServers.count) == [4, 2])
     #expect(whole.liveSettings.scheduler == .maglev)
+    #expect(whole.liveSettings.verifiesGateway == true)
   }
 
   @Test func longListsWithSettingsAreRead() throws {

@@ -32,6 +32,12 @@ import Testing
     status.configuration.clientLists = ClientListsInForce(
       allowed: NetworkListInForce(file: "/a", networks: 1),
       denied: NetworkListInForce(file: "/b", networks: 2), isStrict: true)
+    status.configuration.gateways = GatewayVerification(
+      verifiedRealServers: 1, believedRealServers: 2,
+      nextHops: [
+        NextHopStatus(
+          address: "10.60.0.1", hardwareAddress: "02:42:0a:3c:00:01", realServers: 1)
+      ])
     status.reload = Reload(
       result: .refused, at: "2026-01-31T23:59:59Z", changes: ["a"], warnings: ["w"], reason: "b")
     status.stateFile = StateFileStatus(
@@ -82,6 +88,9 @@ import Testing
     status.configuration.configFile = nil
     status.configuration.clientLists = ClientListsInForce(
       allowed: nil, denied: nil, isStrict: false)
+    status.configuration.gateways = GatewayVerification(
+      verifiedRealServers: 0, believedRealServers: 2,
+      nextHops: [NextHopStatus(address: "10.60.0.1", hardwareAddress: nil, realServers: 2)])
     let least: [String: any Encodable] = [
       "TimeSpan": TimeSpan(after: nil, before: nil),
       "AssociationPage": AssociationPage(associations: [], next: nil),

@@ -67,6 +67,42 @@ import Testing
         == "Clients       12.3K networks allowed by /etc/ulb/allow, asked for residents too")
   }
 
+  @Test func nextHopsAreShown() {
+    func lines(_ gateways: GatewayVerification?) -> [String] {
+      var status = Sample.status()
+      status.configuration.gateways = gateways
+      let screen = StatusScreen(
+        status: status, virtualServers: [], counters: Sample.counters, columns: .overview,
+        rates: nil, settings: Sample.terminal)
+      let lines = screen.lines().map { $0.text(isColored: false) }
+      guard let first = lines.firstIndex(where: { $0.hasPrefix("Next hops") }) else { return [] }
+      return [lines[first]] + lines[(first + 1)...].prefix { $0.hasPrefix(" ") }
+    }
+    func hop(_ number: Int, _ mac: String?, _ count: Int) -> NextHopStatus {
+      NextHopStatus(address: "10.60.0.\(number)", hardwareAddress: mac, realServers: count)
+    }
+    #expect(lines(nil) == [])
+    #expect(
+      lines(
+        GatewayVerification(
+          verifiedRealServers: 3, believedRealServers: 0,
+          nextHops: [hop(1, "02:42:0a:3c:00:01", 3)]))
+        == ["Next hops     10.60.0.1 at 02:42:0a:3c:00:01, 3 real servers"])
+    #expect(
+      lines(
+        GatewayVerification(
+          verifiedRealServers: 5, believedRealServers: 1,
+          nextHops: [hop(1, nil, 1)] + (2...6).map { hop($0, "02:42:0a:3c:00:0\($0)", 1) }))
+        == [
+          "Next hops     10.60.0.1 not known, 1 real server",
+          "              10.60.0.2 at 02:42:0a:3c:00:02, 1 real server",
+          "              10.60.0.3 at 02:42:0a:3c:00:03, 1 real server",
+          "              10.60.0.4 at 02:42:0a:3c:00:04, 1 real server",
+          "              and others; 5 real servers verified",
+          "              1 real server believed from anywhere",
+        ])
+  }
+
   @Test func problemsAreRedWhereThereAreColors() {
     let screen = StatusScreen(
       status: Sample.status(problems: ["eth0 is down"]), virtualServers: [],

@@ -16,7 +16,7 @@ extension Status {
         debug: configuration.debug, maxPorts: configuration.maxPorts,
         maxRealServers: configuration.maxRealServers,
         maxAssociations: configuration.maxAssociations,
-        clientLists: ClientListsInForce(configuration.lists)),
+        clientLists: ClientListsInForce(configuration.lists), gateways: daemon.gateways),
       reload: daemon.reload, lastGoodReloadAt: daemon.lastGoodReloadAt.description,
       stateFile: daemon.state.map { state in
         StateFileStatus(

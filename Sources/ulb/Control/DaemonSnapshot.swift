@@ -29,6 +29,8 @@ struct DaemonSnapshot: Sendable {
   /// Of each family, what the control socket has asked for since the process began.
   var requested: [AddressFamily: RequestedChanges]
   var followed: [Client]
+  /// `nil` where gateways are not verified.
+  var gateways: GatewayVerification?
 
   /// What is in force, what the control socket has set among it.
   var configuration: Configuration { dataPlane.configuration.effective }

@@ -128,6 +128,7 @@ struct StatusScreen: Sendable {
       "\(force.configFile ?? "no config file"), log level \(force.logLevel)\(debug), "
         + "put in force \(since)")
     if let lists = force.clientLists { lines += labelled("Clients", words(of: lists)) }
+    if let gateways = force.gateways { lines += self.lines(of: gateways) }
     if let reload = status.reload { lines += self.lines(of: reload) }
     if let file = status.stateFile { lines += labelled("State file", words(of: file)) }
     if !status.followedClients.isEmpty {
@@ -144,6 +145,29 @@ struct StatusScreen: Sendable {
       }
     }
     return words.joined(separator: ", ") + (lists.isStrict ? ", asked for residents too" : "")
+  }
+
+  /// The most next hops that are shown one by one.
+  private static let mostNextHops = 4
+
+  /// From where packets of real servers are to come.
+  private func lines(of gateways: GatewayVerification) -> [Line] {
+    func servers(_ count: Int) -> String { counted(UInt64(count), "real server", settings.format) }
+    var rows = gateways.nextHops.prefix(Self.mostNextHops).map { hop in
+      [
+        Span("\(hop.address) "),
+        hop.hardwareAddress.map { Span("at \($0)") } ?? Span("not known", .yellow),
+        Span(", \(servers(hop.realServers))"),
+      ]
+    }
+    if gateways.nextHops.count > Self.mostNextHops {
+      rows.append([Span("and others; \(servers(gateways.verifiedRealServers)) verified")])
+    }
+    if gateways.believedRealServers > 0 {
+      rows.append(
+        [Span("\(servers(gateways.believedRealServers)) believed from anywhere", .yellow)])
+    }
+    return rows.enumerated().flatMap { labelled($0.offset == 0 ? "Next hops" : "", $0.element) }
   }
 
   private var lost: Span {
