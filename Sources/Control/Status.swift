@@ -77,6 +77,8 @@ public struct ConfigurationInForce: Codable, Sendable, Equatable {
   public var maxPorts: UInt32
   public var maxRealServers: UInt32
   public var maxAssociations: UInt32
+  /// In seconds; 0 where there are no classes.
+  public var probation: Int
   /// Nothing where no list of clients is configured.
   public var clientLists: ClientListsInForce?
   /// Nothing where gateways are not verified.
@@ -84,7 +86,7 @@ public struct ConfigurationInForce: Codable, Sendable, Equatable {
 
   public init(
     configFile: String?, logLevel: String, debug: Int, maxPorts: UInt32, maxRealServers: UInt32,
-    maxAssociations: UInt32, clientLists: ClientListsInForce? = nil,
+    maxAssociations: UInt32, probation: Int, clientLists: ClientListsInForce? = nil,
     gateways: GatewayVerification? = nil
   ) {
     self.configFile = configFile
@@ -93,12 +95,13 @@ public struct ConfigurationInForce: Codable, Sendable, Equatable {
     self.maxPorts = maxPorts
     self.maxRealServers = maxRealServers
     self.maxAssociations = maxAssociations
+    self.probation = probation
     self.clientLists = clientLists
     self.gateways = gateways
   }
 
   private enum CodingKeys: String, CodingKey {
-    case debug, gateways
+    case debug, gateways, probation
     case configFile = "config_file"
     case logLevel = "loglevel"
     case maxPorts = "max_ports"

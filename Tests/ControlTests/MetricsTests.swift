@@ -229,7 +229,7 @@ extension Metrics.Reading {
         startedAt: "2026-01-31T23:59:59.500Z", uptimeSeconds: 1,
         configuration: ConfigurationInForce(
           configFile: nil, logLevel: "INFO", debug: 0, maxPorts: 1, maxRealServers: 1,
-          maxAssociations: 100),
+          maxAssociations: 100, probation: 1),
         reload: nil, lastGoodReloadAt: "2026-02-01T00:00:00.000Z", stateFile: nil, eventsLost: 0,
         associations: [
           table("ipv4", limit: 100, ClassCounts(newcomer: 1, answered: 2, resident: 3)),

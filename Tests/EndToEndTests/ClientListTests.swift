@@ -85,9 +85,10 @@ import Testing
     try log.waitForLine(
       containing: "New list of denied clients applied: 2 network(s); 2 added, 0 removed.", after: 0)
 
-    let lists = try scene.status().configuration.clientLists
+    let inForce = try scene.status().configuration
+    #expect(inForce.probation == 1)
     #expect(
-      lists
+      inForce.clientLists
         == ClientListsInForce(
           allowed: nil, denied: NetworkListInForce(file: file.path, networks: 2),
           isStrict: false))

@@ -74,7 +74,7 @@ enum Sample {
       startedAt: "2026-02-26T08:00:00Z", uptimeSeconds: 273_600,
       configuration: ConfigurationInForce(
         configFile: "/etc/ulb/eth0.servers", logLevel: "INFO", debug: 0, maxPorts: 16,
-        maxRealServers: 256, maxAssociations: 1_048_576),
+        maxRealServers: 256, maxAssociations: 1_048_576, probation: 1),
       reload: Reload(
         result: .refused, at: "2026-03-01T11:57:00.500Z",
         reason: "/etc/ulb/eth0.servers, line 3: '10.0.0' is no address"),

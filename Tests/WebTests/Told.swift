@@ -9,7 +9,7 @@ extension LiveMessage.Daemon {
       startedAt: "2026-02-01T10:00:00.000Z", uptimeSeconds: 100,
       configuration: ConfigurationInForce(
         configFile: "/etc/ulb/\(interface).cfg", logLevel: "INFO", debug: 0, maxPorts: 16,
-        maxRealServers: 64, maxAssociations: 1000),
+        maxRealServers: 64, maxAssociations: 1000, probation: 1),
       reload: nil, lastGoodReloadAt: "2026-02-01T10:00:00.000Z", stateFile: nil, eventsLost: 0,
       associations: [
         AssociationTableStatus(

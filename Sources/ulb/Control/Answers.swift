@@ -16,6 +16,7 @@ extension Status {
         debug: configuration.debug, maxPorts: configuration.maxPorts,
         maxRealServers: configuration.maxRealServers,
         maxAssociations: configuration.maxAssociations,
+        probation: configuration.hasClasses ? configuration.probation : 0,
         clientLists: ClientListsInForce(configuration.lists), gateways: daemon.gateways),
       reload: daemon.reload, lastGoodReloadAt: daemon.lastGoodReloadAt.description,
       stateFile: daemon.state.map { state in
