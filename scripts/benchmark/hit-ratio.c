@@ -8,6 +8,8 @@
  *     -a ASSOCIATIONS that the table is for, needed
  *     -z EXPONENT:MULTIPLE[,…]  Zipf-distributed clients, in all MULTIPLE × ASSOCIATIONS
  *     -n PACKETS of each trace, after as many to warm up
+ *     -r REAL-SERVER -w MILLISECONDS  it answers each packet, and after each 2^17 of them as much
+ *        time passes: to become a resident takes the probation. All clients are to be with it
  *     -f  instead, in a table that was never used: as many new clients as it is for
  *
  * Prints a line of JSON for each trace: packets, hits of the program, hits of the exact order. With
@@ -148,25 +150,41 @@ static void check_counting(struct subject *subject, struct parameters *p)
 	p->first += few;
 }
 
+/* Packets that are under way at once: behind them come the answers. */
+#define UNDER_WAY 256
+
+/* Where a packet of so many stands in a trace of which each is answered; its answer UNDER_WAY
+ * behind it. */
+static __u32 place_of(__u32 packet)
+{
+	return packet / UNDER_WAY * UNDER_WAY * 2 + packet % UNDER_WAY;
+}
+
 static void compare(const struct subject *subject, struct parameters *p, __u32 associations,
-		    double exponent, __u32 multiple, long packets)
+		    double exponent, __u32 multiple, long packets, long rest)
 {
 	__u32 clients = multiple * associations;
 	struct zipf zipf = make_zipf(clients, exponent);
 	struct order order = make_order(associations, clients);
+	const __u32 length = rest ? TRACE_LENGTH / 2 : TRACE_LENGTH; /* clients' packets */
 	long measured = 0, hits = 0, exact_hits = 0;
 
 	set_packets(subject, p);
-	for (long sent = 0; sent < 2 * packets; sent += TRACE_LENGTH) {
+	for (long sent = 0; sent < 2 * packets; sent += length) {
 		long exact = 0, known;
 
-		for (int i = 0; i < TRACE_LENGTH; i++) {
-			subject->trace[i] = draw(&zipf);
-			exact += use_client(&order, subject->trace[i]);
+		for (__u32 i = 0; i < length; i++) {
+			__u32 client = draw(&zipf), place = rest ? place_of(i) : i;
+
+			subject->trace[place] = client;
+			if (rest)
+				subject->trace[place + UNDER_WAY] = client | FROM_SERVER;
+			exact += use_client(&order, client);
 		}
-		known = TRACE_LENGTH - run_trace(subject, TRACE_LENGTH);
+		known = length - run_trace(subject, TRACE_LENGTH);
+		usleep(rest * 1000);
 		if (sent >= packets) {
-			measured += TRACE_LENGTH;
+			measured += length;
 			hits += known;
 			exact_hits += exact;
 		}
@@ -247,12 +265,12 @@ int main(int argc, char **argv)
 	struct parameters p = default_packets();
 	char *traces = NULL;
 	__u32 associations = 0;
-	long packets = 1000000;
+	long packets = 1000000, rest = 0;
 	struct subject subject;
 	bool fills = false;
 	int option;
 
-	while ((option = getopt(argc, argv, PACKET_OPTIONS "a:z:n:f")) != -1) {
+	while ((option = getopt(argc, argv, PACKET_OPTIONS "a:z:n:fw:")) != -1) {
 		switch (option) {
 		case 'a':
 			associations = strtoul(optarg, NULL, 10);
@@ -265,6 +283,9 @@ int main(int argc, char **argv)
 			break;
 		case 'f':
 			fills = true;
+			break;
+		case 'w':
+			rest = atol(optarg);
 			break;
 		default:
 			if (!take_packet_option(option, optarg, &p))
@@ -286,7 +307,7 @@ int main(int argc, char **argv)
 
 		if (sscanf(trace, "%lf:%u", &exponent, &multiple) != 2)
 			fail("not EXPONENT:MULTIPLE: %s", trace);
-		compare(&subject, &p, associations, exponent, multiple, packets);
+		compare(&subject, &p, associations, exponent, multiple, packets, rest);
 	}
 	return 0;
 }

@@ -39,6 +39,14 @@ struct visitor {
 /* How far a trace is replayed. */
 struct progress {
 	__u64 packets;
-	__u64 turn;	   /* the round robin's position before the last of them */
-	__u64 new_clients; /* of those before the last of them */
+	__u64 mark;	   /* before the last of them */
+	__u64 is_sender;   /* whether a client sent that */
+	__u64 new_clients; /* that sent, without it */
 };
+
+/* Where the program under test counts what happens on a CPU, and by what new clients are counted.
+ */
+#define CPU_BLOCK(cpu) (1 + (cpu))
+#define NEW_CLIENTS(counters)                                                                      \
+	((counters)->created.by_client + (counters)->created.by_real_server +                      \
+	 (counters)->created.taken_over + (counters)->without_place)

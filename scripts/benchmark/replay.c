@@ -1,4 +1,6 @@
+#define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -8,34 +10,29 @@
 /* What the kernel keeps of the name association_counters_…: the family is not in it. */
 #define COUNTERS "association_cou"
 
-struct found {
-	int table;
-	unsigned int entries;
-};
-
 static void keep_counters(int table, const struct bpf_map_info *info, void *found)
 {
-	if (strncmp(info->name, COUNTERS, strlen(COUNTERS)) ||
-	    info->value_size != sizeof(struct association_counters))
-		return;
-	*(struct found *)found = (struct found){.table = dup(table), .entries = info->max_entries};
+	if (!strncmp(info->name, COUNTERS, strlen(COUNTERS)) &&
+	    info->value_size == sizeof(struct association_counters))
+		*(int *)found = dup(table);
 }
 
 struct subject load_subject(const char *path, int program)
 {
 	struct subject subject = {.program = program,
+				  .counters = -1,
 				  .position = table_of_program(program, "round_position")};
-	struct found counters = {.table = -1};
 	struct bpf_object *object;
 
 	if (subject.position < 0)
 		subject.position = table_of_program(program, "cursor"); /* so called in 1.0.0 */
 	if (subject.position < 0)
 		fail("the program has no round robin");
-	for_each_table(program, keep_counters, &counters);
-	subject.counters = counters.table;
-	subject.blocks = counters.entries;
-	object = load_caller(path, program, "position", subject.position);
+	for_each_table(program, keep_counters, &subject.counters);
+	object = load_caller(path, program,
+			     (struct shared_table[]){{"position", subject.position},
+						     {"counters", subject.counters}},
+			     2);
 	subject.caller = program_of(object, "replay");
 	subject.parameters = table_of(object, "parameters");
 	subject.progress = table_of(object, "progress");
@@ -53,35 +50,25 @@ void set_packets(const struct subject *subject, const struct parameters *p)
 	bpf_map_update_elem(subject->parameters, &zero, p, 0);
 }
 
-static __u64 turn(const struct subject *subject)
+/* See replay.bpf.c. The CPU is one that this thread is pinned to. */
+static __u64 mark(const struct subject *subject)
 {
+	__u32 zero = 0, block = CPU_BLOCK(sched_getcpu());
+	struct association_counters counters;
 	__u64 position = 0;
-	__u32 zero = 0;
 
-	bpf_map_lookup_elem(subject->position, &zero, &position);
+	if (subject->counters < 0)
+		bpf_map_lookup_elem(subject->position, &zero, &position);
+	else if (bpf_map_lookup_elem(subject->counters, &block, &counters))
+		fail("association counters: %s", strerror(errno));
+	else
+		position = NEW_CLIENTS(&counters);
 	return position;
-}
-
-/* New clients so far, as the program counts them. */
-static __u64 counted(const struct subject *subject)
-{
-	__u64 sum = 0;
-
-	for (__u32 block = 0; block < subject->blocks; block++) {
-		struct association_counters counters;
-
-		if (bpf_map_lookup_elem(subject->counters, &block, &counters))
-			fail("association counters: %s", strerror(errno));
-		sum += counters.created.by_client + counters.created.by_real_server +
-		       counters.created.taken_over + counters.without_place;
-	}
-	return sum;
 }
 
 __u32 run_trace(const struct subject *subject, __u32 packets)
 {
-	struct progress progress = {.turn = turn(subject)};
-	__u64 before = subject->counters < 0 ? 0 : counted(subject);
+	struct progress progress = {.mark = mark(subject)};
 	unsigned char in[FRAME] = {0};
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in, .data_size_in = FRAME,
 		    .repeat = packets);
@@ -95,8 +82,5 @@ __u32 run_trace(const struct subject *subject, __u32 packets)
 	bpf_map_lookup_elem(subject->progress, &zero, &progress);
 	if (progress.packets != packets)
 		fail("of %u packets %llu were replayed", packets, progress.packets);
-	if (subject->counters >= 0)
-		return counted(subject) - before;
-	/* Each takes one turn, where none is given a real server by hash. */
-	return progress.new_clients + (turn(subject) != progress.turn);
+	return progress.new_clients + (progress.is_sender && mark(subject) != progress.mark);
 }

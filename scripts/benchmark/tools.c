@@ -183,15 +183,21 @@ bool call(const struct bpf_object *object, int program)
 	return !bpf_map_update_elem(table_of(object, "target"), &zero, &program, 0);
 }
 
-struct bpf_object *load_caller(const char *path, int program, const char *name, int table)
+struct bpf_object *load_caller(const char *path, int program, const struct shared_table *shared,
+			       int count)
 {
 	static const enum bpf_attach_type types[] = {0, BPF_XDP};
 
 	for (int i = 0; i < 2; i++) {
 		struct bpf_object *object = open_object(path, types[i]);
 
-		if (name && bpf_map__reuse_fd(bpf_object__find_map_by_name(object, name), table))
-			fail("%s: %s", name, strerror(errno));
+		for (int table = 0; table < count; table++) {
+			struct bpf_map *map =
+				bpf_object__find_map_by_name(object, shared[table].name);
+
+			if (shared[table].table >= 0 && bpf_map__reuse_fd(map, shared[table].table))
+				fail("%s: %s", shared[table].name, strerror(errno));
+		}
 		if (bpf_object__load(object))
 			fail("%s does not load", path);
 		if (call(object, program))

@@ -43,9 +43,15 @@ struct bpf_object *open_object(const char *path, enum bpf_attach_type type);
 /* Makes the object's program array lead to a program. False where that is of another type. */
 bool call(const struct bpf_object *object, int program);
 
-/* Loads a BPF object, and makes its program array lead to a program of whatever type. A table of
- * it, if named, is to be one that is there already. */
-struct bpf_object *load_caller(const char *path, int program, const char *name, int table);
+/* A table of an object, by its name, that is to be one that is there already; unless it is -1. */
+struct shared_table {
+	const char *name;
+	int table;
+};
+
+/* Loads a BPF object, and makes its program array lead to a program of whatever type. */
+struct bpf_object *load_caller(const char *path, int program, const struct shared_table *shared,
+			       int count);
 
 /* What the kernel charges for a table, in bytes. */
 unsigned long long memory_of(int table);
