@@ -12,6 +12,7 @@ NEW_LIMIT = {4: 0.28, 6: 0.6}  # × sticky
 PASSED_LIMIT = 2  # ns beyond bounce
 CLASSES_LIMIT, FORGED_LIMIT = 1, 15  # ns beyond the same without them
 FLOOD_LIMIT = 0.9999  # of established clients
+HONEST_LIMIT, HONEST_FLOOD = 0.995, 300_000  # of new clients, in a flood of so many packets a second
 COUNTERS_LIMIT = 4  # ns beyond the same program without them
 THROUGHPUT_LIMIT = 0.9  # × bounce
 TWO_CPUS_LIMIT = 1.8  # × one CPU
@@ -34,7 +35,7 @@ IDLE_LIMIT = 0.05  # % of a CPU
 ULBCTL_LIMIT = 30  # ms
 DEBUG_LIMIT = 0.5  # × the default level
 
-DIGITS = {"×": 3, "ns": 1, "ms": 1, "s": 2, "%": 3, "B": 1, "MB": 1, "clients": 0}  # of each unit, behind the point
+DIGITS = {"×": 3, "ns": 1, "ms": 1, "s": 2, "%": 3, "B": 1, "MB": 1, "clients": 0, "/s": 0}  # of each unit, behind the point
 
 
 def check(what, value, limit, unit="×", at_least=False):
@@ -92,6 +93,20 @@ def of_floods(family, found):
                       for row in found["floods"] if row["size"] == size),
                   FLOOD_LIMIT, at_least=True)
             for size in sorted({row["size"] for row in found["floods"]})]
+
+
+def of_honest(families):
+    result = []
+    for family, row in families.items():
+        result += [check(f"IPv{family}, a flood while honest clients come: packets a second",
+                         row["flood"]["rate"], HONEST_FLOOD, "/s", at_least=True),
+                   check(f"IPv{family}, during it: new clients that shake hands and stay",
+                         row["handshakes"]["succeeded"] / row["handshakes"]["clients"],
+                         HONEST_LIMIT, at_least=True),
+                   check(f"IPv{family}, during it: new clients that servers write to first",
+                         row["first_words"]["succeeded"] / row["first_words"]["clients"],
+                         HONEST_LIMIT, at_least=True)]
+    return result
 
 
 def ratio(rates, name, other):
@@ -220,6 +235,12 @@ def of_hit_ratio(family, traces):
     trace = f"Zipf {row['exponent']:g}, {row['multiple']} × -ma clients"
     return [check(f"IPv{family}, {trace}: hits ÷ exact LRU's",
                   row["hits"] / row["exact_hits"], HIT_RATIO_LIMIT, at_least=True)]
+
+
+def of_hit_ratio_answered(family, rows):
+    """The worst of all traces."""
+    check, = of_hit_ratio(family, {"ulb": rows})
+    return [{**check, "what": f"{check['what']}, answered"}]
 
 
 def of_pushed_out(family, row):

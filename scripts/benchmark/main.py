@@ -13,6 +13,7 @@ import time
 
 import chart
 import control
+import honest
 import limits
 from measure import Measurements
 from network import Failed, Lab
@@ -106,6 +107,26 @@ def run(lab, arguments, executables):
                 f"{row['packets']}{spaced}, answers {row['answers']}: "
                 f"{row['known']:,} of {row['established']:,} known")
         checks += found
+
+    chapter("Honest new clients during a flood")
+    result["honest"], found = judged(lambda: honest.honest(measurements), limits.of_honest)
+    for family, row in result["honest"].items():
+        flood, shaken, words = row["flood"], row["handshakes"], row["first_words"]
+        say(f"  IPv{family}: {flood['rate']:,} forged packets a second, "
+            f"{'under' if row['is_under_pressure'] else 'no'} pressure; of {shaken['clients']:,} DTLS "
+            f"clients {shaken['shaken']:,} shook hands, within {shaken['slowest_ms']} ms, and "
+            f"{shaken['succeeded']:,} talked to one server, {shaken['sent_again']:,} messages sent "
+            f"again; of {words['clients']:,} that were written to first {words['succeeded']:,} did, "
+            f"{words['sent_again']:,} sent again")
+    checks += found
+
+    chapter("A flood at full speed")
+    result["survival"] = measurements.survival()
+    for name, row in result["survival"].items():
+        say(f"  {name:18}{row['forged_sent'] / row['seconds'] / 1e6:6.2f} million forged packets a "
+            f"second; of {row['known_sent']:,} packets of known clients "
+            f"{100 * row['own'] / row['known_sent']:.2f} % came to their own server, "
+            f"{100 * row['other'] / row['known_sent']:.2f} % to another")
 
     result["two_cpus"], result["meeting"] = {}, {}
     for family in (4, 6):
@@ -245,7 +266,8 @@ def run(lab, arguments, executables):
             f"at a time; a start with them is {statistics.median(row['restored']):.0f} ms later")
         checks += found
 
-    result["memory"], result["hit_ratio"], result["pushed_out"] = {}, {}, {}
+    for key in ("memory", "hit_ratio", "hit_ratio_answered", "pushed_out"):
+        result[key] = {}
     for family in (4, 6):
         chapter(f"What the association table takes and keeps, IPv{family}")
         result["memory"][family], found = judged(
@@ -262,6 +284,14 @@ def run(lab, arguments, executables):
                 hits, exact = (row[key] / row["packets"] for key in ("hits", "exact_hits"))
                 say(f"  {name}: Zipf {row['exponent']:.1f}, {row['multiple']:2} × as many clients: "
                     f"hit ratio {hits:.4f}, exact LRU's {exact:.4f}")
+        checks += found
+        result["hit_ratio_answered"][family], found = judged(
+            lambda: measurements.hit_ratio_answered(family),
+            lambda rows: limits.of_hit_ratio_answered(family, rows))
+        for row in result["hit_ratio_answered"][family]:
+            hits, exact = (row[key] / row["packets"] for key in ("hits", "exact_hits"))
+            say(f"  ulb: Zipf {row['exponent']:.1f}, {row['multiple']:2} × as many clients, all answered: "
+                f"hit ratio {hits:.4f}, exact LRU's {exact:.4f}")
         checks += found
         result["pushed_out"][family], found = judged(
             lambda: measurements.pushed_out(family),

@@ -1,4 +1,5 @@
 """The measurements, each a dictionary that goes into the JSON as it is. Knows no limits."""
+import concurrent.futures
 import json
 import os
 import re
@@ -24,6 +25,7 @@ MEMORY_SIZES = [10_000, 100_000, 1_000_000, DEFAULT_SIZE, 3_000_000]
 ASSOCIATION_TABLES = ("associations", "clients")  # in each version, whatever follows
 EXPONENTS = [0.6, 0.8, 1.0, 1.2]
 MULTIPLES = [2, 4, 16]
+ANSWERED_MULTIPLE = 2  # × --max_associations clients, each of whose packets is answered
 PROBATION = 1.6  # s, more than --probation is by default
 FLOODED_SIZES = [1 << 16, 1 << 20]  # of the association table
 ESTABLISHED = [10, 40, 80, 95]  # % of that
@@ -143,11 +145,12 @@ class Measurements:
     def floods(self, family):
         """All kinds of them; and two packets of each source spaced by more than the probation."""
         sizes = FLOODED_SIZES[:1] if self.quick else FLOODED_SIZES
+        percents = ESTABLISHED[-1:] if self.quick else ESTABLISHED
         rows = [self.flood(family, size, percent, packets, answers)
-                for size in sizes for percent in ESTABLISHED for packets in (1, 2, 3)
+                for size in sizes for percent in percents for packets in (1, 2, 3)
                 for answers in ("none", "proof", "all")]
         spaced = [self.flood(family, sizes[0], percent, 2, "all", spacing=1600)
-                  for percent in ESTABLISHED]
+                  for percent in percents]
         return {"floods": rows, "spaced": spaced}
 
     def two_cpus(self, family):
@@ -207,6 +210,44 @@ class Measurements:
                 "-n", 64 * size, f"{self.tools}/replay.o", director.where)
             director.stop()
         return result
+
+    def hit_ratio_answered(self, family):
+        """The same where a real server answers each packet, and time passes in which clients become
+        residents: [{…} for each trace]. Mostly it waits: all traces run at once."""
+        size = 1 << (13 if self.quick else 16)
+        executable = self.executables["ulb"]
+        directors = [self.started(executable, family=family, servers=["-rs", SERVERS[family][0]],
+                                  arguments=["-ma", size])[0] for _ in EXPONENTS]
+
+        def run(exponent, director):
+            return self.lines(
+                "hit-ratio", *self.packets(family), "-a", size,
+                "-z", f"{exponent}:{ANSWERED_MULTIPLE}", "-n", (1 if self.quick else 6) << 19,
+                "-w", round(1000 * PROBATION), f"{self.tools}/replay.o", director.where)
+
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            rows = [row for rows in pool.map(run, EXPONENTS, directors) for row in rows]
+        for director in directors:
+            director.stop()
+        return rows
+
+    def survival(self):
+        """What gets through of known clients' packets while a director of two CPUs, or as many as
+        there are, is flooded at full speed: {target: {…}}. IPv4."""
+        size = FLOODED_SIZES[0]
+        queues = {"queues": os.cpu_count()}
+        ulb, _ = self.started(self.executables["ulb"], arguments=["-ma", size], **queues)
+        original = self.lab.director(self.director_name(), **queues)
+        directors = {"ulb": ulb, "one LRU hash": original,
+                     "nftables": self.lab.nftables(self.director_name(), **queues)}
+        rows = self.lines(
+            "survival", *self.packets(4), "-a", size, "-o", original.where,
+            "-t", 1 if self.quick else 3, f"{self.tools}/flooded.o",
+            *(self.lab.injected(name, director) for name, director in directors.items()),
+            within=inside(self.lab.gateway))
+        for director in directors.values():
+            director.stop()
+        return {row.pop("target"): row for row in rows}
 
     def pushed_out(self, family):
         """Clients that a table forgets while as many new ones come as it is for."""

@@ -185,8 +185,9 @@ class Lab:
             self.help_texts[executable] = command(executable, "--help")
         return "--control " in self.help_texts[executable]
 
-    def director(self, name):
-        """A new director, wired and able to forward."""
+    def director(self, name, queues=1):
+        """A new director, wired and able to forward; with a queue for each CPU that is to carry its
+        packets at once."""
         wire = f"g{len(self.directors)}"
         director = Director(self, name, wire)
         self.directors.append(director)
@@ -200,6 +201,9 @@ class Lab:
         command("ip", "link", "add", "name", "lb0", "netns", namespace,
                 "type", "veth", "peer", "name", wire, "netns", self.gateway)
         command("ip", "-n", self.gateway, "link", "set", "dev", wire, "up")
+        if queues > 1:
+            for where, interface in ((namespace, "lb0"), (self.gateway, wire)):
+                command(*inside(where), "ethtool", "-L", interface, "rx", queues, "tx", queues)
         gateway_mac = self.mac(self.gateway, wire)
         command("ip", "-n", namespace, "link", "set", "dev", "lo", "up")
         command(f"{SCRIPTS}/topology", "director", namespace)
@@ -228,8 +232,8 @@ class Lab:
     # What runs in directors.
 
     def ulb(self, name, executable, family=4, arguments=(), address=None, servers=None,
-            ports=None):
-        director = self.director(name)
+            ports=None, queues=1):
+        director = self.director(name, queues)
         daemon = Daemon(
             self, director, executable, "-vs", address or VIRTUAL[family],
             *(servers or ["-rs", *SERVERS[family]]), "-p", *(ports or PORTS), *arguments)
@@ -241,16 +245,16 @@ class Lab:
                 "object", driver, "section", "xdp", "program", "bounce")
         return director
 
-    def kernel_director(self, name):
+    def kernel_director(self, name, queues=1):
         """A director without an XDP program: veth takes injected frames only with NAPI, which
         generic receive offload switches on."""
-        director = self.director(name)
+        director = self.director(name, queues)
         command(*inside(director.namespace), "ethtool", "-K", "lb0", "gro", "on")
         return director
 
-    def nftables(self, name):
+    def nftables(self, name, queues=1):
         """Destination NAT round robin, as the nftables wiki's page on load balancing has it."""
-        director = self.kernel_director(name)
+        director = self.kernel_director(name, queues)
         servers = ", ".join(f"{i} : {server}" for i, server in enumerate(SERVERS[4]))
         command(*inside(director.namespace), "nft", "-f", "-", stdin=self.text(f"""
 table ip balancing {{

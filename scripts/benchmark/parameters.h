@@ -36,6 +36,33 @@ struct visitor {
 	__u64 padding[13];
 };
 
+/* The most known clients that a flood has among it: all have one address. */
+#define MOST_KNOWN   (1 << 15)
+#define REAL_SERVERS 3
+
+enum phase {
+	LEARNING,  /* known clients send: the real server that each has now is its own */
+	ANSWERING, /* that answers each of them */
+	FLOODING,  /* known clients send, and forged ones */
+};
+
+/* What a flood consists of. */
+struct mixture {
+	__u32 known; /* clients */
+	__u32 every; /* packet of so many is one of theirs */
+	__u32 cpus;  /* that send */
+	__u32 phase;
+	__u32 forged; /* packets of each forged source, one after the other */
+};
+
+/* What a CPU has sent of it, and what a director has sent on. */
+struct tally {
+	__u64 turn, known;
+	__u64 sent_known, sent_forged;
+	__u64 own, other; /* of known clients: to the real server of each, and to another */
+	__u64 forged, answers;
+};
+
 /* How far a trace is replayed. */
 struct progress {
 	__u64 packets;
