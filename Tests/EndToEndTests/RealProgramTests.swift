@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// libcoap's server on each real server, with a resource `who` that holds the server's name.
-private final class CoAPServers {
+final class CoAPServers {
   private static let client = "coap-client-openssl"
   let family: AddressFamily
   let topology: Topology
@@ -27,9 +27,9 @@ private final class CoAPServers {
   var addresses: [String] { servers.indices.map { Topology.realServer($0, family) } }
 
   /// Puts ulb in front of them.
-  func balance() throws -> Daemon {
+  func balance(_ options: [String] = []) throws -> Daemon {
     try Daemon.start(
-      BalancedService.arguments(family, servers: addresses, ports: [5683, 5684]),
+      BalancedService.arguments(family, servers: addresses, ports: [5683, 5684]) + options,
       in: topology.director)
   }
 
