@@ -111,7 +111,8 @@ let package = Package(
     .testTarget(
       name: "ModelTests", dependencies: ["TestSupport"], exclude: ["associations.pml"]),
     .testTarget(
-      name: "EndToEndTests", dependencies: ["Control", "HTTP", "TestSupport", "LoadBalancing"]),
+      name: "EndToEndTests",
+      dependencies: ["CommandLine", "Control", "HTTP", "TestSupport", "LoadBalancing"]),
     .testTarget(
       name: "ContinuityTests",
       dependencies: ["AssociationFile", "Control", "HTTP", "TestSupport", "LoadBalancing"]),

@@ -37,7 +37,7 @@ struct Options {
     } catch {
       switch error {
       case .failure(let message): throw .usage(message: message, usage: parser.usage)
-      case .stopped("--version"): return (.version("ulb \(CommandLineRequest.version)\n"), [])
+      case .stopped("--version"): return (.showVersion, [])
       case .stopped: return (.help(parser.help), [])
       }
     }
@@ -240,7 +240,8 @@ extension Options {
         help: ["Print the C source of the XDP program for this configuration and exit."],
         isAbbreviable: false, store: { values, _ in values.action = .render }),
       Option(
-        spellings: ["--version"], arity: .none, help: ["Print the version and exit."],
+        spellings: ["--version"], arity: .none,
+        help: ["Print the version, libbcc's and the kernel's, and exit."],
         isAbbreviable: false, stops: true),
       Option(
         spellings: ["--mode"], placeholder: "{\(modes)}",

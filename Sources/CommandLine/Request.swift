@@ -53,11 +53,11 @@ public enum CommandLineRequest: Sendable, Equatable {
   case render(Configuration)
   /// Print this text and exit.
   case help(String)
-  /// Print this text and exit.
-  case version(String)
+  /// Print the version and exit.
+  case showVersion
 
-  /// The version as `--version` prints it.
-  public static let version = "1.0.0"
+  /// The version of ulb, ulbctl and their packages; nowhere else is it written but in the change log.
+  public static let version = "1.1.0"
 
   /// Reads a command line as ulb.py does.
   ///

@@ -127,8 +127,10 @@ func main() -> Int32 {
     case .render(let configuration):
       StandardError.write(warnings: warnings)
       print(try Renderer.source(for: configuration.effective))
-    case .help(let text), .version(let text):
+    case .help(let text):
       print(text, terminator: text.hasSuffix("\n") ? "" : "\n")
+    case .showVersion:
+      print("ulb \(CommandLineRequest.version) (\(Platform.description))")
     }
     return 0
   } catch let error as UsageError {

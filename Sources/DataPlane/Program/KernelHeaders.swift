@@ -30,9 +30,7 @@ final class KernelHeaderTree {
       privateTree = tree
       compilerFlags = KernelHeaderTree.systemInclude
     case .system:
-      var names = utsname()
-      uname(&names)
-      let release = String(cArray: names.release)
+      let release = Platform.kernelRelease
       let directory = "/lib/modules/\(release)/build"
       guard KernelHeaderTree.isDirectory(directory) else {
         throw .kernelHeaders(
