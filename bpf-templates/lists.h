@@ -12,6 +12,7 @@
 #if LISTS
 #define NO_STAMP (CLASSLESS | 1 << STAMP_BITS)
 
+#if !STRICT
 /*
  * Whether the lists are asked for a client, by its stamp and whether it has a real server: where
  * there are no classes, who has one counts as a resident.
@@ -22,6 +23,7 @@ static __always_inline bool is_asked_for(const struct control *control, __u64 st
 	FORGET(stamp, control->secret[0]);
 	return CLASSES ? CLASS_OF(stamp) != CLASS_RESIDENT : !is_known;
 }
+#endif
 
 /* What is said of the smallest network that an address is in; null where it is in none. */
 static __always_inline __u32 *decision_on(enum family family, __u32 bank,

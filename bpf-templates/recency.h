@@ -61,6 +61,7 @@ static __always_inline __u64 half_seconds_of(__u64 time)
 /* A stamp that tells this class and epoch. */
 #define STAMP(class, epoch) ((class) << CLASS_EPOCH_BITS | ((epoch)&EPOCH_MASK))
 
+#if !SINGLE_BUCKET
 /* An epoch has begun: whoever is used from now on is stamped with it. Read anew, as another CPU may
  * have begun the next; which of them stores last is open, and one epoch matters little. */
 static __always_inline void show_epochs(struct control *control)
@@ -73,6 +74,7 @@ static __always_inline void show_epochs(struct control *control)
 	stamp[CLASS_UNHEARD] = STAMP(CLASS_UNHEARD, epoch);
 	stamp[CLASS_RESIDENT] = STAMP(CLASS_RESIDENT, promotions);
 }
+#endif
 
 /* What a place has of all ages, or ranks, of a bucket. */
 static __always_inline __u32 octet_of(__u64 octets, __u32 place)

@@ -21,11 +21,39 @@ struct RendererTests {
     let configuration = Configuration.sample(
       family, level: settings.level, debug: settings.debug,
       ports: isEven ? Configuration.fewPorts : Configuration.manyPorts)
+    #expect(try warnings(configuration) == "")
+  }
+
+  private func warnings(_ configuration: Configuration) throws -> String {
     let source = try Renderer.source(for: configuration)
     // The last two: libbcc's own headers are no better.
-    let module = try module(
-      source, flags: ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-sign-compare"])
-    #expect(module.output == "")
+    return try module(
+      source, flags: ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-sign-compare"]
+    ).output
+  }
+
+  /// What leaves something of the template out, or puts something in.
+  static let settings: [(name: String, set: @Sendable (inout Configuration) -> Void)] = [
+    ("a single bucket", { $0.maxAssociations = 7 }),
+    ("no classes", { $0.probation = 0 }),
+    ("a list", { $0.lists.denied = NetworkList(file: "denied", networks: []) }),
+    (
+      "strict lists",
+      {
+        $0.lists.allowed = NetworkList(file: "allowed", networks: [])
+        $0.lists.isStrict = true
+      }
+    ),
+    ("verified gateways", { $0.verifiesGateway = true }),
+    ("maglev", { $0.virtualServers[0].scheduler = .maglev }),
+  ]
+
+  @Test("settings compile without a warning", arguments: AddressFamily.allCases, settings.indices)
+  func settingsCompile(family: AddressFamily, index: Int) throws {
+    var configuration = Configuration.sample(family)
+    Self.settings[index].set(&configuration)
+    let warnings = try warnings(configuration)
+    #expect(warnings == "", "\(Self.settings[index].name)")
   }
 
   @Test("libbcc prints nothing that nobody asked for", arguments: AddressFamily.allCases)
