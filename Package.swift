@@ -70,6 +70,13 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         system,
       ]),
+    // The manual pages and the completions of shells, for who makes a package of ulb.
+    .executableTarget(
+      name: "documentation",
+      dependencies: [
+        "CommandLine", .product(name: "Mustache", package: "swift-mustache"), system,
+      ],
+      resources: [.embedInCode("files")]),
 
     .target(
       name: "TestSupport", dependencies: ["LoadBalancing"], path: "Tests/TestSupport"),

@@ -84,8 +84,8 @@ extension ArgumentParser.Option {
   private var valueForm: [String] {
     switch arity {
     case .none: []
-    case .one: [placeholder]
-    case .oneOrMore: [placeholder, "[\(placeholder) ...]"]
+    case .one: [valueName]
+    case .oneOrMore: [valueName, "[\(valueName) ...]"]
     }
   }
 

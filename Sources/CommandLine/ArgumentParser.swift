@@ -28,8 +28,9 @@ struct ArgumentParser<Values> {
     /// All spellings, with their dashes, the short one first.
     let spellings: [String]
     var arity = Arity.one
-    /// What stands for the value in the help.
+    /// What stands for the value in the help, where it is not one of a few words.
     var placeholder = ""
+    var value = OptionValue.free
     /// Lines of help, not wrapped.
     let help: [String]
     var isRequired = false
@@ -42,6 +43,11 @@ struct ArgumentParser<Values> {
 
     /// The name in messages: `-d/--debug`.
     var name: String { spellings.joined(separator: "/") }
+
+    /// The value in the help.
+    var valueName: String {
+      if case .oneOf(let words) = value { "{\(words.joined(separator: ","))}" } else { placeholder }
+    }
   }
 
   /// Options of which at most one may be given.

@@ -115,7 +115,6 @@ extension Options {
   /// The options of ulb.py, which can be abbreviated.
   private var originalOptions: [Option] {
     let readFile = readFile
-    let levels = LogLevel.allCases.map { $0.name }
     return [
       Option(
         spellings: ["-h", "--help"], arity: .none, help: ["show this help message and exit"],
@@ -133,7 +132,7 @@ extension Options {
           values.configuration.realServers = try words.map(Self.address)
         }),
       Option(
-        spellings: ["-cfg", "--config_file"], placeholder: "CONFIG_FILE",
+        spellings: ["-cfg", "--config_file"], placeholder: "CONFIG_FILE", value: .file(),
         help: [
           "<Required> a path to a file containing real server address(es).",
           "File will be polled each second for modification and configuration",
@@ -177,7 +176,7 @@ extension Options {
           values.configuration.ports = numbers.map { $0.value.flatMap(UInt16.init(exactly:)) ?? 0 }
         }),
       Option(
-        spellings: ["-d", "--debug"], placeholder: "{0,1,2,3,4}",
+        spellings: ["-d", "--debug"], value: .oneOf((0...4).map(String.init)),
         help: ["Use to set bpf verbosity, 0 is minimal. (default: \(Self.defaults.debug))"],
         store: { values, words throws(ValueError) in
           let number = try Self.integer(words[0])
@@ -189,7 +188,7 @@ extension Options {
           values.configuration.debug = flags
         }),
       Option(
-        spellings: ["-l", "--loglevel"], placeholder: "{\(levels.joined(separator: ","))}",
+        spellings: ["-l", "--loglevel"], value: .oneOf(LogLevel.allCases.map(\.name)),
         help: ["Use to set logging verbosity. (default: \(Self.defaults.logLevel.name))"],
         store: { values, words throws(ValueError) in
           values.configuration.logLevel = try Self.choice(words[0], LogLevel.allCases) { $0.name }
@@ -225,8 +224,6 @@ extension Options {
   /// The options of ulb alone. Spelled in full, so that they take no abbreviation from ulb.py's.
   private var furtherOptions: [Option] {
     let readFile = readFile
-    let formats = LogFormat.allCases.map { $0.rawValue }.joined(separator: ",")
-    let modes = AttachMode.allCases.map { $0.rawValue }.joined(separator: ",")
     return [
       Option(
         spellings: ["--check"], arity: .none,
@@ -244,7 +241,7 @@ extension Options {
         help: ["Print the version, libbcc's and the kernel's, and exit."],
         isAbbreviable: false, stops: true),
       Option(
-        spellings: ["--mode"], placeholder: "{\(modes)}",
+        spellings: ["--mode"], value: .oneOf(AttachMode.allCases.map(\.rawValue)),
         help: [
           "Attach in the driver (native), in the kernel's stack (generic), or native",
           "where the driver has it, else generic (auto). (default: \(Self.defaults.mode.rawValue))",
@@ -261,7 +258,7 @@ extension Options {
         ],
         isAbbreviable: false, store: { values, _ in values.configuration.replace = true }),
       Option(
-        spellings: ["--log_format"], placeholder: "{\(formats)}",
+        spellings: ["--log_format"], value: .oneOf(LogFormat.allCases.map(\.rawValue)),
         help: [
           "Log ulb.py's lines, or one JSON object a line. (default: \(Self.defaults.logFormat.rawValue))"
         ],
@@ -273,6 +270,7 @@ extension Options {
         }),
       Option(
         spellings: ["--kernel_headers"], placeholder: "DIR|system",
+        value: .directory(or: ["system"]),
         help: [
           "Compile against the kernel headers in a directory, or against those of the",
           "running kernel's package (system). (default: those that ulb carries)",
@@ -285,7 +283,7 @@ extension Options {
           values.configuration.kernelHeaders = words[0] == "system" ? .system : .directory(words[0])
         }),
       Option(
-        spellings: ["--state"], placeholder: "FILE",
+        spellings: ["--state"], placeholder: "FILE", value: .file(),
         help: [
           "Keep the associations in a file: saved at stop and at intervals, loaded at",
           "start. (default: none)",
@@ -324,7 +322,7 @@ extension Options {
           values.configuration.probation = try Self.seconds(words[0], 0...15)
         }),
       Option(
-        spellings: ["--allow"], placeholder: "FILE",
+        spellings: ["--allow"], placeholder: "FILE", value: .file(),
         help: [
           "Serve clients of these networks alone: a CIDR or an address on each line,",
           "# before remarks. Of all networks that a client is in, in this file and in that",
@@ -335,7 +333,7 @@ extension Options {
           values.lists[.allowing] = (words[0], try Self.content(words[0], readFile))
         }),
       Option(
-        spellings: ["--deny"], placeholder: "FILE",
+        spellings: ["--deny"], placeholder: "FILE", value: .file(),
         help: [
           "Drop what clients of these networks send, unless they are residents, see",
           "--probation. (default: none)",
@@ -360,7 +358,7 @@ extension Options {
         ],
         isAbbreviable: false, store: { values, _ in values.configuration.verifiesGateway = true }),
       Option(
-        spellings: ["--control"], placeholder: "PATH|none",
+        spellings: ["--control"], placeholder: "PATH|none", value: .file(or: ["none"]),
         help: [
           "The Unix socket that ulbctl talks to, or none.",
           "(default: /run/ulb/IFNET/control.sock)",
@@ -373,7 +371,7 @@ extension Options {
           values.configuration.control = words[0] == "none" ? .nowhere : .path(words[0])
         }),
       Option(
-        spellings: ["--control_group"], placeholder: "NAME",
+        spellings: ["--control_group"], placeholder: "NAME", value: .group,
         help: ["The group whose members may use that socket. (default: the process' own)"],
         isAbbreviable: false,
         store: { values, words throws(ValueError) in
