@@ -74,7 +74,8 @@ let package = Package(
     .executableTarget(
       name: "documentation",
       dependencies: [
-        "CommandLine", .product(name: "Mustache", package: "swift-mustache"), system,
+        "CommandLine", "LoadBalancing", .product(name: "Mustache", package: "swift-mustache"),
+        system,
       ],
       resources: [.embedInCode("files")]),
 
@@ -85,6 +86,7 @@ let package = Package(
       name: "CommandLineTests",
       dependencies: ["CommandLine", "LoadBalancing", "TestSupport", system],
       resources: [.copy("vectors")]),
+    .testTarget(name: "DocumentationTests", dependencies: ["TestSupport"]),
     .testTarget(
       name: "AssociationFileTests",
       dependencies: ["AssociationFile", "LoadBalancing", "TestSupport", system]),

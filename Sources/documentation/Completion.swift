@@ -47,8 +47,7 @@ enum Shell: String, CaseIterable {
     ]
     if !option.valueName.isEmpty {
       values["value"] = [
-        "name": quoted(option.valueName), "several": option.takesSeveral,
-        "action": action(option.value),
+        "name": quoted(option.valueName), "action": action(option.value),
       ]
     }
     return values
@@ -77,9 +76,8 @@ enum Shell: String, CaseIterable {
     case (.zsh, .group): "_groups"
     case (.zsh, .file([])): "_files"
     case (.zsh, .directory([])): "_files -/"
-    case (.zsh, .file): "_alternative \"words:word:(\(words))\" \"files:file:_files\""
-    case (.zsh, .directory):
-      "_alternative \"words:word:(\(words))\" \"directories:directory:_files -/\""
+    case (.zsh, .file): "{_ulb_word_or_path \(words)}"
+    case (.zsh, .directory): "{_ulb_word_or_path \(words) -/}"
     case (.fish, .free): "-x"
     case (.fish, .oneOf): "-x -a '\(words)'"
     case (.fish, .group): "-x -a '(__fish_complete_groups)'"

@@ -1,6 +1,7 @@
 // The files that are made: which there are, and what their templates are given.
 import CommandLine
 import Glibc
+import LoadBalancing
 import Mustache
 
 struct Documentation {
@@ -57,6 +58,23 @@ struct Documentation {
       "common_options": tree.commonOptions.map(Mdoc.option),
       "without_common_options": Mdoc.list(
         tree.commandsWithoutCommonOptions.map { ".Cm \(Mdoc.word($0))" }),
+      "events": Event.allCases.map { event -> [String: Any] in
+        let verdict =
+          switch event.verdict {
+          case .pass: "passed"
+          case .drop: "dropped"
+          case .send: "sent"
+          }
+        return [
+          "name": event.name, "level": event.level.name, "verdict": verdict,
+          "message": Mdoc.filled(event.message + "."),
+        ]
+      },
+      "log_levels": LogLevel.allCases.map(\.name).joined(separator: ", "),
+      "most_weight": RealServer.mostWeight,
+      "most_virtual_servers": VirtualServer.most,
+      "longest_name": VirtualServer.longestName,
+      "most_networks": grouped(NetworkList.most),
       "groups": tree.groups.map { group in
         ["name": group.name, "commands": group.commands.map { Mdoc.command($0, of: tree) }]
       },

@@ -13,6 +13,10 @@ public enum Package {
   public static let executable = built("ulb")
   /// The `ulbctl` of the same.
   public static let operatorCommand = built("ulbctl")
+  /// The program of the same that makes manual pages and completions.
+  public static let documentation = built("documentation")
+  /// The folder of all three.
+  public static let executables = URL(fileURLWithPath: executable).deletingLastPathComponent().path
 
   private static func built(_ name: String) -> String {
     let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""

@@ -8,7 +8,8 @@ struct Watch: AsyncParsableCommand {
     abstract: "The status, read again each second, with rates as curves.",
     discussion: """
       q or Ctrl-C ends it, arrows scroll. A curve shows the packets that came in for a real server, \
-      the newest at its right, all on the scale of the highest.
+      the newest at its right, all on the scale of the highest. There is no --json of what changes: see \
+      status.
       """)
 
   @Option(help: ArgumentHelp("Seconds from one reading to the next.", valueName: "seconds"))
