@@ -3,7 +3,9 @@
 
 enum VerbFirst {
   /// Options of every verb that are followed by a value.
-  private static let withValue = ["-i", "--interface", "--socket"]
+  static let withValue = ["-i", "--interface", "--socket"]
+  /// One that is not.
+  static let flag = "--json"
 
   /// The words with what names the daemon behind the verb. Other words before the verb stay where they
   /// are, for the parser to refuse.
@@ -15,7 +17,7 @@ enum VerbFirst {
       if withValue.contains(word), rest.count > 1 {
         moved += rest.prefix(2)
         rest = rest.dropFirst(2)
-      } else if word == "--json" || name != word && withValue.contains(name) {
+      } else if word == flag || name != word && withValue.contains(name) {
         moved.append(word)
         rest = rest.dropFirst()
       } else {

@@ -12,9 +12,11 @@ public enum CompletingShell: String, CaseIterable, Sendable {
   ///   - script: the completion's text by the command's name.
   ///   - directory: where the command lines are typed.
   ///   - path: a folder that comes first in `PATH`.
+  ///   - preparation: commands that are run before, in a mount namespace of the shell's own.
   /// - Returns: words by line, sorted; folders without a slash at their end.
   public func completions(
-    of lines: [String], with scripts: [String: String], in directory: String, path: String
+    of lines: [String], with scripts: [String: String], in directory: String, path: String,
+    preparation: String = ""
   ) throws -> [String: [String]] {
     let home = try TemporaryDirectory()
     for (command, text) in scripts {
@@ -32,7 +34,8 @@ public enum CompletingShell: String, CaseIterable, Sendable {
         "env", "-C", directory, "HOME=\(home.path)", "ZDOTDIR=\(home.path)", "INPUTRC=/dev/null",
         "TERM=dumb", "LC_ALL=C.UTF-8",
         "PATH=\(path):\(ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin")",
-        "sh", "-c", session(home),
+        "unshare", "--mount", "--propagation", "private",
+        "sh", "-e", "-c", "\(preparation)\n\(session(home))",
       ])
     // A line for each, of words with a separator behind each.
     let answered = try String(contentsOfFile: answers, encoding: .utf8)

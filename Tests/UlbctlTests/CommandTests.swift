@@ -328,17 +328,4 @@ import Testing
       await socket.stop()
     }
   }
-
-  @Test(arguments: ["bash", "zsh", "fish"])
-  func aShellReadsItsCompletions(_ shell: String) async throws {
-    let script = try await ulbctl("completion", shell)
-    #expect(script.status == 0)
-    #expect(script.standardOutput.contains("drain"))
-    guard shell == "bash" else { return }
-    let directory = try TemporaryDirectory()
-    let file = directory.path(of: "completion")
-    try Data(script.standardOutput.utf8).write(to: URL(fileURLWithPath: file))
-    let read = try await elsewhere { try run("bash", "-nv", file) }
-    #expect(read.status == 0)
-  }
 }

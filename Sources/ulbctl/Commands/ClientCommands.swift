@@ -225,7 +225,9 @@ struct Move: AsyncParsableCommand {
 
 /// The client that is meant.
 struct ClientArgument: ParsableArguments {
-  @Argument(help: ArgumentHelp("Address and port: 10.50.0.2:5683, [fd50::2]:5683."))
+  // Nothing completes it: but in fish only arguments count that something does.
+  @Argument(
+    help: ArgumentHelp("Address and port: 10.50.0.2:5683, [fd50::2]:5683."), completion: .list([]))
   var client: String
 
   func validate() throws { try Self.check(client) }

@@ -23,6 +23,6 @@ struct Completion: ParsableCommand {
       case .zsh: .zsh
       case .fish: .fish
       }
-    print(Ulbctl.completionScript(for: shell))
+    print(CompletionScript.text(for: shell))
   }
 }

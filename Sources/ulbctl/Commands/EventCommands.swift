@@ -1,6 +1,7 @@
 // What happens, as it comes: trace, events.
 import ArgumentParser
 import Control
+import LoadBalancing
 import Synchronization
 
 struct Trace: AsyncParsableCommand {
@@ -41,8 +42,9 @@ struct ShowEvents: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Events of clients of this network alone.", valueName: "cidr"))
   var network: String?
   @Option(
-    help: ArgumentHelp("This event alone, such as INGRESS_NEW_NAT; repeatable.", valueName: "event")
-  )
+    help: ArgumentHelp(
+      "This event alone, such as INGRESS_NEW_NAT; repeatable.", valueName: "event"),
+    completion: .list(Event.allCases.map(\.name)))
   var event: [String] = []
   @OptionGroup var daemon: DaemonOptions
 

@@ -110,11 +110,16 @@ extension AssociationClass: ExpressibleByArgument {}
 /// What a shell offers, asked from the daemon.
 enum Completions {
   static let realServers = CompletionKind.custom { words, _, _ in
-    await virtualServers(words).flatMap(\.realServers).map(\.address)
+    offered(await virtualServers(words).flatMap(\.realServers).map(\.address))
   }
 
   static let virtualServers = CompletionKind.custom { words, _, _ in
-    await virtualServers(words).map(\.name)
+    offered(await virtualServers(words).map(\.name))
+  }
+
+  /// zsh has descriptions behind colons.
+  private static func offered(_ words: [String]) -> [String] {
+    CompletionShell.requesting == .zsh ? words.map { $0.replacing(":", with: #"\:"#) } : words
   }
 
   /// None where no daemon answers at once.
