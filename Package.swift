@@ -77,7 +77,7 @@ let package = Package(
         "CommandLine", "LoadBalancing", .product(name: "Mustache", package: "swift-mustache"),
         system,
       ],
-      resources: [.embedInCode("files")]),
+      resources: [.embedInCode("completions"), .embedInCode("man")]),
 
     .target(
       name: "TestSupport", dependencies: ["LoadBalancing"], path: "Tests/TestSupport"),

@@ -87,7 +87,7 @@ struct Documentation {
     do {
       return try MustacheTemplate(string: String(decoding: template, as: UTF8.self)).render(values)
     } catch {
-      throw Failure("docs/man/\(name).mustache: \(error)")
+      throw Failure("the template of \(name): \(error)")
     }
   }
 
