@@ -48,7 +48,7 @@ struct Documentation {
   /// What a page can show that is not written in it.
   private func values() throws -> [String: Any] {
     [
-      "version": CommandLineRequest.version as String,
+      "version": CommandLineRequest.version,
       "date": try Self.date(),
       "argument": [
         "name": ulb.argument.name, "body": Mdoc.body(ulb.argument.help),

@@ -27,7 +27,8 @@ import Testing
   }
 
   @Test func pagesBearTheirDateAndTheVersion() throws {
-    let version = try runSuccessfully([Package.executable, "--version"])[0]
+    let version = try runSuccessfully([Package.operatorCommand, "--version"])[0]
+      .replacing("ulbctl", with: "ulb")
     for page in Documentation.pages {
       let text = try documentation.text("man/\(page)")
       #expect(text.contains("\n.Dd January 31, 2026\n") || text.hasPrefix(".Dd January 31, 2026\n"))
