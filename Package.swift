@@ -86,7 +86,7 @@ let package = Package(
       name: "CommandLineTests",
       dependencies: ["CommandLine", "LoadBalancing", "TestSupport", system],
       resources: [.copy("vectors")]),
-    .testTarget(name: "DocumentationTests", dependencies: ["TestSupport"]),
+    .testTarget(name: "DocumentationTests", dependencies: ["TestSupport", "documentation"]),
     .testTarget(
       name: "AssociationFileTests",
       dependencies: ["AssociationFile", "LoadBalancing", "TestSupport", system]),
