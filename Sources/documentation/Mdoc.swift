@@ -128,7 +128,8 @@ enum Mdoc {
   }
 
   static func command(_ command: CommandInformation, of tree: CommandTree) -> [String: Any] {
-    let own = tree.ownArguments(command)
+    let all = tree.ownArguments(command)
+    let own = all.filter { $0.kind == .positional } + all.filter { $0.kind != .positional }
     let discussion = command.discussion.map { text in
       let lines = text.split(separator: "\n")
       return lines.count == 1

@@ -13,12 +13,6 @@ import Testing
   @Test(arguments: CompletingShell.allCases)
   func ulbIsCompletedIn(_ shell: CompletingShell) throws {
     let documentation = try Documentation.made.get()
-    let script =
-      switch shell {
-      case .bash: try documentation.text("bash/ulb")
-      case .zsh: try documentation.text("zsh/_ulb")
-      case .fish: try documentation.text("fish/ulb.fish")
-      }
     let directory = try TemporaryDirectory()
     for name in ["eth0.servers", "two words"] {
       try Data().write(to: URL(fileURLWithPath: directory.path(of: name)))
@@ -33,7 +27,8 @@ import Testing
         "ulb lo --control_group roo",
       ] + Self.valued.map { "ulb lo \($0) " }
     let offered = try shell.completions(
-      of: lines, with: ["ulb": script], in: directory.path, path: Package.executables)
+      of: lines, from: documentation.path(shell.rawValue), in: directory.path,
+      path: Package.executables)
 
     // The interface, where none is there yet and no option takes the word.
     let interfaces = try FileManager.default.contentsOfDirectory(atPath: "/sys/class/net").sorted()

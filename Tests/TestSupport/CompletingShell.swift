@@ -6,26 +6,31 @@ import Foundation
 public enum CompletingShell: String, CaseIterable, Sendable {
   case bash, zsh, fish
 
+  /// The file in which it looks for a command's completion.
+  public func fileName(of command: String) -> String {
+    switch self {
+    case .bash: command
+    case .zsh: "_\(command)"
+    case .fish: "\(command).fish"
+    }
+  }
+
   /// What is offered in the place of the last word of each line.
   ///
   /// - Parameters:
-  ///   - script: the completion's text by the command's name.
+  ///   - folder: where it finds completions by itself.
   ///   - directory: where the command lines are typed.
   ///   - path: a folder that comes first in `PATH`.
   ///   - preparation: commands that are run before, in a mount namespace of the shell's own.
   /// - Returns: words by line, sorted; folders without a slash at their end.
   public func completions(
-    of lines: [String], with scripts: [String: String], in directory: String, path: String,
+    of lines: [String], from folder: String, in directory: String, path: String,
     preparation: String = ""
   ) throws -> [String: [String]] {
     let home = try TemporaryDirectory()
-    for (command, text) in scripts {
-      // zsh looks for a function's file by its name.
-      try Self.write(text, home.path(of: self == .zsh ? "_\(command)" : command))
-    }
     let answers = home.path(of: "answers")
     try Self.write("", answers)
-    try Self.write(setUp(scripts.keys.sorted(), home), home.path(of: rcFile))
+    try Self.write(setUp(folder), home.path(of: rcFile))
     let typed = lines.map(keys).joined() + "exit\n"
     try Self.write(
       self == .fish ? lines.joined(separator: "\n") + "\n" : typed, home.path(of: "typed"))
@@ -71,18 +76,20 @@ public enum CompletingShell: String, CaseIterable, Sendable {
 
   private var rcFile: String { self == .zsh ? ".zshrc" : "rc" }
 
-  private func setUp(_ commands: [String], _ home: TemporaryDirectory) -> String {
-    let sources = commands.map { "source \(home.path(of: $0))\n" }.joined()
+  private func setUp(_ folder: String) -> String {
     let record = #"{ printf '%s\037' "$@" >>~/answers; echo >>~/answers; }"#
     return switch self {
     case .bash:
       """
-      \(sources)record() \(record)
+      ln -s '\(folder)' ~/completions
+      BASH_COMPLETION_USER_DIR=~
+      source /usr/share/bash-completion/bash_completion
+      record() \(record)
       PROMPT_COMMAND='echo >>~/ready'
       """
     case .zsh:
       """
-      fpath=(~ $fpath)
+      fpath=('\(folder)' $fpath)
       autoload -Uz compinit
       compinit -u -d ~/dump
       bindkey -e
@@ -97,7 +104,8 @@ public enum CompletingShell: String, CaseIterable, Sendable {
       """
     case .fish:
       """
-      \(sources)while read line
+      set fish_complete_path '\(folder)'
+      while read line
           set -l offered (complete -C $line | string replace -r '\\t.*' '')
           printf '%s\\x1f' $offered >>~/answers
           echo >>~/answers

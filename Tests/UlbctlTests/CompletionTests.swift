@@ -5,9 +5,19 @@ import TestSupport
 import Testing
 
 @Suite struct CompletionTests {
+  /// With the completion that ulbctl prints, where the shell finds it.
+  private func folder(for shell: CompletingShell) async throws -> TemporaryDirectory {
+    let script = try await ulbctl("completion", shell.rawValue)
+    #expect(script.status == 0)
+    let folder = try TemporaryDirectory()
+    let file = folder.path(of: shell.fileName(of: "ulbctl"))
+    try Data((script.standardOutput + "\n").utf8).write(to: URL(fileURLWithPath: file))
+    return folder
+  }
+
   @Test(arguments: CompletingShell.allCases)
   func ulbctlIsCompletedIn(_ shell: CompletingShell) async throws {
-    let script = try await ulbctl("completion", shell.rawValue)
+    let folder = try await folder(for: shell)
     let socket = try AnsweringSocket()
     let directory = try TemporaryDirectory()
     for name in ["eth0.servers", "eth0.sock"] {
@@ -29,7 +39,7 @@ import Testing
     ]
     let offered = try await elsewhere {
       try shell.completions(
-        of: lines, with: ["ulbctl": script.standardOutput], in: directory.path,
+        of: lines, from: folder.path, in: directory.path,
         path: Package.executables)
     }
     await socket.stop()
@@ -74,14 +84,14 @@ import Testing
   /// Where daemons are, in a /run of the test's own.
   @Test(arguments: CompletingShell.allCases)
   func interfacesAreThoseOfDaemons(_ shell: CompletingShell) async throws {
-    let script = try await ulbctl("completion", shell.rawValue)
+    let folder = try await folder(for: shell)
     let directory = try TemporaryDirectory()
     let lines = [
       "ulbctl status -i ", "ulbctl -i ", "ulbctl --json -i e", "ulbctl drain --interface ",
     ]
     let offered = try await elsewhere {
       try shell.completions(
-        of: lines, with: ["ulbctl": script.standardOutput], in: directory.path,
+        of: lines, from: folder.path, in: directory.path,
         path: Package.executables,
         preparation: """
           mount -t tmpfs tmpfs /run
