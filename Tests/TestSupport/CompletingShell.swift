@@ -39,7 +39,8 @@ public enum CompletingShell: String, CaseIterable, Sendable {
         "env", "-C", directory, "HOME=\(home.path)", "ZDOTDIR=\(home.path)", "INPUTRC=/dev/null",
         "TERM=dumb", "LC_ALL=C.UTF-8",
         "PATH=\(path):\(ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin")",
-        "unshare", "--mount", "--propagation", "private",
+        // Whatever it starts ends with it.
+        "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
         "sh", "-e", "-c", "\(preparation)\n\(session(home))",
       ])
     // A line for each, of words with a separator behind each.
@@ -132,10 +133,7 @@ public enum CompletingShell: String, CaseIterable, Sendable {
       >~/ready
       while IFS= read -r line; do
         n=$((n + 1))
-        while [ $(wc -l <~/ready) -lt $n ]; do
-          [ -d /proc/$$ ] || exit
-          sleep 0.01
-        done
+        while [ $(wc -l <~/ready) -lt $n ]; do sleep 0.01; done
         printf '%s\n' "$line"
       done <~/typed | script -qec '\(shell)' /dev/null
       """
