@@ -106,7 +106,7 @@ import Testing
 
   /// The example's remarks that show settings have no blank behind their #.
   @Test func theExampleIsReadWithAllThatItShows() throws {
-    let path = Package.path("scripts/systemd/example.servers")
+    let path = Package.path("debian/examples/eth0.servers")
     let example = try String(contentsOfFile: path, encoding: .utf8)
     let (plain, _) = try Self.reload(example)
     #expect(plain.virtualServers.count == 1)

@@ -46,7 +46,10 @@ final class Container: Sendable {
 
   /// Runs a command inside that the test cannot go on without.
   @discardableResult
-  func run(_ command: String...) throws -> String {
+  func run(_ command: String...) throws -> String { try run(command) }
+
+  @discardableResult
+  func run(_ command: [String]) throws -> String {
     try need([Self.script, "exec", name] + command)
   }
 
@@ -96,29 +99,39 @@ final class Unit {
   /// - Parameters:
   ///   - options: ULB_OPTIONS.
   ///   - dropIn: lines that change the unit.
-  init(servers: Int = 3, options: String? = nil, dropIn: String? = nil) throws {
+  ///   - install: puts programs and unit into the container.
+  init(
+    servers: Int = 3, options: String? = nil, dropIn: String? = nil,
+    install: (Container) throws -> Void = Unit.installBuilt(in:)
+  ) throws {
     topology = try Topology(realServers: servers)
     container = try Container(topology.director.name)
     try container.take(topology)
-    let files = FileManager.default
-    for directory in ["/etc/ulb", "/etc/systemd/system/ulb@.service.d"] {
-      try files.createDirectory(
-        atPath: container.path(directory), withIntermediateDirectories: true)
-    }
-    for program in [Package.executable, Package.operatorCommand] {
-      let name = URL(fileURLWithPath: program).lastPathComponent
-      try files.copyItem(atPath: program, toPath: container.path("/usr/local/bin/\(name)"))
-    }
-    try files.copyItem(
-      atPath: Package.path("scripts/systemd/ulb@.service"),
-      toPath: container.path("/etc/systemd/system/ulb@.service"))
-    try container.run("systemd-sysusers", "--inline", #"u ulb - "UDP load balancer""#)
+    try install(container)
     if let dropIn {
+      try FileManager.default.createDirectory(
+        atPath: container.path("/etc/systemd/system/ulb@.service.d"),
+        withIntermediateDirectories: true)
       try write("[Service]\n\(dropIn)\n", to: "/etc/systemd/system/ulb@.service.d/test.conf")
     }
     try setOptions(options ?? Unit.options())
     try list((0..<servers).map { Topology.realServer($0, .ipv4) })
     try container.run("systemctl", "daemon-reload")
+  }
+
+  /// What was built together with the tests, as the packages install it.
+  private static func installBuilt(in container: Container) throws {
+    let files = FileManager.default
+    try files.createDirectory(
+      atPath: container.path("/etc/ulb"), withIntermediateDirectories: true)
+    for program in [Package.executable, Package.operatorCommand] {
+      let name = URL(fileURLWithPath: program).lastPathComponent
+      try files.copyItem(atPath: program, toPath: container.path("/usr/bin/\(name)"))
+    }
+    try files.copyItem(
+      atPath: Package.path("debian/ulb@.service"),
+      toPath: container.path("/etc/systemd/system/ulb@.service"))
+    try container.run("systemd-sysusers", "--inline", #"u ulb - "UDP load balancer""#)
   }
 
   static func options(_ family: AddressFamily = .ipv4, _ more: String = "") -> String {

@@ -156,7 +156,7 @@ import Testing
 
   /// 0 is best, 10 is worst.
   @Test func exposureIsSmall() throws {
-    let unit = Package.path("scripts/systemd/ulb@.service")
+    let unit = Package.path("debian/ulb@.service")
     let result = try run("systemd-analyze", "security", "--offline=yes", "--no-pager", unit)
     let text = result.standardOutput
     let match = try #require(

@@ -11,9 +11,9 @@ import Testing
     let files = FileManager.default
     try container.run("systemd-sysusers", "--inline", "u ulb -")
     try files.copyItem(
-      atPath: Package.operatorCommand, toPath: container.path("/usr/local/bin/ulbctl"))
+      atPath: Package.operatorCommand, toPath: container.path("/usr/bin/ulbctl"))
     try files.copyItem(
-      atPath: Package.path("scripts/systemd/ulb-web.service"),
+      atPath: Package.path("debian/ulbctl.ulb-web.service"),
       toPath: container.path("/etc/systemd/system/ulb-web.service"))
     try container.run("ip", "link", "set", "lo", "up")
     // Somebody who only takes connections, in a folder and at a socket of the group's.
@@ -86,7 +86,7 @@ import Testing
 
   /// 0 is best, 10 is worst.
   @Test func exposureIsSmall() throws {
-    let unit = Package.path("scripts/systemd/ulb-web.service")
+    let unit = Package.path("debian/ulbctl.ulb-web.service")
     let result = try run("systemd-analyze", "security", "--offline=yes", "--no-pager", unit)
     let text = result.standardOutput
     let match = try #require(
