@@ -115,9 +115,11 @@ import Testing
     let known = try service.newClient()
     #expect(try service.server(answering: known) == "srv1")
 
-    let before = service.daemon.process.lines.count
-    try apply(damage, to: file)
     let process = service.daemon.process
+    // The last that the start says: it may come after READY=1.
+    try process.waitForLine(containing: "└───> \(service.address(ofServer: 1))")
+    let before = process.lines.count
+    try apply(damage, to: file)
     try process.waitForLine(containing: file.path, after: before)
     // It is looked at again each second, and said once.
     Thread.sleep(forTimeInterval: 2.5)
