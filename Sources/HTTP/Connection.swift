@@ -57,7 +57,7 @@ final class Connection: ChannelInboundHandler {
   private var isHTTP10 = false
   private var isHead = false
   private var keepsAlive = true
-  private var isStreaming = false
+  private(set) var isStreaming = false
 
   private let hasDecoder: Bool
   private var isFirst = true
@@ -429,7 +429,7 @@ final class Connection: ChannelInboundHandler {
   func endSoon() {
     isEnding = true
     switch state {
-    case .answering where !isStreaming: keepsAlive = false
+    case .answering: keepsAlive = false
     default: abort()
     }
   }

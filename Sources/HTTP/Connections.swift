@@ -122,6 +122,10 @@ final class Connections {
     let promise = loop.makePromise(of: Bool.self)
     let time = TimeAmount(limits.stopTime)
     for connection in open.values { connection.endSoon() }
+    // What they are made of may be ending as well: their readers are told then that they are whole.
+    let streams = loop.assumeIsolated().scheduleTask(in: .nanoseconds(time.nanoseconds / 4)) {
+      for connection in self.open.values where connection.isStreaming { connection.abort() }
+    }
     let closing = loop.assumeIsolated().scheduleTask(in: time) {
       for connection in self.open.values { connection.abort() }
     }
@@ -130,6 +134,7 @@ final class Connections {
       promise.succeed(false)
     }
     whenAllGone = {
+      streams.cancel()
       closing.cancel()
       givingUp.cancel()
       promise.succeed(true)

@@ -88,8 +88,9 @@ public final class HTTPServer: Sendable {
     }
   }
 
-  /// Ends all: no connection is accepted any more and the Unix socket's file is removed, streams and
-  /// idle connections are closed, and what is being answered has ``Limits/stopTime`` to end.
+  /// Ends all: no connection is accepted any more and the Unix socket's file is removed, idle
+  /// connections are closed, and what is being answered has ``Limits/stopTime`` to end, a stream a
+  /// quarter of it.
   ///
   /// Returns when every connection is closed; a handler that does not end when its task is cancelled
   /// is left to itself after another ``Limits/stopTime``. Again or before a start it does nothing.

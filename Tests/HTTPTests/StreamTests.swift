@@ -240,6 +240,27 @@ import Testing
     withExtendedLifetime((reader, unasked, asking)) {}
   }
 
+  /// A stream whose source ends because of the stop, be it a moment later, is told to be whole.
+  @Test func aStopLetsStreamsEnd() async throws {
+    var limits = HTTPServer.Limits()
+    limits.stopTime = .seconds(60)
+    let (pieces, source) = AsyncStream.makeStream(of: [UInt8].self)
+    source.yield(Array("hello".utf8))
+    let server = try TestServer(
+      .unix, limits, handler: { _ in HTTPResponse(status: 200, body: .stream(pieces)) })
+    let (reader, other) = (try server.connect(), try server.connect())
+    reader.send(Self.get)
+    #expect(reader.receive(until: "hello").contains("hello"))
+    async let stopped: Void = server.server.stop()
+    // By then the server has closed what waits for nothing.
+    #expect(other.receiveAll() == "")
+    source.yield(Array("good-bye".utf8))
+    source.finish()
+    let rest = reader.receiveAll()
+    #expect(rest.contains("good-bye") && rest.hasSuffix("0\r\n\r\n"), "\(rest)")
+    await stopped
+  }
+
   /// A handler that heeds nothing does not keep a stop from returning.
   @Test func aStopDoesNotWaitForWhoDoesNotEnd() async throws {
     var limits = HTTPServer.Limits()
