@@ -151,15 +151,25 @@ final class Buckets {
   var toldAges: Int { hasClasses ? 64 : 256 }
 
   /// The most that an age of a newcomer can be: that to which a bucket's are held, and the epochs until
-  /// its turn comes again. With each batch of insertions a quarter of as many buckets have theirs.
-  var oldestAge: UInt8 {
+  /// its turn comes again.
+  ///
+  /// - Parameter misses: how many turns in a row may come to nothing, as another CPU writes a stamp of
+  ///   the bucket in that moment; as far as such ages are told from fresh ones.
+  func oldestAge(misses: Int = 0) -> UInt8 {
+    let turns = (toldAges - 1 - Int(heldAge)) / epochsOfTurn
+    return heldAge + UInt8(epochsOfTurn * max(1, min(misses + 1, turns)))
+  }
+
+  /// How many epochs pass until all buckets have had their turn. With each batch of insertions a quarter
+  /// of as many buckets have theirs.
+  private var epochsOfTurn: Int {
     let maxAssociations = Int(control[8, UInt32.self])
     let epoch = max(1, maxAssociations / (hasClasses ? 16 : 64))
     let batch = min(32, epoch)
     let bucketsOfBatch = (batch + 3) / 4
     let batchesOfEpoch = (epoch + batch / 2) / batch
     let batches = (count + bucketsOfBatch - 1) / bucketsOfBatch
-    return heldAge + UInt8((batches + batchesOfEpoch - 1) / batchesOfEpoch)
+    return (batches + batchesOfEpoch - 1) / batchesOfEpoch
   }
 
   /// Forgets all, and whose it was.
