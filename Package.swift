@@ -72,6 +72,7 @@ let package = Package(
         .product(name: "NIOTLS", package: "swift-nio"),
         system,
       ]),
+    .target(name: "Sync", dependencies: ["Control", "LoadBalancing"]),
     .executableTarget(
       name: "ulb",
       dependencies: [
@@ -117,6 +118,7 @@ let package = Package(
     .testTarget(
       name: "RouteNetlinkTests",
       dependencies: ["LoadBalancing", "RouteNetlink", "TestSupport", system]),
+    .testTarget(name: "SyncTests", dependencies: ["LoadBalancing", "Sync"]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
     .testTarget(
       name: "DaemonTests",
