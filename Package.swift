@@ -72,7 +72,12 @@ let package = Package(
         .product(name: "NIOTLS", package: "swift-nio"),
         system,
       ]),
-    .target(name: "Sync", dependencies: ["Control", "LoadBalancing"]),
+    .target(
+      name: "Sync",
+      dependencies: [
+        "CommandLine", "Control", "HTTP", "LoadBalancing", "Redis", "Systemd", system,
+      ],
+      resources: [.embedInCode("files")]),
     .executableTarget(
       name: "ulb",
       dependencies: [

@@ -11,14 +11,19 @@ import SystemPackage
 public final class RedisConnection: Sendable {
   /// What the server is called in messages: of several the one that this goes to.
   public let name: String
+  /// Where that one is.
+  public let place: RedisServer.Place
   private let channel: any Channel
   private let handler: NIOLoopBound<RedisHandler>
 
   /// The one thread of all connections.
   private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
-  private init(name: String, channel: any Channel, handler: NIOLoopBound<RedisHandler>) {
-    self.name = name
+  private init(
+    to server: RedisServer, channel: any Channel, handler: NIOLoopBound<RedisHandler>
+  ) {
+    name = server.name
+    place = server.place
     self.channel = channel
     self.handler = handler
   }
@@ -123,7 +128,9 @@ public final class RedisConnection: Sendable {
     let loop = group.next()
     let ready = loop.makePromise(of: Void.self)
     do {
-      let secure = try server.tls.map { try ($0, NIOSSLContext(configuration: $0.configuration)) }
+      let secure = try server.tls.map {
+        try ($0, NIOSSLContext(configuration: $0.configuration(for: name)))
+      }
       let bootstrap = ClientBootstrap(group: loop)
         .connectTimeout(TimeAmount(timeout))
         .channelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -168,7 +175,7 @@ public final class RedisConnection: Sendable {
         NIOLoopBound(
           try channel.pipeline.syncOperations.handler(type: RedisHandler.self), eventLoop: loop)
       }.get()
-      let connection = RedisConnection(name: name, channel: channel, handler: handler)
+      let connection = RedisConnection(to: server, channel: channel, handler: handler)
       try await connection.introduce(server, timeout)
       return connection
     } catch {
@@ -191,21 +198,30 @@ public final class RedisConnection: Sendable {
 }
 
 extension RedisServer.TLS {
-  /// - Throws: where a file cannot be read or is none of certificates.
-  fileprivate var configuration: TLSConfiguration {
-    get throws {
-      var configuration = TLSConfiguration.makeClientConfiguration()
-      if let authorities { configuration.trustRoots = .file(authorities) }
-      if let certificate {
-        configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(certificate).map {
-          .certificate($0)
-        }
+  /// - Throws: ``RedisError/insecure(_:_:)`` where a file cannot be read or has no PEM.
+  fileprivate func configuration(for name: String) throws(RedisError) -> TLSConfiguration {
+    func read<Content>(
+      _ file: String, _ what: String, _ body: () throws -> Content
+    ) throws(RedisError) -> Content {
+      do { return try body() } catch {
+        throw .insecure(name, "\(file) cannot be read, or has no \(what) as PEM")
       }
-      if let key {
-        configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
-      }
-      return configuration
     }
+    var configuration = TLSConfiguration.makeClientConfiguration()
+    if let authorities {
+      configuration.trustRoots = .certificates(
+        try read(authorities, "certificate") { try NIOSSLCertificate.fromPEMFile(authorities) })
+    }
+    if let certificate {
+      configuration.certificateChain = try read(certificate, "certificate") {
+        try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) }
+      }
+    }
+    if let key {
+      configuration.privateKey = .privateKey(
+        try read(key, "key") { try NIOSSLPrivateKey(file: key, format: .pem) })
+    }
+    return configuration
   }
 
   fileprivate func handler(
@@ -232,6 +248,8 @@ extension RedisError {
     case ChannelError.connectTimeout: self = .timedOut(name)
     case let error as IOError: self = .cannotConnect(name, Errno(rawValue: error.errnoCode))
     case NIOSSLError.uncleanShutdown: self = .connectionLost(name)
+    case let error as NIOSSLExtraError where error == .failedToValidateHostname:
+      self = .insecure(name, "the server's certificate is for another name; see server_name")
     case let error as NIOSSLExtraError: self = .insecure(name, "\(error)")
     case NIOSSLError.handshakeFailed(let error): self = .insecure(name, Self.line(error))
     case let error as BoringSSLError: self = .insecure(name, Self.line(error))

@@ -1,0 +1,81 @@
+// What both directions know, and what of it the daemon and the operator are told.
+import Control
+import Glibc
+import LoadBalancing
+
+/// Milliseconds since 1970 UTC.
+func currentMilliseconds() -> UInt64 {
+  var time = timespec()
+  clock_gettime(CLOCK_REALTIME, &time)
+  return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+}
+
+extension Timestamp {
+  init(milliseconds: UInt64) {
+    self.init(
+      seconds: Int64(milliseconds / 1000), nanoseconds: Int64(milliseconds % 1000) * 1_000_000)
+  }
+}
+
+/// Where the two directions are, and how they have done so far.
+struct SyncState: Sendable {
+  let director: String
+  var redis: SyncReport.Redis
+  /// The data set that cursor and position are of.
+  var identity: SharedState.Identity?
+  /// Up to where Redis has what the daemon told; `nil`: all is to be told.
+  var cursor: String?
+  /// Redis may lack what it had: all is to be told when it has what comes after the cursor, which the whole
+  /// does not have: what was forgotten.
+  var isWholeDue = false
+  /// Up to where the daemon has what Redis told; `nil`: all is to be read.
+  var position: SharedState.Position?
+  /// What comes before the point of the daemon's cursors: another one after it has begun anew.
+  var generation: Substring?
+  /// Why the daemon is not there.
+  var daemonSilence: String?
+  var lag: Double?
+  /// Of each director whose changes came.
+  var peerLags: [String: Double] = [:]
+  var directors: [SharedState.Director] = []
+  /// Another director has this one's name, which was said.
+  var hasNamesake = false
+  var sent: UInt64 = 0
+  var received: UInt64 = 0
+  var resyncs: UInt64 = 0
+
+  init(director: String, server: String) {
+    self.director = director
+    redis = SyncReport.Redis(server: server, state: .connecting, since: Self.now, error: nil)
+  }
+
+  private static var now: String { Timestamp(milliseconds: currentMilliseconds()).description }
+
+  mutating func set(_ state: SyncReport.Redis.State, server: String, error: String? = nil) {
+    if state != redis.state { redis.since = Self.now }
+    (redis.state, redis.server, redis.error) = (state, server, error)
+  }
+
+  var report: SyncReport {
+    SyncReport(
+      director: director, redis: redis, lagMilliseconds: lag,
+      peers: directors.filter { $0.name != director }.map {
+        SyncReport.Peer(
+          director: $0.name, seen: Timestamp(milliseconds: $0.seen).description,
+          lagMilliseconds: peerLags[$0.name] ?? $0.lag)
+      }, sent: sent, received: received, resyncs: resyncs)
+  }
+
+  /// For `systemctl status`.
+  var line: String {
+    if let daemonSilence { return daemonSilence }
+    switch redis.state {
+    case .connected:
+      let others = report.peers.map(\.director).joined(separator: ", ")
+      return "sharing over \(redis.server) with \(others.isEmpty ? "nobody yet" : others)"
+    case .connecting: return "connecting to \(redis.server)"
+    case .loading: return "\(redis.server) reads its data set"
+    case .away: return "Redis is away: \(redis.error ?? redis.server)"
+    }
+  }
+}
