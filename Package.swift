@@ -9,6 +9,7 @@ let package = Package(
   products: [
     .executable(name: "ulb", targets: ["ulb"]),
     .executable(name: "ulbctl", targets: ["ulbctl"]),
+    .executable(name: "ulb-sync", targets: ["ulb-sync"]),
   ],
   dependencies: [
     .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
@@ -88,6 +89,13 @@ let package = Package(
       name: "ulbctl",
       dependencies: [
         "CommandLine", "Control", "HTTP", "LoadBalancing", "StatusPage", "Systemd",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        system,
+      ]),
+    .executableTarget(
+      name: "ulb-sync",
+      dependencies: [
+        "CommandLine", "Sync", "Systemd",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         system,
       ]),
