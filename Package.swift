@@ -131,7 +131,12 @@ let package = Package(
     .testTarget(
       name: "RouteNetlinkTests",
       dependencies: ["LoadBalancing", "RouteNetlink", "TestSupport", system]),
-    .testTarget(name: "SyncTests", dependencies: ["LoadBalancing", "Sync"]),
+    .testTarget(
+      name: "SyncTests",
+      dependencies: [
+        "CommandLine", "Control", "HTTP", "LoadBalancing", "Redis", "Sync", "TestSupport",
+        "ulb-sync",
+      ]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
     .testTarget(
       name: "DaemonTests",

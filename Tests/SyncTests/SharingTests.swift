@@ -1,0 +1,264 @@
+// Two directors, each with an ulb-sync of its own, and a real Redis that comes, goes, stalls and forgets.
+import Control
+import Foundation
+import LoadBalancing
+import Redis
+import TestSupport
+import Testing
+
+@testable import Sync
+
+@Suite struct SharingTests {
+  @Test func whatOneTellsTheOtherKnows() async throws {
+    let redis = try RedisProcess()
+    try await withDirectors(redis) { a, b in
+      a.director.associate("10.50.0.2:5683", "10.70.1.2")
+      b.director.associate("[fd50::2]:5683", "fd70::2")
+      try await b.wait("a's client") { $0.realServer(of: "10.50.0.2:5683") == "10.70.1.2" }
+      try await a.wait("b's client") { $0.realServer(of: "[fd50::2]:5683") == "fd70::2" }
+      #expect(b.director.entry("10.50.0.2:5683")?.isLearned == true)
+      #expect(a.director.entry("10.50.0.2:5683")?.isLearned == false)
+
+      // Another real server, and that at both.
+      a.director.associate("10.50.0.2:5683", "10.70.2.2")
+      try await b.wait("the move") { $0.realServer(of: "10.50.0.2:5683") == "10.70.2.2" }
+      b.director.forget("10.50.0.2:5683")
+      try await a.wait("what b forgets") { $0.realServer(of: "10.50.0.2:5683") == nil }
+
+      a.director.set("10.70.1.2", .draining, weight: 5)
+      try await b.wait("the override") {
+        $0.override(of: "10.70.1.2")
+          == .override(realServer: IPAddress("10.70.1.2")!, state: .draining, weight: 5)
+      }
+      b.director.set("10.70.1.2", nil, weight: nil)
+      try await a.wait("the override's end") {
+        $0.override(of: "10.70.1.2")
+          == .override(realServer: IPAddress("10.70.1.2")!, state: nil, weight: nil)
+      }
+
+      try await a.wait("the counts") {
+        ($0.report?.sent ?? 0) >= 3 && ($0.report?.received ?? 0) > 2
+      }
+      let report = try #require(a.director.report)
+      #expect(report.director == "a")
+      #expect(report.peers.map(\.director) == ["b"])
+      #expect(report.redis.state == .connected)
+      #expect(report.redis.server == redis.path)
+      #expect(report.redis.error == nil)
+      #expect(report.lagMilliseconds != nil)
+      #expect(report.peers[0].lagMilliseconds != nil)
+      try await a.wait("its state for the manager") { _ in
+        a.notifications.assignments.contains("STATUS=sharing over \(redis.path) with b")
+      }
+      #expect(a.notifications.assignments.first == "READY=1")
+      #expect(a.warnings == [])
+      #expect(b.warnings == [])
+    }
+  }
+
+  @Test func whatIsPushedOutStaysWithTheOthers() async throws {
+    let redis = try RedisProcess()
+    try await withDirectors(redis) { a, b in
+      a.director.associate("10.50.0.2:5683", "10.70.1.2")
+      try await b.wait("the client") { $0.realServer(of: "10.50.0.2:5683") != nil }
+      a.director.evict("10.50.0.2:5683")
+      a.director.associate("10.50.0.3:5683", "10.70.1.2")
+      try await b.wait("what came after it") { $0.realServer(of: "10.50.0.3:5683") != nil }
+      #expect(b.director.realServer(of: "10.50.0.2:5683") == "10.70.1.2")
+      let c = try SharedDirector("c", redis)
+      try await c.wait("what is left") { $0.realServer(of: "10.50.0.3:5683") != nil }
+      #expect(c.director.realServer(of: "10.50.0.2:5683") == nil)
+      try await c.stop()
+    }
+  }
+
+  @Test func theLaterOfTwoChangesHoldsAtBoth() async throws {
+    let redis = try RedisProcess()
+    try await withDirectors(redis) { a, b in
+      let now = currentMilliseconds()
+      try redis.kill()
+      for one in [a, b] { try await one.wait("the loss") { $0.report?.redis.state == .away } }
+      a.director.associate("10.50.0.2:5683", "10.70.1.2", at: now + 2)
+      b.director.associate("10.50.0.2:5683", "10.70.2.2", at: now + 1)
+      a.director.associate("10.50.0.3:5683", "10.70.1.2", at: now + 1)
+      b.director.associate("10.50.0.3:5683", "10.70.2.2", at: now + 2)
+      // At one time the greater address holds.
+      a.director.associate("10.50.0.4:5683", "10.70.1.2", at: now + 3)
+      b.director.associate("10.50.0.4:5683", "10.70.2.2", at: now + 3)
+      // Forgotten while the other saw it earlier, and later.
+      a.director.forget("10.50.0.5:5683", at: now + 5)
+      b.director.associate("10.50.0.5:5683", "10.70.2.2", at: now + 4)
+      a.director.forget("10.50.0.6:5683", at: now + 5)
+      b.director.associate("10.50.0.6:5683", "10.70.2.2", at: now + 6)
+      try redis.start()
+      for one in [a, b] {
+        try await one.wait("what is later") {
+          $0.realServer(of: "10.50.0.2:5683") == "10.70.1.2"
+            && $0.realServer(of: "10.50.0.3:5683") == "10.70.2.2"
+            && $0.realServer(of: "10.50.0.4:5683") == "10.70.2.2"
+            && $0.realServer(of: "10.50.0.5:5683") == nil
+            && $0.realServer(of: "10.50.0.6:5683") == "10.70.2.2"
+        }
+      }
+    }
+  }
+
+  @Test func anEmptyRedisIsFilledAgain() async throws {
+    let redis = try RedisProcess()
+    try await withDirectors(redis) { a, b in
+      a.director.associate("10.50.0.2:5683", "10.70.1.2")
+      b.director.associate("10.50.0.3:5683", "10.70.1.2")
+      try await b.wait("the client") { $0.count == 2 }
+      try await a.wait("the client") { $0.count == 2 }
+      // Without a connection lost, and with one.
+      try redis.command("FLUSHALL")
+      try await filled(redis, "after a flush")
+      try redis.kill()
+      for one in [a, b] { try await one.wait("the loss") { $0.report?.redis.state == .away } }
+      try redis.start()
+      try await filled(redis, "after a start")
+      for one in [a, b] {
+        try await one.wait("the return") { $0.report?.redis.state == .connected }
+        #expect(one.warnings.count { $0.contains("Redis is away") } == 1)
+        #expect(one.process.standardError.count { $0.contains("Redis is back") } >= 1)
+      }
+      // And goes on.
+      a.director.associate("10.50.0.4:5683", "10.70.1.2")
+      try await b.wait("what is new") { $0.realServer(of: "10.50.0.4:5683") != nil }
+    }
+  }
+
+  private func filled(_ redis: RedisProcess, _ when: String) async throws {
+    let isFilled = try await waitUntilAnswered {
+      try redis.command("EVAL", Self.countOfClients, "0") == "2"
+    }
+    #expect(isFilled, "\(when)")
+  }
+
+  private static let countOfClients =
+    "local n = 0 for _, k in ipairs(redis.call('KEYS', 'ulb:{ulb}:a:*')) do n = n + redis.call('HLEN', k) end return n"
+
+  @Test func aRedisThatStallsLosesNothing() async throws {
+    let redis = try RedisProcess()
+    try await withDirectors(redis) { a, b in
+      redis.send(signal: SIGSTOP)
+      for number in 1...1000 { a.director.associate("10.50.1.1:\(number)", "10.70.1.2") }
+      try await a.wait("the loss") { $0.report?.redis.state == .away }
+      try await a.wait("the reason") { $0.report?.redis.error?.contains("does not answer") == true }
+      redis.send(signal: SIGCONT)
+      try await b.wait("all clients") { $0.count == 1000 }
+    }
+  }
+
+  @Test func whatTheStreamHasNoMoreIsReadFromTheState() async throws {
+    let redis = try RedisProcess()
+    try await withDirectors(redis) { a, b in
+      b.process.send(signal: SIGSTOP)
+      for number in 1...300 {
+        a.director.associate("10.50.1.1:\(number)", "10.70.1.2")
+        if number % 100 == 0 {
+          let sent = UInt64(number)
+          try await a.wait("its batch") { ($0.report?.sent ?? 0) >= sent }
+        }
+      }
+      try redis.command("XTRIM", "ulb:{ulb}:changes", "MAXLEN", "1")
+      b.process.send(signal: SIGCONT)
+      try await b.wait("all clients") { $0.count == 300 }
+    }
+  }
+
+  @Test func aScriptThatRedisHasForgottenIsSentAgain() async throws {
+    let redis = try RedisProcess()
+    try await withDirectors(redis) { a, b in
+      try redis.command("SCRIPT", "FLUSH")
+      a.director.associate("10.50.0.2:5683", "10.70.1.2")
+      try await b.wait("the client") { $0.realServer(of: "10.50.0.2:5683") != nil }
+      #expect(a.warnings == [])
+    }
+  }
+
+  @Test func aDaemonThatBeginsAnewIsToldAll() async throws {
+    let redis = try RedisProcess()
+    try await withDirectors(redis) { a, b in
+      a.director.associate("10.50.0.2:5683", "10.70.1.2")
+      try await b.wait("the client") { $0.realServer(of: "10.50.0.2:5683") != nil }
+      try await b.director.restart()
+      #expect(b.director.count == 0)
+      try await b.wait("the client again") { $0.realServer(of: "10.50.0.2:5683") != nil }
+      b.director.associate("10.50.0.3:5683", "10.70.1.2")
+      try await a.wait("what b tells") { $0.realServer(of: "10.50.0.3:5683") != nil }
+      // So does the director that Redis has the clients of.
+      try await a.director.restart()
+      try await a.wait("both clients") { $0.count == 2 }
+    }
+  }
+
+  @Test func aLogThatOverflowsIsMadeGoodByTheWhole() async throws {
+    let redis = try RedisProcess()
+    let small = try MemoryDirector(room: 10)
+    let a = try SharedDirector("a", ["redis = unix://\(redis.path)"], director: small)
+    let b = try SharedDirector("b", redis)
+    try await b.wait("the other") { $0.report?.peers.count == 1 }
+    let before = small.resets
+    redis.send(signal: SIGSTOP)
+    for number in 1...500 { small.associate("10.50.1.1:\(number)", "10.70.1.2") }
+    try await a.wait("the loss") { $0.report?.redis.state == .away }
+    redis.send(signal: SIGCONT)
+    try await b.wait("all clients") { $0.count == 500 }
+    #expect(small.resets > before)
+    try await a.stop()
+    try await b.stop()
+  }
+
+  @Test func aHundredThousandAreReadWhole() async throws {
+    let redis = try RedisProcess()
+    let a = try SharedDirector("a", redis)
+    for number in 0..<100_000 {
+      a.director.associate(
+        "10.50.\(number >> 8 & 255).\(number & 255):\(1024 + (number >> 16))", "10.70.1.2")
+    }
+    try await a.wait("all that was sent") { ($0.report?.sent ?? 0) >= 100_000 }
+    let b = try SharedDirector("b", redis)
+    try await b.wait("all clients") { $0.count == 100_000 }
+    #expect(b.director.entry("10.50.7.9:1024")?.isLearned == true)
+    try await a.stop()
+    try await b.stop()
+  }
+
+  @Test func clustersDoNotMix() async throws {
+    let redis = try RedisProcess()
+    let a = try SharedDirector("a", ["redis = unix://\(redis.path)", "cluster = one"])
+    let b = try SharedDirector("b", ["redis = unix://\(redis.path)", "cluster = two"])
+    let c = try SharedDirector("c", ["redis = unix://\(redis.path)", "cluster = one"])
+    a.director.associate("10.50.0.2:5683", "10.70.1.2")
+    try await c.wait("its cluster's client") { $0.count == 1 }
+    try await b.wait("a report") { $0.report?.redis.state == .connected }
+    #expect(b.director.count == 0)
+    #expect(b.director.report?.peers == [])
+    for one in [a, b, c] { try await one.stop() }
+  }
+
+  @Test func twoOfOneNameAreTold() async throws {
+    let redis = try RedisProcess()
+    let one = try SharedDirector("a", redis)
+    let other = try SharedDirector("a", redis)
+    try await one.wait("a warning") { _ in
+      one.warnings.contains { $0.contains("is called a, too") }
+        || other.warnings.contains { $0.contains("is called a, too") }
+    }
+    try await one.stop()
+    try await other.stop()
+  }
+
+  @Test func aDaemonThatIsNotThereIsToldOnce() async throws {
+    let redis = try RedisProcess()
+    let a = try SharedDirector("a", redis)
+    try await a.wait("a report") { $0.report?.redis.state == .connected }
+    await a.director.stop()
+    try a.process.waitForLine(containing: "trying again until it is there")
+    try a.director.start()
+    try a.process.waitForLine(containing: "\(a.director.path) is there again")
+    #expect(a.warnings.count == 1)
+    try await a.stop()
+  }
+}
