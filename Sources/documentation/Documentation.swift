@@ -23,6 +23,8 @@ struct Documentation {
       ("ulb.8", PackageResources.ulb_8_mustache),
       ("ulbctl.8", PackageResources.ulbctl_8_mustache),
       ("ulb.conf.5", PackageResources.ulb_conf_5_mustache),
+      ("ulb-sync.8", PackageResources.ulb_sync_8_mustache),
+      ("ulb-sync.conf.5", PackageResources.ulb_sync_conf_5_mustache),
       ("ulb@.service.8", PackageResources.ulb__service_8_mustache),
     ]
     for (name, template) in pages {

@@ -1,7 +1,7 @@
 // Writes the manual pages and the completions of shells of ulb and ulbctl: documentation DIRECTORY [ULBCTL]
 //
 // ULBCTL is the executable that is described, the one beside this by default. In DIRECTORY, which is made:
-//   man/    ulb.8 ulbctl.8 ulb.conf.5 ulb@.service.8
+//   man/    ulb.8 ulbctl.8 ulb-sync.8 ulb.conf.5 ulb-sync.conf.5 ulb@.service.8
 //   bash/   ulb ulbctl      for /usr/share/bash-completion/completions
 //   zsh/    _ulb _ulbctl    for /usr/share/zsh/vendor-completions
 //   fish/   ulb.fish ulbctl.fish    for /usr/share/fish/vendor_completions.d

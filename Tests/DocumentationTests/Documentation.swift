@@ -8,7 +8,9 @@ struct Documentation {
   /// The one that all tests look at.
   static let made = Result { try Documentation() }
 
-  static let pages = ["ulb.8", "ulbctl.8", "ulb.conf.5", "ulb@.service.8"]
+  static let pages = [
+    "ulb.8", "ulbctl.8", "ulb-sync.8", "ulb.conf.5", "ulb-sync.conf.5", "ulb@.service.8",
+  ]
 
   init() throws {
     directory = try TemporaryDirectory()
