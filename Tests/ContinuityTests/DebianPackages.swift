@@ -3,6 +3,8 @@ import Foundation
 import TestSupport
 
 enum DebianPackages {
+  static let names = ["ulb", "ulbctl", "ulb-sync"]
+
   /// What is built of this work tree, once; scripts/test begins it before the tests.
   private static let built = Result {
     try need([Package.path("scripts/package")], timeout: .seconds(1_800)).split(separator: "\n")
@@ -29,7 +31,7 @@ enum DebianPackages {
     as version: String, webConfiguration: String? = nil, into container: Container
   ) throws -> [String] {
     let files = FileManager.default
-    return try ["ulb", "ulbctl"].map { name in
+    return try names.map { name in
       let directory = try TemporaryDirectory()
       let root = directory.path(of: "root")
       try need(["dpkg-deb", "--raw-extract", file(name), root])
@@ -50,10 +52,10 @@ enum DebianPackages {
     }
   }
 
-  /// Installs both on a machine that has no toolchain.
+  /// Installs all on a machine that has no toolchain.
   static func install(in container: Container) throws {
     try hideToolchain(in: container)
-    try container.run("dpkg", "--install", file("ulb"), file("ulbctl"))
+    try container.run(["dpkg", "--install"] + names.map(file))
   }
 
   /// Puts nothing over the toolchain's folder.

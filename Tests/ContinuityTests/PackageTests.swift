@@ -79,7 +79,7 @@ import Testing
   @Test func executablesAreSmallHardenedAndNeedNoToolchain() throws {
     let directory = try TemporaryDirectory()
     // Half of each is Swift's library and what it brings of Foundation.
-    for (name, size) in [("ulb", 30_000_000), ("ulbctl", 20_000_000)] {
+    for (name, size) in [("ulb", 30_000_000), ("ulbctl", 20_000_000), ("ulb-sync", 30_000_000)] {
       let root = directory.path(of: name)
       try need(["dpkg-deb", "--extract", DebianPackages.file(name), root])
       let executable = "\(root)/usr/bin/\(name)"
@@ -102,6 +102,8 @@ import Testing
       #expect(libraries.contains("libc.so.6"))
       #expect(!libraries.contains { $0.contains("swift") || $0.contains("Foundation") })
       #expect(libraries.contains { $0.hasPrefix("libbcc") } == (name == "ulb"), "\(libraries)")
+      #expect(
+        libraries.contains { $0.hasPrefix("libhiredis") } == (name == "ulb-sync"), "\(libraries)")
       #expect(!(try need(["readelf", "--wide", "--sections", executable]).contains(".symtab")))
 
       // The debugger finds what was stripped by this.
@@ -194,18 +196,23 @@ import Testing
     let clients = try network.newClients(3)
     #expect(network.servers(of: clients) == ["srv1", "srv2", "srv3"])
 
-    try container.run("dpkg", "--remove", "ulb", "ulbctl")
+    try unit.write("redis = redis://127.0.0.1\n", to: "/etc/ulb/lb0.sync.conf")
+    try container.run("systemctl", "enable", "--now", "ulb-sync@lb0")
+    for page in ["ulb-sync.8", "ulb-sync.conf.5"] {
+      #expect(try container.run("man", "--where", page).hasPrefix("/usr/share/man/"))
+    }
+    try container.run(["dpkg", "--remove"] + DebianPackages.names)
     #expect(try interface.xdpProgram() == nil)
     #expect(try unit.property("ActiveState") == "inactive")
     let left = try files(container)
     for path in [
-      "/etc/ulb/lb0.conf", "/etc/ulb/lb0.servers", "/etc/ulb/web.conf",
+      "/etc/ulb/lb0.conf", "/etc/ulb/lb0.servers", "/etc/ulb/lb0.sync.conf", "/etc/ulb/web.conf",
       "/var/lib/private/ulb/lb0.associations",
       "/etc/systemd/system/multi-user.target.wants/\(Unit.name)",
     ] {
       #expect(left.contains(path))
     }
-    for path in ["/usr/bin/ulb", "/usr/bin/ulbctl", "/usr/share/ulb"] {
+    for path in ["/usr/bin/ulb", "/usr/bin/ulbctl", "/usr/bin/ulb-sync", "/usr/share/ulb"] {
       #expect(!left.contains(path))
     }
 
@@ -214,7 +221,7 @@ import Testing
     try unit.systemctl("start")
     #expect(network.servers(of: clients.reversed()) == ["srv3", "srv2", "srv1"])
 
-    try container.run("dpkg", "--purge", "ulb", "ulbctl")
+    try container.run(["dpkg", "--purge"] + DebianPackages.names)
     #expect(try interface.xdpProgram() == nil)
     let remainder = try files(container).subtracting(before).sorted()
     #expect(remainder == [])
