@@ -46,6 +46,9 @@ extension RedisError: CustomStringConvertible {
     case "NOAUTH": "; set password_file"
     case "ERR" where line.contains("AUTH"): "; see username and password_file"
     case "ERR" where line.contains("DB index"): "; see the database's number"
+    case "MOVED": "; name that server, or one that is no cluster"
+    case "READONLY": "; it is a replica: name its master, or set sentinel"
+    case "OOM": "; give it more (maxmemory)"
     case "NOPERM": "; give the user the right (ACL SETUSER)"
     default: ""
     }

@@ -124,6 +124,31 @@ import Testing
     withExtendedLifetime(redis) {}
   }
 
+  @Test func directorsShareOverTLSAsAUser() async throws {
+    let directory = try TemporaryDirectory()
+    try makeCertificates(in: directory)
+    let port = try freePort()
+    let redis = try RedisProcess(
+      [
+        "--tls-port", "\(port)", "--bind", "127.0.0.1", "--tls-cert-file", "FOLDER/redis.crt",
+        "--tls-key-file", "FOLDER/redis.key", "--tls-ca-cert-file", "FOLDER/ca.crt",
+        "--tls-auth-clients", "no",
+      ], in: directory)
+    try redis.command("ACL", "SETUSER", "lb", "on", ">secret", "~ulb:*", "+@all")
+    let file = directory.path(of: "password")
+    try "secret\n".write(toFile: file, atomically: false, encoding: .utf8)
+    let settings = [
+      "redis = rediss://127.0.0.1:\(port)/1", "ca_file = \(directory.path(of: "ca.crt"))",
+      "server_name = localhost", "username = lb", "password_file = \(file)",
+    ]
+    let a = try SharedDirector("a", settings)
+    let b = try SharedDirector("b", settings)
+    a.director.associate("10.50.0.2:5683", "10.70.1.2")
+    try await b.wait("the client") { $0.count == 1 }
+    #expect(try redis.command("-n", "1", "EXISTS", "ulb:{ulb}:id") == "1")
+    for one in [a, b] { try await one.stop() }
+  }
+
   @Test func aWrongPasswordIsOneLine() async throws {
     let redis = try RedisProcess(["--requirepass", "secret"])
     let directory = try TemporaryDirectory()
