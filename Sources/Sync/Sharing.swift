@@ -186,12 +186,12 @@ public final class Sharing: Sendable {
     while true {
       try Task.checkCancellation()
       do {
-        let body = try await daemon.changes(since: state.withLock { $0.cursor })
+        let body = try await daemon.changes(
+          since: state.withLock { $0.isWholeDue ? nil : $0.cursor })
         daemonIsBack()
         pause = Self.pauses.first
         try await follow(body, to: shared)
-        // The next is the whole.
-        continue
+        // It has ended: whether the daemon has as well is seen when it is asked again.
       } catch let failure as DaemonFailure {
         daemonIsAway(failure)
       }
@@ -200,14 +200,11 @@ public final class Sharing: Sendable {
     }
   }
 
-  /// Carries a stream to its end, or to where the whole is to come next.
+  /// Carries a stream to its end.
   private func follow(_ body: HTTPClientResponse.Body, to shared: SharedState) async throws {
     let heard = LastTime()
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask {
-        if try await self.carry(body, to: shared, heard) { return }
-        throw DaemonFailure(description: "\(self.configuration.control) has ended its stream")
-      }
+      group.addTask { try await self.carry(body, to: shared, heard) }
       group.addTask {
         while heard.isWithin(Self.silence) { try await Task.sleep(for: .seconds(1)) }
         throw DaemonFailure(description: "\(self.configuration.control) says nothing any more")
@@ -217,10 +214,11 @@ public final class Sharing: Sendable {
     }
   }
 
-  /// - Returns: whether it is at its end because the whole is to come next.
+  /// - Parameter isMakingUp: to the end of what the log has, not of the stream.
   private func carry(
-    _ body: HTTPClientResponse.Body, to shared: SharedState, _ heard: LastTime
-  ) async throws -> Bool {
+    _ body: HTTPClientResponse.Body, to shared: SharedState, _ heard: LastTime,
+    isMakingUp: Bool = false
+  ) async throws {
     var pieces = body.makeAsyncIterator()
     var lines = LineSplitter()
     let start = currentMilliseconds()
@@ -230,17 +228,10 @@ public final class Sharing: Sendable {
     // The last batch was empty, or has what was found since: all that the log had has come.
     var (isEmpty, isAtEnd) = (true, false)
     var isUnreadable = false
-    while true {
-      let piece: [UInt8]?
-      do throws(HTTPClientError) {
-        piece = try await pieces.next()
-      } catch {
-        throw DaemonFailure(description: "\(error)")
-      }
-      guard let piece else { return false }
+    while let piece = try await next(&pieces) {
       heard.set()
       var changes: [SharedChange] = []
-      var cursor: String?
+      var (cursor, reset): (String?, String?)
       lines.feed(piece) { line in
         switch ChangeLine(line) {
         case .change(let change)?:
@@ -249,10 +240,10 @@ public final class Sharing: Sendable {
           if change.at >= start { isAtEnd = true }
         case .cursor(let text, let isReset)?:
           if isReset {
-            wholeUntil = currentMilliseconds()
-            begin(text)
-          } else if !isFirst {
-            // Redis has what stands before it when all of this piece is written.
+            reset = text
+          } else if !isFirst, !text.hasSuffix(".0") {
+            // Redis has what stands before it when all of this piece is written. From 0, as in the
+            // whole's midst, nobody can go on.
             cursor = text
             if isEmpty { isAtEnd = true }
           }
@@ -266,30 +257,53 @@ public final class Sharing: Sendable {
           isUnreadable = true
         }
       }
+      if let reset {
+        // The log has it no more.
+        if isMakingUp { return }
+        wholeUntil = currentMilliseconds()
+        try await begin(reset, shared, heard)
+      }
       try await write(changes, to: shared, wholeUntil: wholeUntil)
       // Cancelled, it may be that another Redis is asked already.
       try Task.checkCancellation()
       guard let cursor else { continue }
-      let isWholeNext = state.withLock { state in
-        let isNext = state.isWholeDue && isAtEnd
-        state.cursor = isNext ? nil : cursor
-        return isNext
+      state.withLock { state in
+        state.cursor = cursor
+        if !isMakingUp { state.isWholeDue = false }
       }
-      if isWholeNext { return true }
+      if isMakingUp, isAtEnd { return }
+    }
+  }
+
+  private func next(
+    _ pieces: inout HTTPClientResponse.Body.AsyncIterator
+  ) async throws -> [UInt8]? {
+    do throws(HTTPClientError) {
+      return try await pieces.next()
+    } catch {
+      throw DaemonFailure(description: "\(error)")
     }
   }
 
   /// The daemon tells all from here on.
-  private func begin(_ cursor: String) {
+  private func begin(
+    _ cursor: String, _ shared: SharedState, _ heard: LastTime
+  ) async throws {
     let generation = cursor.prefix { $0 != "." }
-    state.withLock { state in
+    let former = state.withLock { state -> String? in
       state.resyncs += 1
-      state.cursor = nil
-      state.isWholeDue = false
-      // It has another table, perhaps: what came from others may not be in there.
-      if let before = state.generation, before != generation { state.position = nil }
+      state.isWholeDue = true
+      if let before = state.generation, before != generation {
+        // It has another table, perhaps: what came from others may not be in there.
+        (state.position, state.cursor) = (nil, nil)
+      }
       state.generation = generation
+      return state.cursor
     }
+    // The whole does not have what was forgotten up to now since Redis was told last: the log has.
+    guard let former else { return }
+    try await carry(
+      try await daemon.changes(since: former), to: shared, heard, isMakingUp: true)
   }
 
   private func write(

@@ -25,7 +25,7 @@ struct SyncState: Sendable {
   var identity: SharedState.Identity?
   /// Up to where Redis has what the daemon told; `nil`: all is to be told.
   var cursor: String?
-  /// Redis may lack what it had: all is to be told when it has what comes after the cursor, which the whole
+  /// All is to be told, as Redis may lack what it had. The cursor holds all the same, for what the whole
   /// does not have: what was forgotten.
   var isWholeDue = false
   /// Up to where the daemon has what Redis told; `nil`: all is to be read.

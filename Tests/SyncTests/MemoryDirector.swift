@@ -28,7 +28,7 @@ final class MemoryDirector: Sendable {
     var own: Set<String> = []
     /// What was told, from `first` on.
     var log: [SharedChange] = []
-    var first: UInt64 = 1
+    var first: UInt64 = 2
     var report: SyncReport?
     var resets = 0
     var posts = 0
@@ -137,6 +137,14 @@ final class MemoryDirector: Sendable {
     table.withLock { $0.overrides[realServer]?.change }
   }
 
+  /// Where all clients are led.
+  var realServers: [String: String] {
+    table.withLock { table in
+      Dictionary(
+        uniqueKeysWithValues: table.entries.map { ("\($0.key.client)", "\($0.value.realServer)") })
+    }
+  }
+
   var count: Int { table.withLock { $0.entries.count } }
   var report: SyncReport? { table.withLock { $0.report } }
   /// How often all was asked for.
@@ -175,7 +183,7 @@ final class MemoryDirector: Sendable {
         for change in table.log.dropFirst(Int(place + 1 - table.first)) { writer.append(change) }
       } else {
         table.resets += 1
-        head = "{\"cursor\":\"\(table.generation).\(end)\",\"reset\":true}\n"
+        head = "{\"cursor\":\"\(table.generation).0\",\"reset\":true}\n"
         for (place, entry) in table.entries where !entry.isLearned {
           writer.append(
             SharedChange(

@@ -225,6 +225,49 @@ import Testing
     try await b.stop()
   }
 
+  /// Whatever comes between, as long as Redis keeps what it has acknowledged.
+  @Test(arguments: [1, 2, 3] as [UInt64])
+  func afterAllTroublesAllAreAlike(_ seed: UInt64) async throws {
+    var numbers = SeededNumbers(seed: seed)
+    let redis = try RedisProcess(["--appendonly", "yes", "--appendfsync", "always"])
+    let all = try ["a", "b", "c"].map { try SharedDirector($0, redis) }
+    for one in all { try await one.wait("the others") { $0.report?.peers.count == 2 } }
+    var expected: [String: String] = [:]
+    var at = currentMilliseconds()
+    for step in 1...400 {
+      // Each at a time of its own, so that it is known which is the last.
+      at = max(at + 1, currentMilliseconds())
+      let client = "10.50.0.\(Int.random(in: 1...20, using: &numbers)):5683"
+      let director = all.randomElement(using: &numbers)!.director
+      if Int.random(in: 0..<4, using: &numbers) == 0 {
+        director.forget(client, at: at)
+        expected[client] = nil
+      } else {
+        let realServer = "10.70.\(Int.random(in: 1...9, using: &numbers)).2"
+        director.associate(client, realServer, at: at)
+        expected[client] = realServer
+      }
+      guard step.isMultiple(of: 20) else { continue }
+      switch Int.random(in: 0..<6, using: &numbers) {
+      case 0:
+        try redis.kill()
+        try await Task.sleep(for: .milliseconds(300))
+        try redis.start()
+      case 1: try redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+      case 2: try redis.command("SCRIPT", "FLUSH")
+      case 3: try redis.command("XTRIM", "ulb:{ulb}:changes", "MAXLEN", "1")
+      case 4: all.randomElement(using: &numbers)!.process.send(signal: SIGSTOP)
+      default: for one in all { one.process.send(signal: SIGCONT) }
+      }
+      try await Task.sleep(for: .milliseconds(Int.random(in: 0...100, using: &numbers)))
+    }
+    for one in all { one.process.send(signal: SIGCONT) }
+    for one in all {
+      try await one.wait("what is the last of all") { $0.realServers == expected }
+    }
+    for one in all { try await one.stop() }
+  }
+
   @Test func clustersDoNotMix() async throws {
     let redis = try RedisProcess()
     let a = try SharedDirector("a", ["redis = unix://\(redis.path)", "cluster = one"])
