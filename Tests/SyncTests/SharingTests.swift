@@ -217,9 +217,11 @@ import Testing
       a.director.associate(
         "10.50.\(number >> 8 & 255).\(number & 255):\(1024 + (number >> 16))", "10.70.1.2")
     }
-    try await a.wait("all that was sent") { ($0.report?.sent ?? 0) >= 100_000 }
+    try await a.wait("all that was sent", timeout: patience * 5) {
+      ($0.report?.sent ?? 0) >= 100_000
+    }
     let b = try SharedDirector("b", redis)
-    try await b.wait("all clients") { $0.count == 100_000 }
+    try await b.wait("all clients", timeout: patience * 5) { $0.count == 100_000 }
     #expect(b.director.entry("10.50.7.9:1024")?.isLearned == true)
     try await a.stop()
     try await b.stop()
