@@ -170,6 +170,24 @@ import Testing
     try await a.stop()
   }
 
+  @Test func aRedisThatReadsItsDataSetIsWaitedFor() async throws {
+    // So slow that it is seen, and so that it answers meanwhile.
+    let redis = try RedisProcess([
+      "--key-load-delay", "500", "--loading-process-events-interval-bytes", "1024",
+      "--enable-debug-command", "yes",
+    ])
+    let a = try SharedDirector("a", redis)
+    try await a.wait("the connection") { $0.report?.redis.state == .connected }
+    try redis.command("DEBUG", "POPULATE", "10000")
+    try redis.command("SAVE")
+    try redis.kill()
+    try redis.start(waits: false)
+    try await a.wait("the loading") { $0.report?.redis.state == .loading }
+    try await a.wait("its end") { $0.report?.redis.state == .connected }
+    #expect(a.warnings.count == 1)
+    try await a.stop()
+  }
+
   @Test func aSentinelNamesTheNewMaster() async throws {
     let ports = try (0..<3).map { _ in try freePort() }
     let first = try RedisProcess(["--port", "\(ports[0])", "--bind", "127.0.0.1"])

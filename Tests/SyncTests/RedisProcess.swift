@@ -35,9 +35,11 @@ final class RedisProcess: Sendable {
     try start()
   }
 
-  func start() throws {
+  /// - Parameter waits: until it answers with more than that it reads its data set.
+  func start(waits: Bool = true) throws {
     let child = try ChildProcess(arguments)
     process.set(child)
+    guard waits else { return }
     try child.waitForLine("its readiness") {
       $0.contains("Ready to accept connections") || $0.contains("ready to accept connections at")
     }
