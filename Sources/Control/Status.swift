@@ -28,6 +28,8 @@ public struct Status: Codable, Sendable, Equatable {
   public var virtualServers: [VirtualServerSummary]
   /// Clients whose packets are followed (`GET /v1/events?client=`): address and port.
   public var followedClients: [String]
+  /// Nothing where ulb-sync has never told anything, or for an hour.
+  public var sync: SyncStatus?
   public var health: Health
 
   public init(
@@ -35,7 +37,7 @@ public struct Status: Codable, Sendable, Equatable {
     uptimeSeconds: Double, configuration: ConfigurationInForce, reload: Reload?,
     lastGoodReloadAt: String, stateFile: StateFileStatus?, eventsLost: UInt64,
     associations: [AssociationTableStatus], virtualServers: [VirtualServerSummary],
-    followedClients: [String], health: Health
+    followedClients: [String], sync: SyncStatus? = nil, health: Health
   ) {
     self.version = version
     self.interface = interface
@@ -51,11 +53,12 @@ public struct Status: Codable, Sendable, Equatable {
     self.associations = associations
     self.virtualServers = virtualServers
     self.followedClients = followedClients
+    self.sync = sync
     self.health = health
   }
 
   private enum CodingKeys: String, CodingKey {
-    case version, interface, mode, pid, configuration, reload, associations, health
+    case version, interface, mode, pid, configuration, reload, associations, sync, health
     case startedAt = "started_at"
     case uptimeSeconds = "uptime_seconds"
     case lastGoodReloadAt = "last_good_reload_at"

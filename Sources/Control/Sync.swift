@@ -84,3 +84,34 @@ public struct SyncReport: Codable, Sendable, Equatable {
     case lagMilliseconds = "lag_ms"
   }
 }
+
+/// What `GET /v1/status` has of the sharing of associations: the last that ulb-sync has told.
+public struct SyncStatus: Codable, Sendable, Equatable {
+  public var report: SyncReport
+  /// Whether ulb-sync has told nothing for ``patience``: it is not there any more, or does not get on.
+  public var isStale: Bool
+
+  /// How long ulb-sync may tell nothing.
+  public static let patience: Duration = .seconds(10)
+
+  public init(report: SyncReport, isStale: Bool) {
+    self.report = report
+    self.isStale = isStale
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case isStale = "stale"
+  }
+
+  /// Of the members of the report and one more.
+  public init(from decoder: any Decoder) throws {
+    report = try SyncReport(from: decoder)
+    isStale = try decoder.container(keyedBy: CodingKeys.self).decode(Bool.self, forKey: .isStale)
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    try report.encode(to: encoder)
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(isStale, forKey: .isStale)
+  }
+}

@@ -43,13 +43,18 @@ import Testing
     status.stateFile = StateFileStatus(
       path: "/a", savedAt: "2026-01-31T23:59:59Z", ageSeconds: 1, failure: "c")
     status.health = Health(problems: ["d"])
+    let time = "2026-01-31T23:59:59Z"
+    let sync = SyncReport(
+      director: "a", redis: .init(server: "b", state: .away, since: time, error: "c"),
+      lagMilliseconds: 1, peers: [.init(director: "d", seen: time, lagMilliseconds: 2)], sent: 3,
+      received: 4, resyncs: 5)
+    status.sync = SyncStatus(report: sync, isStale: true)
     var packet = PacketReport(
       time: "2026-01-31T23:59:59Z", level: "DEBUG", event: "INGRESS_NEW_NAT", message: "a",
       virtualServer: "b", text: "c")
     (packet.source, packet.sourcePort, packet.sourceMAC) = ("a", 1, "b")
     (packet.destination, packet.destinationPort, packet.destinationMAC) = ("a", 1, "b")
     (packet.newSource, packet.newDestination) = ("a", "b")
-    let time = "2026-01-31T23:59:59Z"
     let entry = AssociationEntry(
       client: "10.50.0.2:5683", virtualServer: "a", realServer: "10.70.1.2", class: .newcomer,
       age: 1, lastUsed: TimeSpan(after: time, before: time))
@@ -65,7 +70,7 @@ import Testing
       "AssociationPage": AssociationPage(associations: [entry], next: "4.0.1", count: 1),
       "ClientAssociations": ClientAssociations(client: "10.50.0.2:5683", associations: [entry]),
       "AssociationTarget": AssociationTarget(realServer: "10.70.1.2", virtualServer: "a"),
-      "Forgotten": Forgotten(forgotten: 1),
+      "Forgotten": Forgotten(forgotten: 1), "SyncReport": sync,
     ]
   }
 
@@ -91,7 +96,14 @@ import Testing
     status.configuration.gateways = GatewayVerification(
       verifiedRealServers: 0, believedRealServers: 2,
       nextHops: [NextHopStatus(address: "10.60.0.1", hardwareAddress: nil, realServers: 2)])
+    let sync = SyncReport(
+      director: "a",
+      redis: .init(server: "b", state: .connecting, since: "2026-01-31T23:59:59Z", error: nil),
+      lagMilliseconds: nil,
+      peers: [.init(director: "d", seen: "2026-01-31T23:59:59Z", lagMilliseconds: nil)], sent: 0,
+      received: 0, resyncs: 0)
     let least: [String: any Encodable] = [
+      "SyncReport": sync, "SyncStatus": SyncStatus(report: sync, isStale: false),
       "TimeSpan": TimeSpan(after: nil, before: nil),
       "AssociationPage": AssociationPage(associations: [], next: nil),
       "AssociationTarget": AssociationTarget(realServer: "10.70.1.2"),

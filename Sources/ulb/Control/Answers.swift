@@ -4,7 +4,7 @@ import DataPlane
 import LoadBalancing
 
 extension Status {
-  init(_ daemon: DaemonSnapshot, _ census: Census) {
+  init(_ daemon: DaemonSnapshot, _ census: Census, sync: SyncStatus?) {
     let configuration = daemon.configuration
     let now = Clock.now
     self.init(
@@ -36,7 +36,7 @@ extension Status {
       virtualServers: configuration.virtualServers.indices.map {
         VirtualServerSummary(daemon, census, at: $0)
       },
-      followedClients: daemon.followed.map(\.description), health: Health(daemon))
+      followedClients: daemon.followed.map(\.description), sync: sync, health: Health(daemon))
   }
 }
 

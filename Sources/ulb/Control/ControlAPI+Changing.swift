@@ -22,6 +22,15 @@ extension ControlAPI {
       let text = try request.text(["text/plain", "application/octet-stream"])
       return .json(try api.snapshot().check(text))
     },
+    Endpoint("PUT", "/v1/sync") { api, request in
+      _ = try request.preferred(["application/json"])
+      let report = try request.json(
+        SyncReport.self,
+        members: ["director", "redis", "lag_ms", "peers", "sent", "received", "resyncs"])
+      try report.check()
+      api.sync.put(report)
+      return HTTPResponse(status: 204, headers: [("Cache-Control", "no-store")], body: .bytes([]))
+    },
     Endpoint("PATCH", "/v1/virtual-servers/{name}/real-servers/{address}") { api, request in
       _ = try request.preferred(["application/json"])
       let (name, address) = (request.parameters[0], request.parameters[1])

@@ -14,7 +14,7 @@ extension ControlAPI {
       let format = MetricsFormat(accept: request.http.header("Accept"))
       let (daemon, census) = try await api.counted()
       let reading = Metrics.Reading(
-        status: Status(daemon, census),
+        status: Status(daemon, census, sync: api.sync.status()),
         virtualServers: VirtualServerList(daemon, census).virtualServers,
         counters: Counters(daemon))
       return .bytes(
@@ -26,7 +26,7 @@ extension ControlAPI {
     Endpoint("GET", "/v1/status") { api, request in
       _ = try request.preferred(["application/json"])
       let (daemon, census) = try await api.counted()
-      return .json(Status(daemon, census))
+      return .json(Status(daemon, census, sync: api.sync.status()))
     },
     Endpoint("GET", "/v1/counters") { api, request in
       _ = try request.preferred(["application/json"])

@@ -47,6 +47,7 @@ final class ControlAPI: Sendable {
   let published = Published<DaemonSnapshot>()
   let censuses: CensusTaker
   let hub = EventHub()
+  let sync = LastSyncReport()
 
   init() throws(WakeupError) {
     mailbox = try LoopMailbox()
