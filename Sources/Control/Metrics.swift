@@ -79,6 +79,16 @@ public enum Metrics {
       }
     }
 
+    /// A metric that is there only where associations are shared with other directors.
+    static func shared(
+      _ name: String, _ kind: Kind, _ help: String,
+      _ write: @escaping @Sendable (SyncStatus, [UInt8], inout Samples) -> Void
+    ) -> Family {
+      .answered(name, kind, help) { reading, label, samples in
+        if let sync = reading.status.sync { write(sync, label, &samples) }
+      }
+    }
+
     /// A metric of each real server of each virtual server.
     static func ofRealServers(
       _ name: String, _ kind: Kind, _ help: String,

@@ -14,7 +14,7 @@ extension Metrics {
         reading, label, samples in
         if let seconds = RFC3339.seconds(reading.status.startedAt) { samples.add(seconds, label) }
       },
-    ] + packets + realServers + associations + daemon
+    ] + packets + realServers + associations + daemon + sync
 
   private static let packets: [Family] = [
     .answered("ulb_packets_total", .counter, "Frames that came in, by what was decided.") {
@@ -151,6 +151,49 @@ extension Metrics {
       samples.add(counts.reloadsUnchanged, label, ["result": Reload.Result.unchanged.rawValue])
       samples.add(counts.reloadsRefused, label, ["result": Reload.Result.refused.rawValue])
     },
+  ]
+}
+
+extension Metrics {
+  /// What ulb-sync tells of the sharing of associations: nothing where it has never done so.
+  fileprivate static let sync: [Family] = [
+    .shared("ulb_sync_up", .gauge, "Whether ulb-sync tells how it does.") {
+      sync, label, samples in samples.add(sync.isStale ? 0 : 1, label)
+    },
+    .shared(
+      "ulb_sync_redis_connected", .gauge, "Whether ulb-sync is connected with Redis."
+    ) { sync, label, samples in
+      samples.add(!sync.isStale && sync.report.redis.state == .connected ? 1 : 0, label)
+    },
+    .shared(
+      "ulb_sync_lag_seconds", .gauge,
+      "From when the last change that went out was found in the table to when Redis had it."
+    ) { sync, label, samples in
+      if let lag = sync.report.lagMilliseconds { samples.add(lag / 1000, label) }
+    },
+    .shared(
+      "ulb_sync_peers", .gauge, "Other directors that were in touch with Redis in the last minute."
+    ) { sync, label, samples in samples.add(sync.report.peers.count, label) },
+    .shared(
+      "ulb_sync_peer_lag_seconds", .gauge,
+      "From when a change was found at another director to when this daemon had it."
+    ) { sync, label, samples in
+      for peer in sync.report.peers {
+        guard let lag = peer.lagMilliseconds else { continue }
+        samples.add(lag / 1000, label + Metrics.label(",director", peer.director))
+      }
+    },
+    .shared("ulb_sync_sent_total", .counter, "Changes that Redis has taken from ulb-sync.") {
+      sync, label, samples in samples.add(sync.report.sent, label)
+    },
+    .shared(
+      "ulb_sync_received_total", .counter,
+      "Changes of other directors that ulb-sync has handed to the daemon."
+    ) { sync, label, samples in samples.add(sync.report.received, label) },
+    .shared(
+      "ulb_sync_resyncs_total", .counter,
+      "How often ulb-sync had to read everything: from the daemon, or from Redis."
+    ) { sync, label, samples in samples.add(sync.report.resyncs, label) },
   ]
 }
 

@@ -141,6 +141,36 @@ import Testing
     #expect(text.contains("ulb_config_last_reload_successful{interface=\"lb0\"} 0\n"))
   }
 
+  /// What ulb-sync tells is there where it has told anything; what it told long ago is not in force.
+  @Test(arguments: [false, true])
+  func theSharingOfAssociationsIsToldOf(isStale: Bool) {
+    var reading = Metrics.Reading.example
+    let redis = SyncReport.Redis(
+      server: "10.0.0.9:6379", state: .connected, since: "2026-01-31T23:59:59Z", error: nil)
+    func peer(_ name: String, _ lag: Double?) -> SyncReport.Peer {
+      SyncReport.Peer(director: name, seen: "2026-01-31T23:59:59Z", lagMilliseconds: lag)
+    }
+    reading.status.sync = SyncStatus(
+      report: SyncReport(
+        director: "a", redis: redis, lagMilliseconds: 12.5,
+        peers: [peer("b", 250), peer(#"c"d"#, nil)], sent: 1, received: 2, resyncs: 3),
+      isStale: isStale)
+    let text = Self.text([Metrics.Daemon(interface: "lb0", reading: reading)])
+    let lines = text.split(separator: "\n").filter { $0.hasPrefix("ulb_sync") }.map(String.init)
+    let inForce = isStale ? 0 : 1
+    #expect(
+      lines == [
+        #"ulb_sync_up{interface="lb0"} \#(inForce)"#,
+        #"ulb_sync_redis_connected{interface="lb0"} \#(inForce)"#,
+        #"ulb_sync_lag_seconds{interface="lb0"} 0.0125"#,
+        #"ulb_sync_peers{interface="lb0"} 2"#,
+        #"ulb_sync_peer_lag_seconds{interface="lb0",director="b"} 0.25"#,
+        #"ulb_sync_sent_total{interface="lb0"} 1"#,
+        #"ulb_sync_received_total{interface="lb0"} 2"#,
+        #"ulb_sync_resyncs_total{interface="lb0"} 3"#,
+      ])
+  }
+
   @Test func noDaemonIsNoSample() {
     #expect(Self.text([]) == "")
     #expect(Self.text([], as: .openMetrics) == "# EOF\n")

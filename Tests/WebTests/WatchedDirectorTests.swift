@@ -134,6 +134,18 @@ import Testing
       return answer.status == 0
         ? answer.standardOutput.split(separator: "\n").map(String.init) : []
     }
+    let told = try await HTTPClient(unixSocket: director.socket).send(
+      "PUT", "/v1/sync", headers: [("Content-Type", "application/json")],
+      body: JSON.encode(
+        SyncReport(
+          director: "a",
+          redis: .init(
+            server: "/run/redis.sock", state: .connected, since: "2026-01-31T23:59:59Z", error: nil),
+          lagMilliseconds: 1.5,
+          peers: [
+            .init(director: "b", seen: "2026-01-31T23:59:59Z", lagMilliseconds: 2)
+          ], sent: 3, received: 4, resyncs: 5)))
+    #expect(told.status == 204)
     let names = #"count by (__name__) ({__name__=~"ulb_.*"})"#
     var found: [String] = []
     let came = try waitUntil {
