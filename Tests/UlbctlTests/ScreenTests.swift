@@ -103,6 +103,53 @@ import Testing
         ])
   }
 
+  @Test func theSharingOfAssociationsIsShown() {
+    func lines(_ sync: SyncStatus?) -> [String] {
+      var status = Sample.status()
+      status.sync = sync
+      let screen = StatusScreen(
+        status: status, virtualServers: [], counters: Sample.counters, columns: .overview,
+        rates: nil, settings: Sample.terminal)
+      let lines = screen.lines().map { $0.text(isColored: false) }
+      guard let first = lines.firstIndex(where: { $0.hasPrefix("Sharing") }) else { return [] }
+      return [lines[first]] + lines[(first + 1)...].prefix { $0.hasPrefix(" ") }
+    }
+    func report(
+      _ state: SyncReport.Redis.State, error: String? = nil, lag: Double? = nil,
+      peers: [(String, Double?)] = []
+    ) -> SyncReport {
+      let time = Sample.terminal.now.addingTimeInterval(-60).ISO8601Format()
+      return SyncReport(
+        director: "a",
+        redis: .init(server: "10.0.0.9:6379", state: state, since: time, error: error),
+        lagMilliseconds: lag,
+        peers: peers.map { .init(director: $0.0, seen: time, lagMilliseconds: $0.1) },
+        sent: 12_345, received: 6, resyncs: 1)
+    }
+    #expect(lines(nil) == [])
+    #expect(
+      lines(
+        SyncStatus(
+          report: report(.connected, lag: 3.4, peers: [("b", 20), ("c", nil)]), isStale: false))
+        == [
+          "Sharing       as a by Redis 10.0.0.9:6379, connected for 1 min",
+          "              sent 12.3K, 3 ms behind, received 6",
+          "              with b, 20 ms behind, seen 1 min ago",
+          "              with c, seen 1 min ago",
+        ])
+    #expect(
+      lines(SyncStatus(report: report(.away, error: "connection refused"), isStale: false))
+        == [
+          "Sharing       as a by Redis 10.0.0.9:6379, away for 1 min",
+          "              connection refused",
+          "              sent 12.3K, received 6",
+          "              with no other director",
+        ])
+    #expect(
+      lines(SyncStatus(report: report(.connected), isStale: true))
+        == ["Sharing       ulb-sync of a tells nothing any more"])
+  }
+
   @Test func problemsAreRedWhereThereAreColors() {
     let screen = StatusScreen(
       status: Sample.status(problems: ["eth0 is down"]), virtualServers: [],

@@ -130,6 +130,7 @@ struct StatusScreen: Sendable {
     if let lists = force.clientLists { lines += labelled("Clients", words(of: lists)) }
     if let gateways = force.gateways { lines += self.lines(of: gateways) }
     if let reload = status.reload { lines += self.lines(of: reload) }
+    if let sync = status.sync { lines += self.lines(of: sync) }
     if let file = status.stateFile { lines += labelled("State file", words(of: file)) }
     if !status.followedClients.isEmpty {
       lines += labelled("Following", status.followedClients.joined(separator: " "))
@@ -145,6 +146,41 @@ struct StatusScreen: Sendable {
       }
     }
     return words.joined(separator: ", ") + (lists.isStrict ? ", asked for residents too" : "")
+  }
+
+  /// The most other directors that are shown one by one.
+  private static let mostPeers = 8
+
+  /// How associations are shared with other directors.
+  private func lines(of sync: SyncStatus) -> [Line] {
+    let (report, number) = (sync.report, settings.format)
+    guard !sync.isStale else {
+      return labelled(
+        "Sharing", [Span("ulb-sync of \(report.director) tells nothing any more", .alarm)])
+    }
+    let redis = report.redis
+    let time = Date(rfc3339: redis.since).map {
+      " for \(duration(max(0, settings.now.timeIntervalSince($0))))"
+    }
+    var rows: [[Span]] = [
+      [
+        Span("as \(report.director) by Redis \(redis.server), "),
+        Span(redis.state.rawValue, redis.state == .connected ? .plain : .alarm), Span(time ?? ""),
+      ]
+    ]
+    if let error = redis.error { rows.append([Span(error, .red)]) }
+    let lag = report.lagMilliseconds.map { ", \(Int($0.rounded())) ms behind" } ?? ""
+    rows.append(
+      [Span("sent \(number.text(report.sent))\(lag), received \(number.text(report.received))")])
+    rows += report.peers.prefix(Self.mostPeers).map { peer in
+      let lag = peer.lagMilliseconds.map { ", \(Int($0.rounded())) ms behind" } ?? ""
+      return [Span("with \(peer.director)\(lag), seen \(ago(peer.seen, now: settings.now))")]
+    }
+    if report.peers.isEmpty { rows.append([Span("with no other director", .yellow)]) }
+    if report.peers.count > Self.mostPeers {
+      rows.append([Span("with \(report.peers.count - Self.mostPeers) more")])
+    }
+    return rows.enumerated().flatMap { labelled($0.offset == 0 ? "Sharing" : "", $0.element) }
   }
 
   /// The most next hops that are shown one by one.
