@@ -7,7 +7,11 @@ import Synchronization
 public final class Topology: Sendable {
   public let client: NetworkNamespace
   public let gateway: NetworkNamespace
-  public let director: NetworkNamespace
+  /// The only director, or the first of a fleet.
+  public var director: NetworkNamespace { directors[0] }
+  public let directors: [NetworkNamespace]
+  /// The machine for Redis of a fleet.
+  public let redis: NetworkNamespace
   public let realServers: [NetworkNamespace]
   private let prefix: String
   private let removed = Mutex(false)
@@ -26,15 +30,22 @@ public final class Topology: Sendable {
     }
   }()
 
-  public init(realServers count: Int = 3) throws {
+  /// - Parameter directors: of a fleet, whose directors have no virtual server's address yet; `nil` for
+  ///   the one director that has.
+  public init(realServers count: Int = 3, directors: Int? = nil) throws {
     Self.removeStaleNetworks
     let number = Self.count.add(1, ordering: .relaxed).newValue
     prefix = "ulbtest\(getpid())x\(number)"
-    try runSuccessfully([Self.script, "up", String(count), prefix])
+    let build = directors.map { ["fleet", String($0)] } ?? ["up"]
+    try runSuccessfully([Self.script] + build + [String(count), prefix])
     client = NetworkNamespace(named: prefix + "-client")
     gateway = NetworkNamespace(named: prefix + "-gw")
-    director = NetworkNamespace(named: prefix + "-lb")
     let prefix = prefix
+    self.directors =
+      directors.map { count in
+        (1...count).map { NetworkNamespace(named: "\(prefix)-lb\($0)") }
+      } ?? [NetworkNamespace(named: prefix + "-lb")]
+    redis = NetworkNamespace(named: prefix + "-redis")
     realServers = (0..<count).map { NetworkNamespace(named: "\(prefix)-srv\($0 + 1)") }
   }
 
@@ -76,6 +87,14 @@ public final class Topology: Sendable {
   public static func clientAddress(_ family: AddressFamily) -> String {
     address("client", family)
   }
+
+  /// The own address of a director of a fleet; the first has the number 0.
+  public static func fleetDirectorAddress(_ number: Int, _ family: AddressFamily) -> String {
+    address("fleet_director", family).replacing("N", with: String(number + 1))
+  }
+
+  /// Where Redis listens that a fleet shares.
+  public static func redisAddress(_ family: AddressFamily) -> String { address("redis", family) }
 
   /// The director's own address, which is not the virtual server's.
   public static func directorAddress(_ family: AddressFamily) -> String {
