@@ -7,14 +7,17 @@ import TestSupport
 /// Clients that never stop sending, and real servers that write down whom they hear.
 ///
 /// The clients' packets are made in full and sent by one raw socket; a packet says which client it
-/// is of, its number and its phase. Real servers answer one packet in sixteen.
+/// is of, its number and its phase. Real servers answer one packet in sixteen, or in another number: in
+/// seven each client is answered every seventh time.
 final class Load: Sendable {
   static let addresses = 10
   static let portsOfEach = 500
   static let clients = addresses * portsOfEach
   /// Packets a second.
   static let rate = 22_000.0
-  static let answered: UInt32 = 16
+  private let answered: UInt32
+  /// How many clients there are beside that never sent before, and send once.
+  private let newcomers = Mutex(0)
   static let phases = 32
 
   /// What one real server has heard.
@@ -23,6 +26,7 @@ final class Load: Sendable {
     var ofPhase = [Int](repeating: 0, count: Load.phases)
     var answers = 0
     var strangers = 0
+    var newcomers = 0
   }
 
   struct Sent: Sendable {
@@ -50,8 +54,15 @@ final class Load: Sendable {
   private let threads = DispatchGroup()
   private let senders = DispatchGroup()
 
-  /// - Parameter virtualServer: where clients send to; by default the topology's IPv4 one.
-  init(_ topology: Topology, to virtualServer: Endpoint? = nil) throws {
+  /// - Parameters:
+  ///   - virtualServer: where clients send to; by default the topology's IPv4 one.
+  ///   - answered: of how many packets one is answered.
+  ///   - newcomers: how many new clients there are each second.
+  init(
+    _ topology: Topology, to virtualServer: Endpoint? = nil, answered: UInt32 = 16,
+    newcomers: Int = 0
+  ) throws {
+    self.answered = answered
     let target = virtualServer ?? Endpoint(Topology.virtualServer(.ipv4), Network.port)
     self.topology = topology
     self.virtualServer = target
@@ -79,6 +90,9 @@ final class Load: Sendable {
       Array(UnsafeRawBufferPointer(start: $0, count: Int($1)))
     }
     start(senders) { self.send(packets, to: address, client) }
+    guard newcomers > 0 else { return }
+    let stranger = try topology.client.run { try Load.socket(family, SOCK_RAW, IPPROTO_RAW) }
+    start(senders) { self.sendNew(newcomers, to: address, stranger) }
   }
 
   private func start(_ group: DispatchGroup, _ body: @escaping @Sendable () -> Void) {
@@ -113,6 +127,43 @@ final class Load: Sendable {
     let all = heard.map { $0.value.withLock(\.ofClient) }
     return (0..<Load.clients).count { client in all.contains { $0[client] > 0 } }
   }
+
+  /// How many packets real servers have heard.
+  private var heardSoFar: Int {
+    heard.reduce(0) { $0 + $1.value.withLock { $0.ofPhase.reduce(0, +) } }
+  }
+
+  /// Looks for how long no real server hears anything, on a thread of its own.
+  final class Silence: Sendable {
+    private let longest = Mutex(Duration.zero)
+    private let isOver = Atomic(false)
+    private let done = DispatchGroup()
+
+    fileprivate init(_ load: Load) {
+      done.enter()
+      Thread.detachNewThread { [self] in
+        var count = load.heardSoFar
+        var last = ContinuousClock.now
+        while !isOver.load(ordering: .relaxed) {
+          usleep(1_000)
+          let now = ContinuousClock.now
+          let next = load.heardSoFar
+          if next != count { (count, last) = (next, now) }
+          longest.withLock { $0 = max($0, now - last) }
+        }
+        done.leave()
+      }
+    }
+
+    /// - Returns: the longest silence since the beginning.
+    func end() -> Duration {
+      isOver.store(true, ordering: .relaxed)
+      done.wait()
+      return longest.withLock { $0 }
+    }
+  }
+
+  func watchForSilence() -> Silence { Silence(self) }
 
   /// Ends the traffic; what is under way arrives.
   func stop() -> (sent: Sent, heard: [Heard], answers: Answers) {
@@ -161,6 +212,9 @@ final class Load: Sendable {
   static func client(_ number: Int, _ family: AddressFamily = .ipv4) -> String {
     Endpoint(clientAddress(number % addresses, family), port(ofClient: number)).description
   }
+
+  /// Of those that never stop sending.
+  static let allClients = (0..<clients).map { client($0) }
 
   private static func port(ofClient client: Int) -> UInt16 { UInt16(20_000 + client / addresses) }
 
@@ -250,6 +304,38 @@ final class Load: Sendable {
     }
   }
 
+  /// The numbers of clients that send once: each has an address and a port of its own.
+  private static let newNumbers = clients..<clients + 400_000
+
+  private func sendNew(_ rate: Int, to address: [UInt8], _ descriptor: Int32) {
+    defer { close(descriptor) }
+    let udp = Load.udp(family)
+    let start = ContinuousClock.now
+    var count = 0
+    while !isStopped.load(ordering: .relaxed) {
+      guard count < Int((ContinuousClock.now - start) / .seconds(1) * Double(rate)) else {
+        usleep(2_000)
+        continue
+      }
+      let client = Load.newNumbers.lowerBound + count % Load.newNumbers.count
+      var packet = Load.packet(ofClient: client, to: virtualServer)
+      var sum = Load.sum(packet, family)
+      while sum > 0xffff { sum = sum >> 16 + sum & 0xffff }
+      let checksum = sum == 0xffff ? 0xffff : ~UInt16(sum)
+      (packet[udp + 6], packet[udp + 7]) = (UInt8(checksum >> 8), UInt8(checksum & 0xff))
+      let isSent = packet.withUnsafeBytes { bytes in
+        address.withUnsafeBytes {
+          sendto(
+            descriptor, bytes.baseAddress!, bytes.count, 0,
+            $0.assumingMemoryBound(to: sockaddr.self).baseAddress!, socklen_t($0.count))
+            == bytes.count
+        }
+      }
+      if isSent { newcomers.withLock { $0 += 1 } }
+      count += 1
+    }
+  }
+
   /// Hears the answers that reach the clients.
   private func listen(_ descriptor: Int32) {
     defer { close(descriptor) }
@@ -284,11 +370,16 @@ final class Load: Sendable {
           guard count > 0 else { return }
           let client = Int(Load.word(buffer, at: 0))
           let phase = Int(Load.word(buffer, at: 8) >> 16)
+          if count == 16, Load.newNumbers.contains(client) {
+            heard[server].value.withLock { $0.newcomers += 1 }
+            sendto(descriptor, buffer, count, 0, source, length)
+            return
+          }
           guard count == 16, client < Load.clients, phase < Load.phases else {
             heard[server].value.withLock { $0.strangers += 1 }
             return
           }
-          let wantsAnswer = Load.word(buffer, at: 4) % Load.answered == 0
+          let wantsAnswer = Load.word(buffer, at: 4) % answered == 0
           heard[server].value.withLock { heard in
             heard.ofClient[client] += 1
             heard.ofPhase[phase] += 1
