@@ -1,0 +1,139 @@
+// Several directors, of which one goes now and then, under load: no client that is known changes its
+// server. With the real keepalived, bird and Redis, each in a namespace of its own, and with the
+// package's examples as their configuration.
+import Foundation
+import LoadBalancing
+import TestSupport
+import Testing
+
+/// One at a time: each takes what the machine has.
+@Suite(.serialized) struct FailoverTests {
+  /// How a director ends.
+  private enum End: CaseIterable {
+    /// Its power fails: its links are down, and switches know it.
+    case power
+    /// It hangs: nothing runs any more, and its links are up.
+    case processes
+    /// An operator stops it.
+    case stop
+    /// Its power fails while Redis is started anew, empty.
+    case powerAndRedis
+  }
+
+  /// - Returns: how often each end is met. More than once is for who wants to know how long the outages
+  ///   are.
+  private static var rounds: Int {
+    ProcessInfo.processInfo.environment["ULB_FAILOVER_ROUNDS"].flatMap { Int($0) } ?? 1
+  }
+
+  @Test func theActiveDirectorGoes() async throws {
+    let fleet = try Fleet(directors: 2)
+    try fleet.startRedis()
+    for director in fleet.directors {
+      try director.startDaemon()
+      try director.startSync()
+      try director.startKeepalived()
+    }
+    #expect(waitUntil { fleet.active.count == 1 })
+    let load = try Load(fleet.topology, answered: 7, newcomers: 200)
+    #expect(waitUntil { load.knownClients == Load.clients })
+    var outages: [Duration] = []
+    for _ in 0..<Self.rounds {
+      for end in End.allCases {
+        let active = try #require(fleet.active.first)
+        let standby = try #require(fleet.directors.first { $0.number != active.number })
+        // Each client has an association there before it is asked.
+        #expect(try await waitUntilAnswered { try await standby.knows(load) }, "\(end)")
+        let silence = load.watchForSilence()
+        switch end {
+        case .power: try active.fail(linksToo: true)
+        case .processes: try active.fail(linksToo: false)
+        case .stop: try active.stop()
+        case .powerAndRedis:
+          try fleet.restartRedis()
+          try active.fail(linksToo: true)
+        }
+        #expect(waitUntil { standby.isActive }, "\(end)")
+        #expect(load.waitForRound(), "\(end)")
+        outages.append(silence.end())
+        try active.connect()
+        try active.startDaemon()
+        try active.startSync()
+        try active.startKeepalived()
+      }
+    }
+    print("outages: \(outages.sorted())")
+    try expectSameServers(load)
+  }
+
+  /// Two directors that cannot hear each other are both active, and agree again afterwards.
+  @Test func bothAreActive() async throws {
+    let fleet = try Fleet(directors: 2)
+    try fleet.startRedis()
+    for director in fleet.directors {
+      try director.startDaemon()
+      try director.startSync()
+      try director.startKeepalived()
+    }
+    #expect(waitUntil { fleet.active.count == 1 })
+    let load = try Load(fleet.topology, answered: 7, newcomers: 200)
+    #expect(waitUntil { load.knownClients == Load.clients })
+    for director in fleet.directors {
+      #expect(try await waitUntilAnswered { try await director.knows(load) })
+    }
+    try fleet.split(true)
+    #expect(waitUntil { fleet.active.count == 2 })
+    sleep(5)
+    try fleet.split(false)
+    #expect(waitUntil { fleet.active.count == 1 })
+    #expect(load.waitForRound())
+    try expectSameServers(load)
+  }
+
+  /// Packets are spread over directors that come and go.
+  @Test func oneOfManyGoesAndComes() async throws {
+    let fleet = try Fleet(directors: 3, scheduler: "maglev", routing: .bird)
+    try fleet.startRedis()
+    for director in fleet.directors {
+      try director.startDaemon()
+      try director.startSync()
+      try director.startBird()
+    }
+    #expect(waitUntil { fleet.announced == 3 })
+    let load = try Load(fleet.topology, answered: 7, newcomers: 200)
+    #expect(waitUntil { load.knownClients == Load.clients })
+    for round in 0..<(3 * Self.rounds) {
+      let director = fleet.directors[round % 3]
+      for director in fleet.directors {
+        #expect(try await waitUntilAnswered { try await director.knows(load) })
+      }
+      try director.fail(linksToo: true)
+      #expect(waitUntil { fleet.announced == 2 })
+      #expect(load.waitForRound())
+      try director.connect()
+      try director.startDaemon()
+      try director.startSync()
+      #expect(try await waitUntilAnswered { try await director.knows(load) })
+      try director.startBird()
+      #expect(waitUntil { fleet.announced == 3 })
+    }
+    try expectSameServers(load)
+  }
+
+  /// Ends the traffic: every client had one server, and answers came from the virtual server alone.
+  private func expectSameServers(
+    _ load: Load, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    #expect(load.waitForRate(20_000), sourceLocation: sourceLocation)
+    let (sent, heard, answers) = load.stop()
+    let total = sent.ofPhase.reduce(0, +)
+    let arrived = heard.reduce(0) { $0 + $1.ofPhase.reduce(0, +) }
+    print(
+      "failover: \(total) packets, \(total - arrived) lost; "
+        + "\(heard.reduce(0) { $0 + $1.newcomers }) new clients heard")
+    let serversOf = (0..<Load.clients).map { client in heard.count { $0.ofClient[client] > 0 } }
+    #expect(serversOf.count { $0 != 1 } == 0, sourceLocation: sourceLocation)
+    #expect(heard.allSatisfy { $0.strangers == 0 }, sourceLocation: sourceLocation)
+    #expect(answers.wrong == 0 && answers.right > 0, sourceLocation: sourceLocation)
+  }
+}

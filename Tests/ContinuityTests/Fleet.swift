@@ -1,0 +1,309 @@
+// Several directors on one network, each with ulb and what makes it one of several: ulb-sync between ulb
+// and Redis, and keepalived or bird.
+import Control
+import Foundation
+import HTTP
+import LoadBalancing
+import TestSupport
+import Testing
+
+/// A fleet of directors, and the Redis that they share.
+final class Fleet {
+  let topology: Topology
+  let directors: [FleetDirector]
+  private(set) var redis: ChildProcess?
+  private let directory: TemporaryDirectory
+
+  /// What brings packets to the directors.
+  enum Routing {
+    /// One director at a time has the virtual servers' addresses.
+    case keepalived
+    /// The gateway spreads packets over all directors (ECMP).
+    case bird
+  }
+
+  /// The gateway's bird.
+  private var router: ChildProcess?
+
+  init(
+    directors count: Int, realServers: Int = 3, scheduler: String = "round-robin",
+    routing: Routing = .keepalived
+  ) throws {
+    topology = try Topology(realServers: realServers, directors: count)
+    directory = try TemporaryDirectory()
+    func list(_ family: AddressFamily) -> String {
+      (0..<realServers).map { Topology.realServer($0, family) }.joined(separator: "\n")
+    }
+    let text = """
+      [ulb]
+      scheduler = \(scheduler)
+      [Real Servers]
+      \(list(.ipv4))
+      [Virtual Server ipv6]
+      address = \(Topology.virtualServer(.ipv6))
+      port = \(Network.port)
+      scheduler = \(scheduler)
+      [Real Servers ipv6]
+      \(list(.ipv6))
+      """
+    let file = directory.path(of: "servers.cfg")
+    try text.write(toFile: file, atomically: false, encoding: .utf8)
+    directors = try topology.directors.indices.map { [topology] number in
+      try FleetDirector(
+        number, topology, configuration: file, hasClasses: routing == .keepalived)
+    }
+    if routing == .bird { try startRouter() }
+  }
+
+  /// The example of the package with this network's addresses, and a session with each director.
+  private func startRouter() throws {
+    let gateway = topology.gateway.name
+    for family in ["-4", "-6"] {
+      try runSuccessfully(["ip", "-n", gateway, family, "route", "flush", "table", "100"])
+    }
+    for family in ["ipv4", "ipv6"] {
+      try topology.gateway.run {
+        let path = "/proc/sys/net/\(family)/fib_multipath_hash_policy"
+        try "1".write(toFile: path, atomically: false, encoding: .utf8)
+      }
+    }
+    let text = try BirdExample.text("bird-router.conf", interface: "gwl")
+    let start = try #require(text.range(of: "protocol bgp ")?.lowerBound)
+    let sessions = topology.directors.indices.map { number in
+      BirdExample.ofDirector(number, String(text[start...]))
+        .replacing("director_a", with: "director_\(number + 1)_")
+    }
+    router = try BirdExample.start(
+      text[..<start] + sessions.joined(), in: topology.gateway, directory)
+  }
+
+  /// To how many directors the gateway sends packets of clients.
+  var announced: Int {
+    let lines = try? runSuccessfully(
+      ["ip", "-n", topology.gateway.name, "-o", "route", "show", Topology.virtualServer(.ipv4)])
+    return lines?.first.map { $0.ranges(of: "via ").count } ?? 0
+  }
+
+  /// Starts a Redis, which is empty.
+  func startRedis() throws {
+    redis = try ChildProcess(
+      [
+        "redis-server", "--bind", Topology.redisAddress(.ipv4), "--protected-mode", "no", "--dir",
+        directory.path, "--save", "", "--appendonly", "no",
+      ], in: topology.redis)
+    try redis?.waitForLine(containing: "Ready to accept connections")
+  }
+
+  /// Kills Redis and starts another, which is empty.
+  func restartRedis() throws {
+    redis?.send(signal: SIGKILL)
+    try redis?.waitForExit()
+    try startRedis()
+  }
+
+  /// Directors do not hear each other; the gateway and Redis hear all.
+  func split(_ isSplit: Bool) throws {
+    for number in directors.indices {
+      try runSuccessfully(
+        [
+          "bridge", "-n", topology.gateway.name, "link", "set", "dev", "gwl\(number + 1)",
+          "isolated",
+          isSplit ? "on" : "off",
+        ])
+    }
+  }
+
+  /// Who has the virtual servers' addresses.
+  var active: [FleetDirector] { directors.filter { $0.isActive } }
+}
+
+/// One of several directors.
+final class FleetDirector {
+  let number: Int
+  let namespace: NetworkNamespace
+  private let topology: Topology
+  private let configuration: String
+  /// Not where answers go through another director than what they answer: nobody sees both then.
+  private let hasClasses: Bool
+  private let directory: TemporaryDirectory
+  private(set) var ulb: ChildProcess?
+  private(set) var sync: ChildProcess?
+  private(set) var keepalived: ChildProcess?
+  private(set) var bird: ChildProcess?
+
+  /// The control socket.
+  var socket: String { directory.path(of: "control.sock") }
+
+  fileprivate init(
+    _ number: Int, _ topology: Topology, configuration: String, hasClasses: Bool
+  ) throws {
+    self.number = number
+    namespace = topology.directors[number]
+    self.topology = topology
+    self.configuration = configuration
+    self.hasClasses = hasClasses
+    directory = try TemporaryDirectory()
+  }
+
+  /// Whether all of the load's clients have an association here that is shared.
+  func knows(_ load: Load) async throws -> Bool {
+    let response = try await HTTPClient(unixSocket: socket).send(
+      "GET", "/v1/associations", headers: [("Accept", "application/jsonl")])
+    let lines = try await response.collect().split(separator: UInt8(ascii: "\n"))
+    let known = try lines.map { try JSON.decode(AssociationEntry.self, from: Array($0)) }
+      .filter { !hasClasses || $0.class != .newcomer }.map(\.client)
+    return Set(Load.allClients).isSubset(of: known)
+  }
+
+  // MARK: Start and end
+
+  /// Starts ulb, which is attached when this is through.
+  func startDaemon() throws {
+    // Nobody keeps its descriptors: with the process goes what it has loaded, as with a machine.
+    let daemon = try ChildProcess(
+      [
+        Package.executable, "lb0", "-vs", Topology.virtualServer(.ipv4), "-cfg", configuration,
+        "-p",
+        String(Network.port), "-mrs", "8", "-ma", "65536", "-l",
+        "WARNING", "--control", socket, "--probation", hasClasses ? "1" : "0",
+      ], in: namespace, environment: ["NOTIFY_SOCKET": ""])
+    ulb = daemon
+    let interface = Interface("lb0", in: namespace)
+    var isStarted = false
+    _ = waitUntil {
+      isStarted =
+        (try? interface.xdpProgram()) != nil && FileManager.default.fileExists(atPath: socket)
+      return isStarted || !daemon.isRunning
+    }
+    guard isStarted else { throw TimedOut("ulb, which wrote:\n\(daemon.transcript)") }
+  }
+
+  /// Starts ulb-sync.
+  func startSync() throws {
+    let path = directory.path(of: "sync.conf")
+    let text = """
+      redis = redis://\(Topology.redisAddress(.ipv4))
+      director = \(namespace.name)
+      control = \(socket)
+      """
+    try text.write(toFile: path, atomically: false, encoding: .utf8)
+    sync = try ChildProcess(
+      ["\(Package.executable)-sync", "--config", path, "lb0"], in: namespace)
+  }
+
+  func startKeepalived() throws {
+    let program = try ChildProcess(
+      [
+        "keepalived", "--dont-fork", "--log-console", "--log-detail",
+        "--use-file", try writeConfiguration(),
+        "--pid", directory.path(of: "keepalived.pid"), "--vrrp_pid", directory.path(of: "vrrp.pid"),
+        "--checkers_pid", directory.path(of: "checkers.pid"),
+      ], in: namespace)
+    keepalived = program
+    try program.waitForLine(containing: "Entering BACKUP STATE")
+  }
+
+  func startBird() throws {
+    let text = try BirdExample.text("bird-director.conf", interface: "lb0")
+    bird = try BirdExample.start(BirdExample.ofDirector(number, text), in: namespace, directory)
+  }
+
+  /// The example of the package with this network's interface and addresses.
+  private func writeConfiguration() throws -> String {
+    let text = try String(
+      contentsOfFile: Package.path("debian/examples/keepalived.conf"), encoding: .utf8)
+    let own =
+      text
+      .replacing("192.0.2.10", with: Topology.virtualServer(.ipv4))
+      .replacing("2001:db8::10", with: Topology.virtualServer(.ipv6))
+      .replacing("director-a", with: namespace.name)
+      .replacing("interface eth0\n", with: "interface lb0\n")
+      .replacing(
+        "/usr/bin/ulbctl --interface eth0 health",
+        with: "\(Package.executable)ctl --socket \(socket) health")
+    let path = directory.path(of: "keepalived.conf")
+    try own.write(toFile: path, atomically: false, encoding: .utf8)
+    return path
+  }
+
+  /// Whether the machine's kernel has the virtual server's address.
+  var isActive: Bool {
+    let addresses = try? runSuccessfully(
+      ["ip", "-n", namespace.name, "-o", "address", "show", "dev", "lb0"])
+    return addresses?.contains { $0.contains(" \(Topology.virtualServer(.ipv4))/32 ") } ?? false
+  }
+
+  /// All that runs is gone at once, without a word.
+  ///
+  /// - Parameter linksToo: whether its links are down, as where its power has failed.
+  func fail(linksToo: Bool) throws {
+    if linksToo {
+      try runSuccessfully(["ip", "-n", topology.gateway.name, "link", "set", port, "down"])
+    }
+    for pid in try runSuccessfully(["ip", "netns", "pids", namespace.name]).compactMap(pid_t.init) {
+      kill(pid, SIGKILL)
+    }
+    try waitForEnds()
+    // keepalived had no time for that, as the kernel of a machine that starts anew has not.
+    for (family, length) in [(AddressFamily.ipv4, 32), (.ipv6, 128)] {
+      _ = try? run(
+        "ip", "-n", namespace.name, "address", "del",
+        "\(Topology.virtualServer(family))/\(length)", "dev", "lb0")
+    }
+  }
+
+  /// An operator stops all of it, in the order of systemd's units.
+  func stop() throws {
+    for program in [keepalived, bird, sync, ulb] {
+      program?.send(signal: SIGTERM)
+      try program?.waitForExit()
+    }
+    try waitForEnds()
+  }
+
+  private func waitForEnds() throws {
+    for program in [ulb, sync, keepalived, bird] { try program?.waitForExit() }
+    (ulb, sync, keepalived, bird) = (nil, nil, nil, nil)
+  }
+
+  /// The machine is there again, with nothing running.
+  func connect() throws {
+    try runSuccessfully(["ip", "-n", topology.gateway.name, "link", "set", port, "up"])
+  }
+
+  /// The gateway's end of the wire.
+  private var port: String { "gwl\(number + 1)" }
+}
+
+/// The package's examples for bird, with the addresses of scripts/addresses.
+private enum BirdExample {
+  static func text(_ name: String, interface: String) throws -> String {
+    let path = Package.path("debian/examples/\(name)")
+    // The longer ones first: one is the beginning of another.
+    return try String(contentsOfFile: path, encoding: .utf8)
+      .replacing("192.0.2.10", with: Topology.virtualServer(.ipv4))
+      .replacing("2001:db8::10", with: Topology.virtualServer(.ipv6))
+      .replacing(/192\.0\.2\.1\b/, with: Topology.directorGateway(.ipv4))
+      .replacing(/2001:db8::1\b/, with: Topology.directorGateway(.ipv6))
+      .replacing("\"eth0\"", with: "\"\(interface)\"")
+  }
+
+  /// With the addresses of a director.
+  static func ofDirector(_ number: Int, _ text: String) -> String {
+    text.replacing("192.0.2.21", with: Topology.fleetDirectorAddress(number, .ipv4))
+      .replacing("2001:db8::21", with: Topology.fleetDirectorAddress(number, .ipv6))
+  }
+
+  static func start(
+    _ text: String, in namespace: NetworkNamespace, _ directory: TemporaryDirectory
+  ) throws -> ChildProcess {
+    let path = directory.path(of: "bird.conf")
+    try text.write(toFile: path, atomically: false, encoding: .utf8)
+    try runSuccessfully(["bird", "-p", "-c", path])
+    return try ChildProcess(
+      [
+        "bird", "-f", "-c", path, "-s", directory.path(of: "bird.ctl"), "-P",
+        directory.path(of: "bird.pid"),
+      ], in: namespace)
+  }
+}
