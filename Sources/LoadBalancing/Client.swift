@@ -13,14 +13,21 @@ public struct Client: Hashable, Sendable, CustomStringConvertible {
   /// Reads an address and a port of 1 to 65535: `10.50.0.2:5683`, `[fd50::2]:5683` (RFC 3986, section
   /// 3.2.2). No blanks, no zone, no leading zeros in the port. `nil` for everything else.
   public init?(_ text: String) {
-    let bytes = Array(text.utf8)
+    var text = text
+    guard let client = text.withUTF8({ Client(utf8: $0) }) else { return nil }
+    self = client
+  }
+
+  /// Reads the same from UTF-8 in memory.
+  init?(utf8 bytes: UnsafeBufferPointer<UInt8>) {
     guard let colon = bytes.lastIndex(of: UInt8(ascii: ":")),
       let port = UInt16(strictDecimal: bytes[(colon + 1)...]), port > 0
     else { return nil }
     var host = bytes[..<colon]
     let isBracketed = host.first == UInt8(ascii: "[") && host.last == UInt8(ascii: "]")
     if isBracketed { host = host.dropFirst().dropLast() }
-    guard !host.contains(UInt8(ascii: "%")), let address = IPAddress(utf8: host),
+    guard !host.contains(UInt8(ascii: "%")),
+      let address = IPAddress(utf8: UnsafeBufferPointer(rebasing: host)),
       isBracketed == (address.family == .ipv6)
     else { return nil }
     self.init(address: address, port: port)
@@ -116,7 +123,7 @@ public struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
 
 extension UInt16 {
   /// Reads decimal digits, of which the first is 0 for 0 alone. `nil` for anything else.
-  fileprivate init?(strictDecimal digits: ArraySlice<UInt8>) {
+  fileprivate init?(strictDecimal digits: some Collection<UInt8>) {
     guard (1...5).contains(digits.count), digits.count == 1 || digits.first != UInt8(ascii: "0")
     else { return nil }
     var number: UInt32 = 0

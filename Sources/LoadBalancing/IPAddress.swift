@@ -58,6 +58,12 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     self = parsed
   }
 
+  /// Reads the same forms from UTF-8 in memory.
+  init?(utf8 bytes: UnsafeBufferPointer<UInt8>) {
+    guard let parsed = Self.parse(bytes) else { return nil }
+    self = parsed
+  }
+
   /// An address of 4 octets (IPv4) or 16 (IPv6) in network order.
   ///
   /// - Precondition: no other count.
