@@ -135,8 +135,15 @@ struct BucketWalk {
   mutating func next(
     _ tables: [AddressFamily: AssociationTable]
   ) -> (family: AddressFamily, buckets: Range<Int>)? {
+    next { tables[$0]?.bucketCount ?? 0 }
+  }
+
+  /// - Parameter count: how many buckets a family has.
+  mutating func next(
+    counting count: (AddressFamily) -> Int
+  ) -> (family: AddressFamily, buckets: Range<Int>)? {
     while let family = families.first {
-      let count = tables[family]?.bucketCount ?? 0
+      let count = count(family)
       if bucket < count {
         let buckets = bucket..<min(bucket + atOnce, count)
         bucket = buckets.upperBound

@@ -1,7 +1,7 @@
 // Changes as JSON lines: text is put together, as there may be millions.
 
 /// Writes changes as objects on a line each, their members sorted by name.
-public struct AssociationChangeWriter {
+public struct AssociationChangeWriter: Sendable {
   /// Labels as JSON writes them.
   private var labels: [String: [UInt8]] = [:]
 

@@ -1,7 +1,7 @@
 // A point in time as RFC 3339 text. Knows no clock: whoever logs reads one.
 
 /// Time since 1970-01-01T00:00:00Z, leap seconds not counted, as `clock_gettime` gives it.
-public struct Timestamp: Hashable, Sendable, CustomStringConvertible {
+public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// Whole seconds, negative before 1970.
   public let seconds: Int64
   /// The rest, 0…999,999,999.
@@ -10,6 +10,21 @@ public struct Timestamp: Hashable, Sendable, CustomStringConvertible {
   public init(seconds: Int64, nanoseconds: Int64 = 0) {
     self.seconds = seconds
     self.nanoseconds = nanoseconds
+  }
+
+  /// - Parameter milliseconds: since 1970.
+  public init(milliseconds: UInt64) {
+    self.init(
+      seconds: Int64(milliseconds / 1000), nanoseconds: Int64(milliseconds % 1000) * 1_000_000)
+  }
+
+  /// In ms since 1970, cut off; 0 before.
+  public var milliseconds: UInt64 {
+    seconds < 0 ? 0 : UInt64(seconds) * 1000 + UInt64(nanoseconds / 1_000_000)
+  }
+
+  public static func < (left: Timestamp, right: Timestamp) -> Bool {
+    (left.seconds, left.nanoseconds) < (right.seconds, right.nanoseconds)
   }
 
   /// RFC 3339 section 5.6 in UTC with milliseconds, cut off: `2026-01-31T23:59:59.999Z`.

@@ -102,6 +102,12 @@ struct AssociationTable: Sendable {
 
   var bucketCount: Int { buckets.count }
 
+  /// All buckets as they are in memory, for who compares many: others write there, and what is found
+  /// to differ is of that moment.
+  var lines: UnsafePointer<SIMD8<UInt64>> {
+    UnsafeRawPointer(buckets[0]).assumingMemoryBound(to: SIMD8<UInt64>.self)
+  }
+
   /// How many associations there is room for.
   var placeCount: Int { buckets.count * places }
 
@@ -222,16 +228,19 @@ struct AssociationTable: Sendable {
   /// read after the stamp: no stamp is ahead of it then.
   @inline(__always)
   private func rank(_ bucket: SharedBucket, _ place: Int) -> (rank: UInt8, isUnheard: Bool) {
-    let stamp = Stamp(bucket.stamp(place))
+    let octet = bucket.stamp(place)
+    return (rank(stamp: octet), ranking == .byClass && Stamp(octet).isUnheard)
+  }
+
+  /// How near a client with that stamp is to being forgotten.
+  @inline(__always)
+  func rank(stamp octet: UInt8) -> UInt8 {
     guard ranking == .byClass else {
-      return (
-        isSingleBucket ? stamp.octet : min(control.epoch &- stamp.octet, ranking.oldestAge), false
-      )
+      return isSingleBucket ? octet : min(control.epoch &- octet, ranking.oldestAge)
     }
+    let stamp = Stamp(octet)
     let clientClass = stamp.clientClass
-    return (
-      ranking.rank(clientClass, age: stamp.age(in: epoch(of: clientClass))), stamp.isUnheard
-    )
+    return ranking.rank(clientClass, age: stamp.age(in: epoch(of: clientClass)))
   }
 
   @inline(__always)

@@ -1,0 +1,48 @@
+// How fast the tables are compared: soon, and for little of a CPU.
+import Glibc
+
+/// Rests between two looks, so that a pass begins each tenth of a second, or, where one costs more than
+/// three milliseconds, so seldom that they take three hundredths of a CPU.
+struct ChangePace {
+  private static let interval = Duration.milliseconds(100)
+  private static let cheap = Duration.milliseconds(3)
+  /// Of a CPU's time.
+  private static let share = 0.03
+
+  /// Of the pass before.
+  private var lastCost = Duration.zero
+  private var cost = Duration.zero
+  private var began = ContinuousClock.now
+
+  /// How much of a CPU this thread has had.
+  static var processorTime: Duration {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  }
+
+  /// How long to rest after a look.
+  ///
+  /// - Parameters:
+  ///   - cost: of the look.
+  ///   - isPass: whether all has been looked at with it.
+  ///   - now: when it ended.
+  mutating func pause(
+    after cost: Duration, isPass: Bool, now: ContinuousClock.Instant = .now
+  ) -> Duration {
+    self.cost += cost
+    let isCheap = lastCost <= Self.cheap && self.cost <= Self.cheap
+    var pause = isCheap ? .zero : cost * (1 / Self.share - 1)
+    if isPass {
+      pause = max(pause, Self.interval - (now - began))
+      (lastCost, self.cost, began) = (self.cost, .zero, now + pause)
+    }
+    return pause
+  }
+
+  mutating func rest(after cost: Duration, isPass: Bool) async {
+    let pause = pause(after: cost, isPass: isPass)
+    // Each piece takes its time, and the threads are everybody's.
+    if pause > .zero { try? await Task.sleep(for: pause) } else { await Task.yield() }
+  }
+}
