@@ -57,7 +57,7 @@ extension DataPlane {
 
   /// Starts to forget what a filter lets through.
   public func forgetting(_ filter: AssociationFilter) -> AssociationForgetting {
-    AssociationForgetting(inForce, filter)
+    AssociationForgetting(inForce, filter, changes)
   }
 
   // MARK: To lead elsewhere
@@ -123,11 +123,15 @@ public struct AssociationForgetting {
   private var reading: AssociationReading
   private var walk = BucketWalk(atOnce: 1 << 13)
   private var client: Client?
+  /// Is told who was forgotten.
+  private let changes: AssociationChanges?
   /// How many were forgotten so far.
   public private(set) var counts: [AddressFamily: Int] = [:]
 
-  init(_ service: ServiceInForce, _ filter: AssociationFilter) {
+  init(_ service: ServiceInForce, _ filter: AssociationFilter, _ changes: AssociationChanges? = nil)
+  {
     reading = AssociationReading(service, filter)
+    self.changes = changes
     client = filter.client
     if client != nil { walk = BucketWalk.nowhere }
   }
@@ -137,28 +141,29 @@ public struct AssociationForgetting {
   ///
   /// - Returns: how many, possibly none; `nil` at the end.
   public mutating func next() -> Int? {
-    guard let (family, count) = proceed() else { return nil }
-    counts[family, default: 0] += count
-    return count
+    guard let (family, forgotten) = proceed() else { return nil }
+    changes?.tell(forgotten: forgotten, isWhole: reading.filter.client != nil)
+    counts[family, default: 0] += forgotten.count
+    return forgotten.count
   }
 
-  private mutating func proceed() -> (AddressFamily, Int)? {
+  private mutating func proceed() -> (AddressFamily, [AssociationReading.Found])? {
     if let client {
       self.client = nil
-      let count = reading.read { [reading] content, meaning in
-        reading.find(client, content, meaning).count { AssociationForgetting.forget($0, content) }
+      let forgotten = reading.read { [reading] content, meaning in
+        reading.find(client, content, meaning).filter { AssociationForgetting.forget($0, content) }
       }
-      return (client.address.family, count)
+      return (client.address.family, forgotten)
     }
     guard let (family, buckets) = walk.next(reading.service.now.tables) else { return nil }
-    let count = reading.read { [reading] content, meaning in
-      var count = 0
+    let forgotten = reading.read { [reading] content, meaning in
+      var forgotten: [AssociationReading.Found] = []
       reading.forEach(family, content, meaning, inBuckets: buckets) { found in
-        if AssociationForgetting.forget(found, content) { count += 1 }
+        if AssociationForgetting.forget(found, content) { forgotten.append(found) }
       }
-      return count
+      return forgotten
     }
-    return (family, count)
+    return (family, forgotten)
   }
 
   private static func forget(
@@ -234,8 +239,10 @@ extension AssociationTable {
     return forget(word, in: highest.place)
   }
 
+  /// Has a client's word lead to a slot.
+  ///
   /// - Returns: the slot that it led to; `nil` where another client's word is there now.
-  private func swapSlot(of hash: ClientHash, in place: Place, for slot: UInt16) -> UInt16? {
+  func swapSlot(of hash: ClientHash, in place: Place, for slot: UInt16) -> UInt16? {
     let bucket = bucket(place)
     let seen = bucket.word(place.index)
     guard SharedBucket.tag(of: seen) == hash.tag,

@@ -36,7 +36,9 @@ public final class DataPlane {
   public var tables: Tables { service.tables }
   private(set) var service: Service
   /// What of it others read on their threads.
-  let inForce = ServiceInForce()
+  let inForce: ServiceInForce
+  /// What other directors are told.
+  public let changes: AssociationChanges
 
   private var events: EventReader
   /// How many of the lost events were told of already.
@@ -68,6 +70,8 @@ public final class DataPlane {
     sharing shared: SharedTables, keeper: Keeper?
   ) throws(DataPlaneError) {
     var stopwatch = Stopwatch()
+    inForce = ServiceInForce()
+    changes = AssociationChanges(inForce)
     service = try Service(configuration.effective, plan, sharing: shared)
     self.configuration = configuration
     self.keeper = keeper
@@ -80,6 +84,8 @@ public final class DataPlane {
       service.associations[family]?.forget(slots: [AssociationTable.pendingSlot])
     }
     inForce.publish(plan, service.associations)
+    // When they were set is not known.
+    changes.overrides.follow(configuration, at: 0)
     noteLabels()
     openTrace()
   }
@@ -133,6 +139,7 @@ public final class DataPlane {
     }
     times.fill = stopwatch.lap()
     configuration = next
+    changes.overrides.follow(next, at: changes.now.milliseconds)
     noteLabels()
     if (former.debug > 0) != (wanted.debug > 0) { openTrace() }
     return change
