@@ -60,6 +60,18 @@ public struct EpochClock: Sendable, Equatable {
       before: epochs.first { $0.number > used }?.seenAt ?? now)
   }
 
+  /// How old an association is that was used at some time, as far as is known.
+  ///
+  /// - Parameter epoch: that of the table now.
+  /// - Returns: 1…``oldestAge``, as if it was used before the present epoch. Of what was used before the
+  ///   first look only that is known.
+  public func age(usedAt time: Timestamp, in epoch: UInt64) -> UInt8 {
+    let last = epochs.last { $0.seenAt <= time }
+    let used = last?.number ?? epochs.first.map { $0.number &- 1 } ?? epoch
+    let age = Int64(bitPattern: epoch &- used)
+    return UInt8(clamping: max(1, min(age, Int64(oldestAge))))
+  }
+
   /// Of an epoch that no look has found yet: the last look.
   private func unseen(_ epoch: UInt64) -> Timestamp? {
     guard let last = epochs.last, last.number < epoch else { return nil }
