@@ -99,3 +99,31 @@ public struct Forgotten: Codable, Sendable, Equatable {
 
   public init(forgotten: UInt64) { self.forgotten = forgotten }
 }
+
+/// Answer of `POST /v1/associations`: how many lines there were of each fate.
+public struct TakenOverLines: Codable, Sendable, Equatable {
+  /// Clients that have an association by it, or another one.
+  public var associations: UInt64
+  /// Clients that have none any more.
+  public var forgotten: UInt64
+  /// What was so already.
+  public var known: UInt64
+  /// Clients that this director has seen later, and real servers of which it was told something later.
+  public var older: UInt64
+  /// Real servers of which something is set by it.
+  public var overrides: UInt64
+  /// What is of no use here.
+  public var refused: UInt64
+
+  public init(
+    associations: UInt64, forgotten: UInt64, known: UInt64, older: UInt64, overrides: UInt64,
+    refused: UInt64
+  ) {
+    self.associations = associations
+    self.forgotten = forgotten
+    self.known = known
+    self.older = older
+    self.overrides = overrides
+    self.refused = refused
+  }
+}

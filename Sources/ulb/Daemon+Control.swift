@@ -30,8 +30,29 @@ extension Daemon {
     } catch {
       throw Problem.unprocessable("\(error)".onOneLine)
     }
+    dataPlane.changes.tellOverride(
+      of: realServer, behind: next.configured.virtualServers[index])
     showChange()
     return snapshot
+  }
+
+  /// Takes over what other directors have told, in pieces.
+  ///
+  /// - Parameter completion: is told what became of it.
+  func takeOver(
+    _ changes: [AssociationChange], _ completion: @escaping (TakenOver) -> Void
+  ) {
+    var taking = dataPlane.takingOver(changes)
+    work.add { [unowned self] in
+      if taking.next() { return true }
+      for change in taking.changes {
+        guard let message = change.message else { continue }
+        log.notice("By another director: \(message)", virtualServer: change.virtualServer.label)
+      }
+      if taking.counts.overrides > 0 { showChange() }
+      completion(taking.counts)
+      return false
+    }
   }
 
   /// Has packets of some clients reported, until as many times ``leave(_:)`` is called.

@@ -104,6 +104,7 @@ final class Daemon {
     // What is asked of the loop from here on would wait for ever.
     api.mailbox.close()
     api.hub.close()
+    api.changeStreams.close()
     control?.beginStop()
     // Without systemd, which keeps the link, this detaches.
     dataPlane.detach()
@@ -209,6 +210,7 @@ final class Daemon {
       version: CommandLineRequest.version, pid: getpid(), startedAt: startedAt,
       dataPlane: dataPlane.snapshot(),
       associations: dataPlane.associationBrowser { Clock.now },
+      changes: dataPlane.changes,
       mode: dataPlane.attachment?.mode.rawValue,
       fault: interface.fault, reload: reloader.last?.reload, refusals: reloader.refusals,
       lastGoodReloadAt: lastGoodReloadAt,

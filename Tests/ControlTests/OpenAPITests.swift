@@ -71,6 +71,8 @@ import Testing
       "ClientAssociations": ClientAssociations(client: "10.50.0.2:5683", associations: [entry]),
       "AssociationTarget": AssociationTarget(realServer: "10.70.1.2", virtualServer: "a"),
       "Forgotten": Forgotten(forgotten: 1), "SyncReport": sync,
+      "TakenOverLines": TakenOverLines(
+        associations: 1, forgotten: 2, known: 3, older: 4, overrides: 5, refused: 6),
     ]
   }
 

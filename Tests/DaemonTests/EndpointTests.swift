@@ -77,6 +77,8 @@ import Testing
       ("DELETE", "/v1/status", "GET, HEAD"), ("GET", "/v1/reload", "POST"),
       ("get", "/v1/status", "GET, HEAD"),
       ("PUT", "/v1/virtual-servers/a/real-servers/b", "GET, PATCH, HEAD"),
+      ("PUT", "/v1/associations/changes", "GET, HEAD"),
+      ("PUT", "/v1/associations", "GET, DELETE, POST, HEAD"),
     ] {
       let (response, problem) = try await ask(method, target)
       #expect(response.status == 405)
@@ -103,6 +105,25 @@ import Testing
       #expect(problem?.status == 400)
       #expect(problem?.detail.contains(part) == true, "\(problem?.detail ?? "")")
     }
+  }
+
+  @Test func whatIsNoChangeIsToldItsLine() async throws {
+    let good =
+      #"{"at":1,"client":"10.50.0.9:1","gone":"forgotten","virtual_server":"a"}"# + "\n"
+    for (body, status, part) in [
+      (good + "\n" + good, 400, "line 2 of the body is no change"),
+      (good, 503, "the daemon is starting"),
+    ] {
+      let problem = try await ask(
+        "POST", "/v1/associations", headers: [("Content-Type", "application/jsonl")], body: body
+      ).1
+      #expect(problem?.status == status)
+      #expect(problem?.detail.contains(part) == true, "\(problem?.detail ?? "")")
+    }
+    let problem = try await ask("GET", "/v1/associations/changes?since=12").1
+    #expect(
+      problem?.detail
+        == "since=12 in the query: expected a cursor as a line before has told it")
   }
 
   @Test func whatIsNotToBeHadIsRefused() async throws {

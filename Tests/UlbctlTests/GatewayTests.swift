@@ -116,6 +116,7 @@ import Testing
     ("GET", "/api/br-lan/v1/events?client=10.0.0.1:5683", 403),
     ("GET", "/api/br-lan/v1/%65vents?%63lient=10.0.0.1:5683", 403),
     ("GET", "/api/br-lan/v1/./events?client=10.0.0.1:5683", 404),
+    ("GET", "/api/br-lan/v1/associations/changes", 404),
     ("GET", "/api/br-lan//v1/status", 404), ("GET", "/api/br-wan/v1/status", 404),
     ("GET", "/api", 404), ("GET", "/page.html", 404),
   ]

@@ -2,7 +2,7 @@
 
 usage: forward.py SOCKET     prints the port, and runs until it is killed
 
-A stream of events has no end: of one the first piece is handed on, and then its end.
+A stream of events, or of changes, has no end: of one the first piece is handed on, and then its end.
 """
 
 import socket
@@ -30,11 +30,17 @@ def read_head(stream):
     return head
 
 
-def answer(client, stream):
+def is_endless(request, head):
+    is_chunked = b"chunked" in head.lower()
+    is_of_changes = request.split(b"?")[0].split(b" ")[1:2] == [b"/v1/associations/changes"]
+    return is_chunked and (b"content-type: text/event-stream" in head.lower() or is_of_changes)
+
+
+def answer(client, stream, request):
     """Hands on the answer to one request, which is the connection's last."""
     head = read_head(stream)
     client.sendall(head)
-    if b"content-type: text/event-stream" in head.lower() and b"chunked" in head.lower():
+    if is_endless(request.split(b"\r\n")[0], head):
         size = stream.readline()
         client.sendall(size + stream.read(int(size, 16) + 2) + b"0\r\n\r\n")
         return
@@ -50,7 +56,7 @@ def serve(client, path):
         server.sendall(head)
         threading.Thread(target=copy_rest, args=(requests, server), daemon=True).start()
         try:
-            answer(client, server.makefile("rb"))
+            answer(client, server.makefile("rb"), head)
         except OSError:
             pass
 

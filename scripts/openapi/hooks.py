@@ -32,11 +32,15 @@ ADDRESS = st.one_of(IPV4, IPV6).map(str)
 CURSOR = st.tuples(st.sampled_from([4, 6]), st.integers(0, 200), st.integers(0, 6)).map(
     lambda numbers: ".".join(map(str, numbers))
 )
+CHANGE_CURSOR = st.tuples(st.integers(1, 2**64 - 1), st.integers(0, 2**64 - 1)).map(
+    lambda numbers: ".".join(map(str, numbers))
+)
 
 schemathesis.openapi.format("ulb-client", CLIENT)
 schemathesis.openapi.format("ulb-network", NETWORK)
 schemathesis.openapi.format("ulb-address", ADDRESS)
 schemathesis.openapi.format("ulb-cursor", CURSOR)
+schemathesis.openapi.format("ulb-change-cursor", CHANGE_CURSOR)
 
 # Each listener that follows a client has two programs compiled: how many may.
 FOLLOWERS = 5

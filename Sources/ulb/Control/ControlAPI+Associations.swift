@@ -14,7 +14,7 @@ extension ControlAPI {
       query: ["client"] + filters + ["order", "limit", "cursor", "count"]
     ) { api, request in
       switch try request.preferred(
-        ["application/json", "application/jsonl", "application/x-ndjson"])
+        ["application/json"] + ControlAPI.lineTypes)
       {
       case "application/json": .json(try api.page(request))
       case let type: try api.lines(request, type)

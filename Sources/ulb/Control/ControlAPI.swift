@@ -48,6 +48,7 @@ final class ControlAPI: Sendable {
   let censuses: CensusTaker
   let hub = EventHub()
   let sync = LastSyncReport()
+  let changeStreams = ChangeStreams()
 
   init() throws(WakeupError) {
     mailbox = try LoopMailbox()
@@ -55,7 +56,7 @@ final class ControlAPI: Sendable {
   }
 
   /// All that there is.
-  static let endpoints: [Endpoint] = reading + changing + associations + listening
+  static let endpoints: [Endpoint] = reading + changing + associations + sharing + listening
 
   /// Never fails: a refusal is a `Problem`.
   func respond(to request: HTTPRequest) async -> HTTPResponse {
@@ -72,9 +73,12 @@ final class ControlAPI: Sendable {
   }
 
   private func answer(_ request: HTTPRequest) async throws -> HTTPResponse {
-    let found = Self.endpoints.compactMap { endpoint in
+    let fitting = Self.endpoints.compactMap { endpoint in
       endpoint.parameters(request.segments).map { (endpoint: endpoint, parameters: $0) }
     }
+    // A path without placeholders is meant before one with them.
+    let fewest = fitting.map(\.parameters.count).min()
+    let found = fitting.filter { $0.parameters.count == fewest }
     guard !found.isEmpty else {
       throw Problem.notFound(
         "there is no \(request.path.shortened().onOneLine); GET /openapi.json says what there is")

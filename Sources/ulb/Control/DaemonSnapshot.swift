@@ -12,6 +12,8 @@ struct DaemonSnapshot: Sendable {
   var startedAt: Timestamp
   var dataPlane: DataPlaneSnapshot
   var associations: AssociationBrowser
+  /// What other directors are told.
+  var changes: AssociationChanges
   /// How the program is attached; `nil` where it is not.
   var mode: String?
   /// What is wrong with the interface, in words, and since when.

@@ -104,7 +104,10 @@ final class Gateway: Sendable {
     let resource = rest.dropFirst().first ?? ""
     let isReadable =
       Array(rest) == ["openapi.json"] || rest.first == "v1" && Self.readable.contains(resource)
-    guard isReadable, !rest.contains(".."), !rest.contains(".") else {
+    guard isReadable, !rest.contains(".."), !rest.contains("."),
+      // Directors tell each other by another way.
+      Array(rest) != ["v1", "associations", "changes"]
+    else {
       return .problem(
         404, "Not Found",
         "the gateway has the reading half of each daemon's API: /api/\(interface)/v1/status, "
