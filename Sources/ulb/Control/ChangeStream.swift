@@ -60,7 +60,7 @@ struct ChangeStream: AsyncSequence, Sendable {
     fileprivate let heartbeat: Duration
 
     /// How often it is looked whether there is something new.
-    private static let interval = Duration.milliseconds(10)
+    private static let interval = Duration.milliseconds(20)
     /// The most bytes of a piece, but for what comes at once.
     private static let enough = 32 << 10
 
