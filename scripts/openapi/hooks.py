@@ -1,6 +1,7 @@
 """What schemathesis is to know of texts that JSON Schema has no words for."""
 
 import ipaddress
+import json
 
 import schemathesis
 from hypothesis import strategies as st
@@ -41,6 +42,50 @@ schemathesis.openapi.format("ulb-network", NETWORK)
 schemathesis.openapi.format("ulb-address", ADDRESS)
 schemathesis.openapi.format("ulb-cursor", CURSOR)
 schemathesis.openapi.format("ulb-change-cursor", CHANGE_CURSOR)
+
+TIME = st.integers(0, 2**48 - 1)
+LABEL = st.sampled_from(["10.40.0.1", "lwm2m-v6", "nobody"])
+REAL_SERVER = st.one_of(st.sampled_from(["10.70.1.2", "10.70.2.2", "fd70:1::2"]), ADDRESS)
+CHANGE = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "at": TIME,
+            "class": st.sampled_from(["newcomer", "answered", "resident"]),
+            "client": CLIENT,
+            "real_server": REAL_SERVER,
+            "virtual_server": LABEL,
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "at": TIME,
+            "client": CLIENT,
+            "gone": st.sampled_from(["forgotten", "evicted"]),
+            "virtual_server": LABEL,
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "at": TIME,
+            "real_server": REAL_SERVER,
+            "state": st.sampled_from([None, "up", "draining"]),
+            "virtual_server": LABEL,
+            "weight": st.one_of(st.none(), st.integers(1, 256)),
+        }
+    ),
+)
+LINES = st.lists(CHANGE, max_size=8).map(
+    lambda changes: "".join(json.dumps(change) + "\n" for change in changes).encode()
+)
+
+schemathesis.openapi.media_type("application/jsonl", LINES, aliases=["application/x-ndjson"])
+
+
+@schemathesis.serializer("application/jsonl", "application/x-ndjson")
+def lines(context, value):
+    """What is no lines, too, as it is."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
 
 # Each listener that follows a client has two programs compiled: how many may.
 FOLLOWERS = 5
