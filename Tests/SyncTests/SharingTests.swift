@@ -85,6 +85,8 @@ import Testing
       // At one time the greater address holds.
       a.director.associate("10.50.0.4:5683", "10.70.1.2", at: now + 3)
       b.director.associate("10.50.0.4:5683", "10.70.2.2", at: now + 3)
+      a.director.associate("10.50.0.7:5683", "10.70.2.2", at: now + 3)
+      b.director.associate("10.50.0.7:5683", "10.70.1.2", at: now + 3)
       // Forgotten while the other saw it earlier, and later.
       a.director.forget("10.50.0.5:5683", at: now + 5)
       b.director.associate("10.50.0.5:5683", "10.70.2.2", at: now + 4)
@@ -96,6 +98,7 @@ import Testing
           $0.realServer(of: "10.50.0.2:5683") == "10.70.1.2"
             && $0.realServer(of: "10.50.0.3:5683") == "10.70.2.2"
             && $0.realServer(of: "10.50.0.4:5683") == "10.70.2.2"
+            && $0.realServer(of: "10.50.0.7:5683") == "10.70.2.2"
             && $0.realServer(of: "10.50.0.5:5683") == nil
             && $0.realServer(of: "10.50.0.6:5683") == "10.70.2.2"
         }
