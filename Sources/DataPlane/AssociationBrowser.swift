@@ -172,6 +172,7 @@ public struct AssociationBrowser: Sendable {
       count += counts[last]
     }
     guard count > 0 else { return [] }
+    let lowest = ranking.lowestRank(ofTurn: UInt8(last))
     var byTurn = [[Positioned]](repeating: [], count: turns)
     walk = BucketWalk(atOnce: 1 << 13)
     while let (family, buckets) = walk.next(service.now.tables) {
@@ -180,7 +181,7 @@ public struct AssociationBrowser: Sendable {
         var piece: [Positioned] = []
         var room = byTurn.map { limit - $0.count }
         reading.forEach(
-          family, content, meaning, inBuckets: buckets, ranks: UInt8(last)...UInt8.max
+          family, content, meaning, inBuckets: buckets, ranks: lowest...UInt8.max
         ) { found in
           let turn = ranking.turn(found.rank)
           guard room[Int(turn)] > 0, isLeft(family, found) else { return }
@@ -228,6 +229,11 @@ extension Ranking {
   func turn(_ rank: UInt8) -> UInt8 {
     let clientClass = clientClass(rank)
     return clientClass == .answered ? self.rank(.answered, age: oldestAge) : rank
+  }
+
+  /// The lowest of the ranks that have a turn.
+  fileprivate func lowestRank(ofTurn turn: UInt8) -> UInt8 {
+    clientClass(turn) == .answered ? rank(.answered, age: 0) : turn
   }
 }
 
