@@ -9,15 +9,18 @@ public struct AssociationFilter: Sendable, Hashable {
   /// By its label.
   public var virtualServer: String?
   public var realServer: IPAddress?
+  /// What the client has shown of itself; in a table without classes all are newcomers.
+  public var clientClass: ClientClass?
 
   public init(
     client: Client? = nil, network: IPNetwork? = nil, virtualServer: String? = nil,
-    realServer: IPAddress? = nil
+    realServer: IPAddress? = nil, clientClass: ClientClass? = nil
   ) {
     self.client = client
     self.network = network
     self.virtualServer = virtualServer
     self.realServer = realServer
+    self.clientClass = clientClass
   }
 
   /// Whether nothing is asked for, so that all are meant.
@@ -25,6 +28,11 @@ public struct AssociationFilter: Sendable, Hashable {
 
   func matches(_ client: Client) -> Bool {
     (self.client.map { $0 == client } ?? true) && (network?.contains(client.address) ?? true)
+  }
+
+  /// - Parameter rank: by this ranking.
+  func matches(rank: UInt8, _ ranking: Ranking) -> Bool {
+    clientClass.map { $0 == ranking.clientClass(rank) } ?? true
   }
 
   /// The slots of a family that the associations lead to, as owned by their virtual servers; `nil`

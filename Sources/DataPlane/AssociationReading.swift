@@ -73,6 +73,7 @@ struct AssociationReading {
     _ ranks: ClosedRange<UInt8>, _ body: (Found) -> Void
   ) {
     table.visit(type, inBuckets: buckets, owners: slots, ranks: ranks) { entry, place in
+      guard filter.matches(rank: entry.rank, table.ranking) else { return }
       let client = entry.client.client
       guard filter.matches(client) else { return }
       body(
@@ -105,10 +106,12 @@ struct AssociationReading {
     let word = table.bucket(place).word(place.index)
     let slot = SharedBucket.slot(of: word)
     // A word with the same tag may be another client's of another virtual server.
-    guard word != 0, slots[slot] == number else { return nil }
+    let rank = table.rank(place)
+    guard word != 0, slots[slot] == number, filter.matches(rank: rank, table.ranking) else {
+      return nil
+    }
     return Found(
-      client: client.client, virtualServer: number, slot: slot, rank: table.rank(place),
-      place: place)
+      client: client.client, virtualServer: number, slot: slot, rank: rank, place: place)
   }
 }
 

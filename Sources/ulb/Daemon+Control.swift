@@ -116,6 +116,7 @@ extension AssociationFilter {
     if let network { words += " of clients in \(network)" }
     if let realServer { words += " with real server \(realServer)" }
     if let virtualServer { words += " of virtual server \(virtualServer)" }
+    if let clientClass { words += " of class \(clientClass.rawValue)" }
     return words
   }
 }

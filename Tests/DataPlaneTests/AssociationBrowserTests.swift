@@ -77,6 +77,41 @@ struct AssociationBrowserTests {
     }
   }
 
+  /// All of another class stay: a filter that lets through too many has everybody forgotten.
+  @Test("a class is listed, counted and forgotten alone", arguments: ClientClass.allCases)
+  func ofClass(_ clientClass: ClientClass) throws {
+    let browsed = try Browsed(hasClasses: true)
+    let all = ClientClass.allCases.enumerated().flatMap { number, clientClass in
+      (1...3).flatMap { last in
+        [
+          browsed.association(
+            "10.50.\(number).\(last):1", Browsed.first, "10.41.0.1", clientClass),
+          browsed.association(
+            "[fd50::\(number):\(last)]:1", Browsed.third, "fd70::1", clientClass),
+        ]
+      }
+    }
+    browsed.insert(all)
+    let filter = AssociationFilter(clientClass: clientClass)
+    let wanted = Set(all.filter { $0.clientClass == clientClass }.map(\.client))
+    #expect(browsed.browser.count(filter) == wanted.count)
+    for order in [AssociationBrowser.Order.table, .idle] {
+      #expect(Set(browsed.pages(filter, order, limit: 4).joined().map(\.client)) == wanted)
+    }
+    let text = browsed.browser.lines(filter).map { String(decoding: $0, as: UTF8.self) }.joined()
+    #expect(text.split(separator: "\n").count == wanted.count)
+    for association in all {
+      let isWanted = wanted.contains(association.client)
+      let own = AssociationFilter(client: association.client, clientClass: clientClass)
+      #expect(browsed.browser.count(own) == (isWanted ? 1 : 0))
+    }
+    var forgetting = AssociationForgetting(browsed.service, filter)
+    while forgetting.next() != nil {}
+    #expect(forgetting.counts.values.reduce(0, +) == wanted.count)
+    let left = browsed.pages(AssociationFilter(), .table, limit: 100).joined().map(\.client)
+    #expect(Set(left) == Set(all.map(\.client)).subtracting(wanted))
+  }
+
   @Test("those that were used least recently come first, and stay in order while others age")
   func idle() throws {
     let browsed = try Browsed()

@@ -17,7 +17,10 @@ struct BrowsedAssociations {
     AssociationBrowser(service, clock: { BrowsedAssociations.now })
   }
 
-  init(maxAssociations: UInt32 = 1_000, _ families: [AddressFamily] = [.ipv4, .ipv6]) throws {
+  init(
+    maxAssociations: UInt32 = 1_000, _ families: [AddressFamily] = [.ipv4, .ipv6],
+    hasClasses: Bool = false
+  ) throws {
     func server(_ name: String, _ address: String, _ realServers: [String]) -> VirtualServer {
       VirtualServer(
         name: name, address: IPAddress(address)!, ports: [5684],
@@ -33,7 +36,8 @@ struct BrowsedAssociations {
     self.configuration = configuration
     var tables: [AddressFamily: SharedAssociations] = [:]
     for family in families {
-      tables[family] = try SharedAssociations(family, maxAssociations: maxAssociations)
+      tables[family] = try SharedAssociations(
+        family, maxAssociations: maxAssociations, hasClasses: hasClasses)
     }
     self.tables = tables
     try put(configuration)
@@ -50,11 +54,12 @@ struct BrowsedAssociations {
   }
 
   func association(
-    _ client: String, _ label: String, _ realServer: String, age: UInt8 = 0
+    _ client: String, _ label: String, _ realServer: String, _ clientClass: ClientClass = .newcomer,
+    age: UInt8 = 0
   ) -> ListedAssociation {
     ListedAssociation(
       client: Client(client)!, virtualServer: label, realServer: IPAddress(realServer)!,
-      clientClass: .newcomer, age: age, lastUse: nil)
+      clientClass: clientClass, age: age, lastUse: nil)
   }
 
   /// As ``association(_:_:_:age:)``, by the client's number.
@@ -89,7 +94,7 @@ struct BrowsedAssociations {
             return Entry<Key>(
               client: Key(association.client), virtualServer: number,
               slot: plan.slot(of: association.realServer, number, family)!,
-              rank: association.age)
+              rank: tables.table.ranking.rank(association.clientClass, age: association.age))
           }.sorted { $0.rank < $1.rank })
       }
       switch family {

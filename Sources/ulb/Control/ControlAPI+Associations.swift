@@ -28,10 +28,9 @@ extension ControlAPI {
           "no filter says whose associations are to be forgotten; "
             + "use \(filters.joined(separator: ", "))")
       }
-      let wish = try request.associationWish(in: try api.snapshot())
-      guard wish.isPossible else { return .json(Forgotten(forgotten: 0)) }
+      let filter = try request.associationFilter(in: try api.snapshot())
       let count = try await api.mailbox.begin { daemon, reply in
-        daemon.forget(wish.filter) { reply.resume($0) }
+        daemon.forget(filter) { reply.resume($0) }
       }
       return .json(Forgotten(forgotten: count))
     },
@@ -79,7 +78,7 @@ extension ControlAPI {
 
   private func page(_ request: APIRequest) throws(Problem) -> AssociationPage {
     let daemon = try snapshot()
-    let wish = try request.associationWish(in: daemon)
+    let filter = try request.associationFilter(in: daemon)
     let order = try request.associationOrder()
     let isCounted =
       try request.value("count", "true or false", { ["true": true, "false": false][$0] }) ?? false
@@ -92,14 +91,11 @@ extension ControlAPI {
     if let cursor, cursor.order != order {
       throw .badRequest("cursor= in the query is of a page in another order; begin without it")
     }
-    guard wish.isPossible else {
-      return AssociationPage(associations: [], next: nil, count: isCounted ? 0 : nil)
-    }
     let browser = daemon.associations
-    let count = isCounted ? UInt64(browser.count(wish.filter)) : nil
+    let count = isCounted ? UInt64(browser.count(filter)) : nil
     // A page of none has no end to go on from.
     guard limit > 0 else { return AssociationPage(associations: [], next: nil, count: count) }
-    let page = browser.page(wish.filter, order: order, limit: limit, after: cursor)
+    let page = browser.page(filter, order: order, limit: limit, after: cursor)
     return AssociationPage(
       associations: page.associations.map(AssociationEntry.init), next: page.next?.description,
       count: count)
@@ -111,26 +107,18 @@ extension ControlAPI {
   /// All, a line each.
   private func lines(_ request: APIRequest, _ type: String) throws(Problem) -> HTTPResponse {
     let daemon = try snapshot()
-    let wish = try request.associationWish(in: daemon)
+    let filter = try request.associationFilter(in: daemon)
     let order = try request.associationOrder()
     for name in ["limit", "cursor", "count"] where !request.values(name).isEmpty {
       throw .badRequest(
         "\(name)= goes with pages (Accept: application/json); here all come at once")
     }
     let headers = [("Content-Type", type), ("Cache-Control", "no-store")]
-    guard wish.isPossible else { return .bytes([], type) }
     return HTTPResponse(
       status: 200, headers: headers,
       body: .stream(
-        AssociationStream(browser: daemon.associations, filter: wish.filter, order: order)))
+        AssociationStream(browser: daemon.associations, filter: filter, order: order)))
   }
-}
-
-/// Which associations are asked for.
-private struct AssociationWish {
-  var filter: AssociationFilter
-  /// Whether there can be any: all are newcomers.
-  var isPossible: Bool
 }
 
 extension APIRequest {
@@ -144,16 +132,18 @@ extension APIRequest {
     return client
   }
 
-  fileprivate func associationWish(in daemon: DaemonSnapshot) throws(Problem) -> AssociationWish {
+  fileprivate func associationFilter(
+    in daemon: DaemonSnapshot
+  ) throws(Problem) -> AssociationFilter {
+    let known = AssociationClass.allCases.map(\.rawValue).joined(separator: ", ")
     let filter = AssociationFilter(
       client: try value("client", "a client as in 10.50.0.2:5683 or [fd50::2]:5683", Client.init),
       network: try value("network", "a network as in 10.50.0.0/16 or fd50::/64", IPNetwork.init),
       virtualServer: try value("virtual_server"),
-      realServer: try value("real_server", "an address as in 10.70.1.2") { IPAddress($0) })
+      realServer: try value("real_server", "an address as in 10.70.1.2") { IPAddress($0) },
+      clientClass: try value("class", known, ClientClass.init))
     if let name = filter.virtualServer { _ = try daemon.virtualServer(name) }
-    let known = AssociationClass.allCases.map(\.rawValue).joined(separator: ", ")
-    let wanted = try value("class", known, AssociationClass.init)
-    return AssociationWish(filter: filter, isPossible: wanted == nil || wanted == .newcomer)
+    return filter
   }
 
   fileprivate func associationOrder() throws(Problem) -> AssociationBrowser.Order {
