@@ -45,6 +45,7 @@ final class ComparedAssociations {
     changes = AssociationChanges(service, log: ChangeLog(capacity: capacity)) { [time] in
       Timestamp(milliseconds: time.now.withLock { $0 })
     }
+    changes.comparesByItself.store(false, ordering: .relaxed)
     try put(configuration)
   }
 

@@ -27,6 +27,9 @@ public final class AssociationChanges: Sendable {
   private let clock: @Sendable () -> Timestamp
   private let state = Mutex(State())
   private let listeners = Atomic(0)
+  /// Whether a task compares while somebody listens. Not where a test says when that is done: what it
+  /// does in several steps would be seen between them.
+  let comparesByItself = Atomic(true)
 
   /// The most uses that are told in a second: they keep the order of use, and may be late.
   private static let mostUses = 2_000
@@ -72,7 +75,7 @@ public final class AssociationChanges: Sendable {
       begin(&state, at: now)
       return true
     }
-    guard hasBegun else { return }
+    guard hasBegun, comparesByItself.load(ordering: .relaxed) else { return }
     // Who compares must not hold what is compared.
     Task.detached { [weak self] in
       var pace = ChangePace()
