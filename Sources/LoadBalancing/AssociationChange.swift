@@ -11,6 +11,24 @@ public enum AssociationChange: Hashable, Sendable {
 
   /// The highest time of a change: it fits six octets.
   public static let latest: UInt64 = 1 << 48 - 1
+
+  /// When it was, in ms since 1970 UTC; 0 where that is not known.
+  public var at: UInt64 {
+    switch self {
+    case .association(let association): association.at
+    case .gone(let gone): gone.at
+    case .override(let override): override.at
+    }
+  }
+
+  /// The label of the virtual server.
+  public var virtualServer: String {
+    switch self {
+    case .association(let association): association.virtualServer
+    case .gone(let gone): gone.virtualServer
+    case .override(let override): override.virtualServer
+    }
+  }
 }
 
 /// A client that is with a real server.

@@ -2,8 +2,23 @@
 // octet, all others by a JSON decoder.
 import FoundationEssentials
 
-/// Reads changes, an object on a line each.
+/// Reads changes, an object on a line each, and what tells where who reads them is.
 public struct AssociationChangeReader {
+  /// A line of a director's stream of changes.
+  public enum Line: Hashable, Sendable {
+    case change(AssociationChange)
+    /// Where to go on from; with a reset what follows is the whole.
+    case cursor(ChangeCursor, isReset: Bool)
+  }
+
+  /// What is done with a member that this version does not know.
+  public enum UnknownMembers: Sendable {
+    /// The line is none: who wrote it is told that not all of it is taken.
+    case refused
+    /// As what a newer director tells may have more to it.
+    case ignored
+  }
+
   /// A line that is no change.
   public struct Malformed: Error, Equatable {
     /// Counted from 1.
@@ -14,12 +29,25 @@ public struct AssociationChangeReader {
 
   private typealias Octets = UnsafeBufferPointer<UInt8>
 
-  /// The label that was read last: most lines have the same.
-  private var label = ""
+  private let unknownMembers: UnknownMembers
+  /// The label that was read last, and as it stood there: most lines have the same.
+  private var label = (text: "", written: [UInt8]())
 
-  /// All changes of a text. The last line may be without an end.
+  public init(unknownMembers: UnknownMembers) { self.unknownMembers = unknownMembers }
+
+  /// A line without its end; `nil` where it is neither a change nor a cursor.
+  public mutating func read(line: ArraySlice<UInt8>) -> Line? {
+    line.withUnsafeBufferPointer { read(line: $0) }
+  }
+
+  private mutating func read(line: Octets) -> Line? {
+    if let change = readWritten(line) { return .change(change) }
+    return Line(json: line, unknownMembers)
+  }
+
+  /// All changes of a text, in which nothing else may be. The last line may be without an end.
   public static func read(_ text: [UInt8]) throws(Malformed) -> [AssociationChange] {
-    var reader = AssociationChangeReader()
+    var reader = AssociationChangeReader(unknownMembers: .refused)
     let changes = text.withUnsafeBufferPointer { reader.read($0) }
     return try changes.get()
   }
@@ -31,7 +59,7 @@ public struct AssociationChangeReader {
     while !rest.isEmpty {
       let end = rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.endIndex
       let line = Octets(rebasing: rest[..<end])
-      guard let change = readWritten(line) ?? AssociationChange(json: line) else {
+      guard case .change(let change)? = read(line: line) else {
         return .failure(Malformed(line: changes.count + 1))
       }
       changes.append(change)
@@ -70,11 +98,19 @@ public struct AssociationChangeReader {
   }
 
   private mutating func readLabel(_ cursor: inout LineCursor) -> String? {
-    guard cursor.skip(#","virtual_server":""#), let octets = cursor.string(), !octets.isEmpty else {
-      return nil
+    guard cursor.skip(#","virtual_server":""#), let octets = cursor.escapedString(),
+      !octets.isEmpty
+    else { return nil }
+    if !octets.elementsEqual(label.written) {
+      let quote = [UInt8(ascii: "\"")]
+      let text =
+        octets.contains(UInt8(ascii: "\\"))
+        ? try? JSONDecoder().decode(String.self, from: Data(quote + octets + quote))
+        : String(validating: octets, as: UTF8.self)
+      guard let text else { return nil }
+      label = (text, Array(octets))
     }
-    if !octets.elementsEqual(label.utf8) { label = String(decoding: octets, as: UTF8.self) }
-    return label
+    return label.text
   }
 
   private static func clientClass(_ octets: Octets) -> ClientClass? {
@@ -132,6 +168,23 @@ private struct LineCursor {
     }
     return nil
   }
+
+  /// What stands up to the next quote that has no backslash before it; `nil` where a control character
+  /// is in it.
+  mutating func escapedString() -> UnsafeBufferPointer<UInt8>? {
+    let start = index
+    while index < line.count {
+      switch line[index] {
+      case UInt8(ascii: "\""):
+        index += 1
+        return UnsafeBufferPointer(rebasing: line[start..<(index - 1)])
+      case ..<0x20: return nil
+      case UInt8(ascii: "\\"): index += 2
+      default: index += 1
+      }
+    }
+    return nil
+  }
 }
 
 // MARK: - Any other order and spacing
@@ -141,15 +194,22 @@ private enum Member: Decodable, Equatable {
   case null
   case number(UInt64)
   case text(String)
+  case flag(Bool)
+  /// What no line has that this version knows.
+  case other
 
   init(from decoder: any Decoder) throws {
     let container = try decoder.singleValueContainer()
     if container.decodeNil() {
       self = .null
+    } else if let text = try? container.decode(String.self) {
+      self = .text(text)
     } else if let number = try? container.decode(UInt64.self) {
       self = .number(number)
+    } else if let flag = try? container.decode(Bool.self) {
+      self = .flag(flag)
     } else {
-      self = .text(try container.decode(String.self))
+      self = .other
     }
   }
 
@@ -157,31 +217,77 @@ private enum Member: Decodable, Equatable {
   var number: UInt64? { if case .number(let number) = self { number } else { nil } }
 }
 
+/// The members of an object.
+private struct Members {
+  private let members: [String: Member]
+  private let unknownMembers: AssociationChangeReader.UnknownMembers
+
+  /// `nil` where it is no object.
+  init?(
+    json line: UnsafeBufferPointer<UInt8>, _ unknownMembers: AssociationChangeReader.UnknownMembers
+  ) {
+    guard let members = try? JSONDecoder().decode([String: Member].self, from: Data(line)) else {
+      return nil
+    }
+    self.members = members
+    self.unknownMembers = unknownMembers
+  }
+
+  subscript(name: String) -> Member? { members[name] }
+
+  /// Whether these are there, and no others where they are refused.
+  func have(_ names: Set<String>) -> Bool {
+    switch unknownMembers {
+    case .refused: names == Set(members.keys)
+    case .ignored: names.isSubset(of: members.keys)
+    }
+  }
+}
+
+extension AssociationChangeReader.Line {
+  /// Of the members of one kind of line, all of them.
+  fileprivate init?(
+    json line: UnsafeBufferPointer<UInt8>, _ unknownMembers: AssociationChangeReader.UnknownMembers
+  ) {
+    guard let members = Members(json: line, unknownMembers) else { return nil }
+    if members["cursor"] != nil {
+      let reset = members["reset"]
+      guard members.have(reset == nil ? ["cursor"] : ["cursor", "reset"]),
+        let cursor = members["cursor"]?.text.flatMap({ ChangeCursor($0) }),
+        reset == nil || reset == .flag(true) || reset == .flag(false)
+      else { return nil }
+      self = .cursor(cursor, isReset: reset == .flag(true))
+    } else {
+      guard let change = AssociationChange(members) else { return nil }
+      self = .change(change)
+    }
+  }
+}
+
 extension AssociationChange {
-  /// Of the members of one kind of change, all of them and no others.
-  fileprivate init?(json line: UnsafeBufferPointer<UInt8>) {
-    let decoder = JSONDecoder()
-    guard let members = try? decoder.decode([String: Member].self, from: Data(line)),
-      let at = members["at"]?.number, at <= AssociationChange.latest,
+  fileprivate init?(_ members: Members) {
+    guard let at = members["at"]?.number, at <= AssociationChange.latest,
       let label = members["virtual_server"]?.text, !label.isEmpty
     else { return nil }
-    let client = members["client"]?.text.flatMap { Client($0) }
-    let realServer = members["real_server"]?.text.flatMap { text in
-      text.contains("%") ? nil : IPAddress(text)
+    if members.have(["at", "client", "gone", "virtual_server"]) {
+      guard let client = members["client"]?.text.flatMap({ Client($0) }),
+        let reason = members["gone"]?.text.flatMap(GoneAssociation.Reason.init)
+      else { return nil }
+      self = .gone(GoneAssociation(at: at, client: client, reason: reason, virtualServer: label))
+      return
     }
-    switch (Set(members.keys), client, realServer) {
-    case (["at", "class", "client", "real_server", "virtual_server"], let client?, let address?):
-      guard let clientClass = members["class"]?.text.flatMap(ClientClass.init) else { return nil }
+    guard let text = members["real_server"]?.text, !text.contains("%"),
+      let realServer = IPAddress(text)
+    else { return nil }
+    if members.have(["at", "class", "client", "real_server", "virtual_server"]) {
+      guard let client = members["client"]?.text.flatMap({ Client($0) }),
+        let clientClass = members["class"]?.text.flatMap(ClientClass.init)
+      else { return nil }
       self = .association(
         SharedAssociation(
-          at: at, clientClass: clientClass, client: client, realServer: address,
+          at: at, clientClass: clientClass, client: client, realServer: realServer,
           virtualServer: label))
-    case (["at", "client", "gone", "virtual_server"], let client?, nil):
-      guard let reason = members["gone"]?.text.flatMap(GoneAssociation.Reason.init) else {
-        return nil
-      }
-      self = .gone(GoneAssociation(at: at, client: client, reason: reason, virtualServer: label))
-    case (["at", "real_server", "state", "virtual_server", "weight"], nil, let address?):
+    } else if members.have(["at", "real_server", "state", "virtual_server", "weight"]) {
       let state = members["state"]?.text.flatMap(RealServer.State.init)
       let weight = members["weight"]?.number.flatMap { Int(exactly: $0) }
       guard state != nil || members["state"] == .null, weight != nil || members["weight"] == .null,
@@ -189,8 +295,9 @@ extension AssociationChange {
       else { return nil }
       self = .override(
         SharedOverride(
-          at: at, realServer: address, state: state, virtualServer: label, weight: weight))
-    default: return nil
+          at: at, realServer: realServer, state: state, virtualServer: label, weight: weight))
+    } else {
+      return nil
     }
   }
 }

@@ -1,6 +1,7 @@
 // The daemon's control socket, as far as associations are shared over it.
 import Control
 import HTTP
+import LoadBalancing
 
 /// Why the daemon cannot be asked, or does not answer as it should: one line.
 struct DaemonFailure: Error, Equatable, CustomStringConvertible {
@@ -14,8 +15,8 @@ struct DaemonClient: Sendable {
   private static let mediaType = "application/jsonl"
 
   /// The stream of changes, from a cursor on or from the beginning: the whole first.
-  func changes(since cursor: String?) async throws(DaemonFailure) -> HTTPClientResponse.Body {
-    let query = cursor.map { "?since=" + Self.encoded($0) } ?? ""
+  func changes(since cursor: ChangeCursor?) async throws(DaemonFailure) -> HTTPClientResponse.Body {
+    let query = cursor.map { "?since=\($0)" } ?? ""
     let response = try await send(
       "GET", "/v1/associations/changes" + query, headers: [("Accept", Self.mediaType)])
     guard response.status == 200 else { throw await refusal(response) }
@@ -82,18 +83,5 @@ struct DaemonClient: Sendable {
     return DaemonFailure(
       description:
         "\(socket) answers \(response.status)\(detail.isEmpty ? "" : ": \(detail)")\(mend)")
-  }
-
-  /// Percent-encoded for a query.
-  private static func encoded(_ text: String) -> String {
-    text.utf8.map { octet in
-      let isPlain =
-        octet < 0x80
-        && (Character(Unicode.Scalar(octet)).isLetter
-          || Character(Unicode.Scalar(octet)).isNumber || "-._~".utf8.contains(octet))
-      let digits = String(octet, radix: 16, uppercase: true)
-      return isPlain
-        ? String(Unicode.Scalar(octet)) : "%" + (digits.utf8.count < 2 ? "0" : "") + digits
-    }.joined()
   }
 }

@@ -8,6 +8,7 @@
 // A record of the stream is a head, the field and the value. The head is the kind (1), the length of the
 // virtual server's label (1; 0 for overrides) and the label, the lengths of field and value (2 each).
 // Numbers are in network order.
+import Control
 import LoadBalancing
 
 /// A change on its way to Redis.
@@ -31,27 +32,25 @@ struct StoredChange: Equatable {
   static let buckets: UInt16 = 16384
 
   /// - Returns: `nil` where a label or a field is longer than a record can have.
-  init?(_ change: SharedChange) {
+  init?(_ change: AssociationChange) {
     let kind: Kind
     var value = Array((0..<6).map { UInt8(truncatingIfNeeded: change.at >> (40 - 8 * $0)) })
-    switch change.change {
-    case .association(let client, let known, let realServer):
+    switch change {
+    case .association(let association):
       kind = .association
-      field = client.field
-      value.append(known.octet)
-      value += realServer.octets
-    case .forgotten(let client):
-      kind = .forgotten
-      field = client.field
-      value.append(Self.forgotten)
-    case .evicted(let client):
-      kind = .evicted
-      field = client.field
-    case .override(let realServer, let state, let weight):
+      field = association.client.field
+      value.append(association.clientClass.octet)
+      value += association.realServer.octets
+    case .gone(let gone):
+      kind = gone.reason == .forgotten ? .forgotten : .evicted
+      field = gone.client.field
+      if gone.reason == .forgotten { value.append(Self.forgotten) }
+    case .override(let override):
       kind = .override
-      field = Array("\(change.virtualServer)\0\(realServer)".utf8)
-      let setting = OverrideMembers(state: state, weight: weight)
-      value += #"{"state":\#(setting.stateText),"weight":\#(setting.weightText)}"#.utf8
+      field = Array("\(override.virtualServer)\0\(override.realServer)".utf8)
+      let setting = OverrideSetting(state: override.state, weight: override.weight)
+      guard let text = try? JSON.encode(setting) else { return nil }
+      value += text
     }
     let label = kind == .override ? [] : Array(change.virtualServer.utf8)
     guard label.count <= 255, field.count <= Int(UInt16.max) else { return nil }
@@ -80,22 +79,65 @@ struct StoredChange: Equatable {
   }
 }
 
-extension SharedChange {
+/// State and weight of an override as JSON; each may be `null`.
+private struct OverrideSetting: Codable {
+  let state: RealServer.State?
+  let weight: Int?
+
+  private enum CodingKeys: CodingKey { case state, weight }
+
+  init(state: RealServer.State?, weight: Int?) {
+    self.state = state
+    self.weight = weight
+  }
+
+  init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    state = try container.decode(String?.self, forKey: .state).map { name in
+      guard let state = RealServer.State(rawValue: name) else {
+        throw DecodingError.dataCorruptedError(
+          forKey: .state, in: container, debugDescription: "no state of a real server: \(name)")
+      }
+      return state
+    }
+    weight = try container.decode(Int?.self, forKey: .weight)
+    guard (0...RealServer.mostWeight).contains(weight ?? 0) else {
+      throw DecodingError.dataCorruptedError(
+        forKey: .weight, in: container, debugDescription: "no weight of a real server")
+    }
+  }
+
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    // Both are there, so that each version says the same of the same.
+    try container.encode(state?.rawValue, forKey: .state)
+    try container.encode(weight, forKey: .weight)
+  }
+}
+
+extension AssociationChange {
+  /// What an operator has forgotten: at all directors.
+  var isForgotten: Bool {
+    if case .gone(let gone) = self { gone.reason == .forgotten } else { false }
+  }
+
   /// A field of a hash of clients.
   init?(virtualServer: String, field: ArraySlice<UInt8>, value: ArraySlice<UInt8>) {
     guard value.count >= 7, let client = Client(field: field) else { return nil }
     let rest = value.dropFirst(7)
-    let change: Change
+    let at = Self.time(value)
     if value[value.startIndex + 6] == StoredChange.forgotten {
-      change = .forgotten(client: client)
+      self = .gone(
+        GoneAssociation(at: at, client: client, reason: .forgotten, virtualServer: virtualServer))
     } else {
-      guard let known = AssociationClass(octet: value[value.startIndex + 6]),
+      guard let clientClass = ClientClass(octet: value[value.startIndex + 6]),
         rest.count == 4 || rest.count == 16
       else { return nil }
-      change = .association(
-        client: client, class: known, realServer: IPAddress(octets: Array(rest)))
+      self = .association(
+        SharedAssociation(
+          at: at, clientClass: clientClass, client: client,
+          realServer: IPAddress(octets: Array(rest)), virtualServer: virtualServer))
     }
-    self.init(at: Self.time(value), virtualServer: virtualServer, change)
   }
 
   /// A field of the hash of overrides.
@@ -103,11 +145,12 @@ extension SharedChange {
     guard value.count > 6, let end = field.firstIndex(of: 0),
       let virtualServer = String(validating: field[..<end], as: UTF8.self),
       let realServer = IPAddress(utf8: field[(end + 1)...]),
-      let setting = FlatObject(value.dropFirst(6)).flatMap({ OverrideMembers($0) })
+      let setting = try? JSON.decode(OverrideSetting.self, from: value.dropFirst(6))
     else { return nil }
-    self.init(
-      at: Self.time(value), virtualServer: virtualServer,
-      .override(realServer: realServer, state: setting.state, weight: setting.weight))
+    self = .override(
+      SharedOverride(
+        at: Self.time(value), realServer: realServer, state: setting.state,
+        virtualServer: virtualServer, weight: setting.weight))
   }
 
   private static func time(_ value: ArraySlice<UInt8>) -> UInt64 {
@@ -116,8 +159,8 @@ extension SharedChange {
 
   /// The records of an entry of the stream. What a later version may have put there is left out; `nil`
   /// where it is cut off.
-  static func records(_ bytes: [UInt8]) -> [SharedChange]? {
-    var changes: [SharedChange] = []
+  static func records(_ bytes: [UInt8]) -> [AssociationChange]? {
+    var changes: [AssociationChange] = []
     var rest = bytes[...]
     func take(_ count: Int) -> ArraySlice<UInt8>? {
       guard rest.count >= count else { return nil }
@@ -133,11 +176,12 @@ extension SharedChange {
       switch StoredChange.Kind(rawValue: kind) {
       case .association?, .forgotten?:
         guard let virtualServer = String(validating: label, as: UTF8.self),
-          let change = SharedChange(virtualServer: virtualServer, field: field, value: value)
+          let change = AssociationChange(virtualServer: virtualServer, field: field, value: value)
         else { continue }
         changes.append(change)
       case .override?:
-        if let change = SharedChange(overrideField: field, value: value) { changes.append(change) }
+        guard let change = AssociationChange(overrideField: field, value: value) else { continue }
+        changes.append(change)
       case .evicted?, nil: break
       }
     }
@@ -145,7 +189,7 @@ extension SharedChange {
   }
 }
 
-extension AssociationClass {
+extension ClientClass {
   fileprivate var octet: UInt8 {
     switch self {
     case .newcomer: 0

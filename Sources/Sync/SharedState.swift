@@ -47,7 +47,7 @@ struct SharedState: Sendable {
     let director: String
     /// Milliseconds since 1970, by the director's clock.
     let found: UInt64
-    let changes: [SharedChange]
+    let changes: [AssociationChange]
   }
 
   /// A director, as it has last said of itself.
@@ -169,10 +169,11 @@ struct SharedState: Sendable {
   ///
   /// - Parameter now: Milliseconds since 1970: what was forgotten long before is removed.
   func readAll(
-    now: UInt64, _ body: ([SharedChange]) async throws -> Void
+    now: UInt64, _ body: ([AssociationChange]) async throws -> Void
   ) async throws {
     let overrides = try await send(RedisCommand("HGETALL", key("overrides")))
-    try await body(Self.pairs(overrides).compactMap { SharedChange(overrideField: $0, value: $1) })
+    try await body(
+      Self.pairs(overrides).compactMap { AssociationChange(overrideField: $0, value: $1) })
     let pattern = Self.escaped(prefix) + "a:*"
     var cursor = "0"
     repeat {
@@ -192,9 +193,9 @@ struct SharedState: Sendable {
 
   private func readHashes(
     _ names: ArraySlice<String>, now: UInt64
-  ) async throws(Failure) -> [SharedChange] {
+  ) async throws(Failure) -> [AssociationChange] {
     let answers = try await send(names.map { RedisCommand("HGETALL", RedisWord($0)) })
-    var changes: [SharedChange] = []
+    var changes: [AssociationChange] = []
     var old: [RedisCommand] = []
     for (name, answer) in zip(names, answers) {
       guard
@@ -202,10 +203,10 @@ struct SharedState: Sendable {
       else { continue }
       for (field, value) in Self.pairs(try check(answer)) {
         guard
-          let change = SharedChange(virtualServer: virtualServer, field: field, value: value)
+          let change = AssociationChange(virtualServer: virtualServer, field: field, value: value)
         else { continue }
         changes.append(change)
-        if case .forgotten = change.change, change.at + Self.memory < now {
+        if change.isForgotten, change.at + Self.memory < now {
           old.append(RedisCommand("HDEL", RedisWord(name), RedisWord(Array(field))))
         }
       }
@@ -251,7 +252,7 @@ struct SharedState: Sendable {
     func text(_ name: String) -> String { String(decoding: members[name] ?? [], as: UTF8.self) }
     return Entry(
       position: position, director: text("d"), found: UInt64(text("t")) ?? 0,
-      changes: SharedChange.records(members["b"] ?? []) ?? [])
+      changes: AssociationChange.records(members["b"] ?? []) ?? [])
   }
 
   // MARK: Directors

@@ -2,6 +2,7 @@
 // tried again for as long as it takes.
 import Control
 import HTTP
+import LoadBalancing
 import Redis
 import Synchronization
 import Systemd
@@ -221,6 +222,7 @@ public final class Sharing: Sendable {
   ) async throws {
     var pieces = body.makeAsyncIterator()
     var lines = LineSplitter()
+    var reader = AssociationChangeReader(unknownMembers: .ignored)
     let start = currentMilliseconds()
     // What the whole is made of was found long ago.
     var wholeUntil: UInt64 = 0
@@ -230,21 +232,21 @@ public final class Sharing: Sendable {
     var isUnreadable = false
     while let piece = try await next(&pieces) {
       heard.set()
-      var changes: [SharedChange] = []
-      var (cursor, reset): (String?, String?)
+      var changes: [AssociationChange] = []
+      var (cursor, reset): (ChangeCursor?, ChangeCursor?)
       lines.feed(piece) { line in
-        switch ChangeLine(line) {
+        switch reader.read(line: line) {
         case .change(let change)?:
           changes.append(change)
           isEmpty = false
           if change.at >= start { isAtEnd = true }
-        case .cursor(let text, let isReset)?:
+        case .cursor(let place, let isReset)?:
           if isReset {
-            reset = text
-          } else if !isFirst, !text.hasSuffix(".0") {
+            reset = place
+          } else if !isFirst, place.sequence > 0 {
             // Redis has what stands before it when all of this piece is written. From 0, as in the
             // whole's midst, nobody can go on.
-            cursor = text
+            cursor = place
             if isEmpty { isAtEnd = true }
           }
           (isFirst, isEmpty) = (false, true)
@@ -287,17 +289,16 @@ public final class Sharing: Sendable {
 
   /// The daemon tells all from here on.
   private func begin(
-    _ cursor: String, _ shared: SharedState, _ heard: LastTime
+    _ cursor: ChangeCursor, _ shared: SharedState, _ heard: LastTime
   ) async throws {
-    let generation = cursor.prefix { $0 != "." }
-    let former = state.withLock { state -> String? in
+    let former = state.withLock { state -> ChangeCursor? in
       state.resyncs += 1
       state.isWholeDue = true
-      if let before = state.generation, before != generation {
+      if let before = state.generation, before != cursor.generation {
         // It has another table, perhaps: what came from others may not be in there.
         (state.position, state.cursor) = (nil, nil)
       }
-      state.generation = generation
+      state.generation = cursor.generation
       return state.cursor
     }
     // The whole does not have what was forgotten up to now since Redis was told last: the log has.
@@ -307,7 +308,7 @@ public final class Sharing: Sendable {
   }
 
   private func write(
-    _ changes: [SharedChange], to shared: SharedState, wholeUntil: UInt64
+    _ changes: [AssociationChange], to shared: SharedState, wholeUntil: UInt64
   ) async throws {
     var rest = changes[...]
     while !rest.isEmpty {
@@ -352,15 +353,17 @@ public final class Sharing: Sendable {
         continue
       }
       guard let last = entries.last else { continue }
-      var writer = ChangeWriter()
+      var lines = PendingLines()
       for entry in entries {
         let isOwn = entry.director == configuration.director
+        // What was forgotten even to who has said it: of another director's earlier change, which came
+        // between, the daemon does not know that it is earlier.
         for change in entry.changes where !isOwn || change.isForgotten {
-          writer.append(change)
-          try await handOver(&writer, ifBeyond: Self.body)
+          lines.append(change)
+          try await handOver(&lines, ifBeyond: Self.body)
         }
       }
-      try await handOver(&writer, ifBeyond: (0, 0))
+      try await handOver(&lines, ifBeyond: (0, 0))
       let now = currentMilliseconds()
       state.withLock { state in
         for entry in entries where entry.director != configuration.director && entry.found > 0 {
@@ -379,14 +382,14 @@ public final class Sharing: Sendable {
       state.position = position
     }
     do {
-      var writer = ChangeWriter()
+      var lines = PendingLines()
       try await shared.readAll(now: currentMilliseconds()) { changes in
         for change in changes {
-          writer.append(change)
-          try await handOver(&writer, ifBeyond: Self.body)
+          lines.append(change)
+          try await handOver(&lines, ifBeyond: Self.body)
         }
       }
-      try await handOver(&writer, ifBeyond: (0, 0))
+      try await handOver(&lines, ifBeyond: (0, 0))
     } catch {
       state.withLock { $0.position = nil }
       throw error
@@ -396,15 +399,15 @@ public final class Sharing: Sendable {
 
   /// Hands changes over to the daemon, as soon as it is there.
   private func handOver(
-    _ writer: inout ChangeWriter, ifBeyond limit: (bytes: Int, lines: Int)
+    _ lines: inout PendingLines, ifBeyond limit: (bytes: Int, lines: Int)
   ) async throws {
-    guard writer.bytes.count > limit.bytes || writer.count > limit.lines else { return }
-    let (lines, count) = writer.take()
+    guard lines.bytes.count > limit.bytes || lines.count > limit.lines else { return }
+    let (body, count) = lines.take()
     var pause = Self.pauses.first
     var isAgain = false
     while true {
       do {
-        if let refusal = try await daemon.take(lines) {
+        if let refusal = try await daemon.take(body) {
           log.warning("\(refusal); \(count) changes of others are left out")
         } else {
           state.withLock { $0.received += UInt64(count) }
@@ -421,11 +424,21 @@ public final class Sharing: Sendable {
   }
 }
 
-extension SharedChange {
-  /// What was forgotten is handed over even to who has said it: of another director's earlier change, which
-  /// came between, the daemon does not know that it is earlier.
-  fileprivate var isForgotten: Bool {
-    if case .forgotten = change { true } else { false }
+/// Changes for the daemon, until there are enough of them.
+private struct PendingLines {
+  private(set) var bytes: [UInt8] = []
+  private(set) var count = 0
+  private var writer = AssociationChangeWriter()
+
+  mutating func append(_ change: AssociationChange) {
+    writer.append(change, to: &bytes)
+    count += 1
+  }
+
+  /// Gives away what has been written.
+  mutating func take() -> (bytes: [UInt8], count: Int) {
+    defer { (bytes, count) = ([], 0) }
+    return (bytes, count)
   }
 }
 

@@ -24,14 +24,14 @@ struct SyncState: Sendable {
   /// The data set that cursor and position are of.
   var identity: SharedState.Identity?
   /// Up to where Redis has what the daemon told; `nil`: all is to be told.
-  var cursor: String?
+  var cursor: ChangeCursor?
   /// All is to be told, as Redis may lack what it had. The cursor holds all the same, for what the whole
   /// does not have: what was forgotten.
   var isWholeDue = false
   /// Up to where the daemon has what Redis told; `nil`: all is to be read.
   var position: SharedState.Position?
-  /// What comes before the point of the daemon's cursors: another one after it has begun anew.
-  var generation: Substring?
+  /// That of the daemon's cursors: another one after it has begun anew.
+  var generation: UInt64?
   /// Why the daemon is not there.
   var daemonSilence: String?
   var lag: Double?

@@ -45,6 +45,14 @@ struct AssociationChangeTests {
           weight: nil)),
       #"{"at":9,"real_server":"10.70.1.2","state":null,"virtual_server":"coap","weight":null}"#
     ),
+    (
+      .association(
+        SharedAssociation(
+          at: AssociationChange.latest, clientClass: .newcomer, client: Client("10.50.0.2:65535")!,
+          realServer: IPAddress("fd70::2")!, virtualServer: "coap")),
+      #"{"at":281474976710655,"class":"newcomer","client":"10.50.0.2:65535","#
+        + #""real_server":"fd70::2","virtual_server":"coap"}"#
+    ),
   ]
 
   @Test("what is written is read again")
@@ -57,6 +65,47 @@ struct AssociationChangeTests {
     #expect(try AssociationChangeReader.read(text) == Self.written.map(\.change))
     #expect(try AssociationChangeReader.read(text.dropLast()) == Self.written.map(\.change))
     #expect(try AssociationChangeReader.read([]) == [])
+    var reader = AssociationChangeReader(unknownMembers: .refused)
+    for (change, line) in Self.written {
+      #expect(reader.read(line: Array(line.utf8)[...]) == .change(change))
+    }
+  }
+
+  @Test("when and where it was can be asked of each change")
+  func ofEach() {
+    #expect(
+      Self.written.map(\.change.at) == [
+        1_764_428_400_123, 0, 7, 8, 9, 9, AssociationChange.latest,
+      ])
+    #expect(
+      Self.written.map(\.change.virtualServer) == [
+        "coap", "a \"b\"\\ é/", "coap", "other", "coap", "coap", "coap",
+      ])
+  }
+
+  @Test("labels are told apart as they are written")
+  func labels() throws {
+    let labels = [
+      "a", "é", "é", "\"", "\\", "\\\"", "a\\", "\u{1}", "\u{7f}", "日本", "a", "\n\"", "u0061", "a",
+    ]
+    let changes = labels.map {
+      AssociationChange.gone(
+        GoneAssociation(at: 7, client: Self.client, reason: .evicted, virtualServer: $0))
+    }
+    var writer = AssociationChangeWriter()
+    var text: [UInt8] = []
+    for change in changes { writer.append(change, to: &text) }
+    #expect(try AssociationChangeReader.read(text) == changes)
+    let head = Array(#"{"at":7,"client":"10.50.0.2:5683","gone":"evicted","virtual_server":""#.utf8)
+    let malformed: [[UInt8]] = [
+      Array(#"\x"}"#.utf8), Array(#"\"}"#.utf8), Array(#"\"#.utf8), Array("a".utf8),
+      Array("\u{1}\"}".utf8), [0xff] + Array(#""}"#.utf8), Array(#"\ud800"}"#.utf8),
+    ]
+    for rest in malformed {
+      #expect(throws: AssociationChangeReader.Malformed(line: 1), "\(rest)") {
+        try AssociationChangeReader.read(head + rest)
+      }
+    }
   }
 
   @Test("order and spacing of the members are free")
@@ -73,10 +122,12 @@ struct AssociationChangeTests {
   @Test(
     "what is no change is refused with its line's number",
     arguments: [
-      "", "{}", "[]", "7", "{", #"{"cursor":"1.2"}"#,
+      "", "{}", "[]", "7", "{", #"{"cursor":"1.2"}"#, #"{"cursor":"1.2","reset":true}"#,
       #"{"at":-1,"client":"10.50.0.2:5683","gone":"evicted","virtual_server":"coap"}"#,
       #"{"at":07,"client":"10.50.0.2:5683","gone":"evicted","virtual_server":"coap"}"#,
       #"{"at":281474976710656,"client":"10.50.0.2:1","gone":"evicted","virtual_server":"coap"}"#,
+      #"{"at":99999999999999999999,"client":"10.50.0.2:1","gone":"evicted","virtual_server":"a"}"#,
+      #"{"at":1.5,"client":"10.50.0.2:5683","gone":"evicted","virtual_server":"coap"}"#,
       #"{"at":7,"client":"10.50.0.2","gone":"evicted","virtual_server":"coap"}"#,
       #"{"at":7,"client":"10.50.0.2:0","gone":"evicted","virtual_server":"coap"}"#,
       #"{"at":7,"client":"10.50.0.2:5683","gone":"lost","virtual_server":"coap"}"#,
@@ -89,12 +140,56 @@ struct AssociationChangeTests {
       #"{"at":9,"real_server":"10.70.1.2","state":"gone","virtual_server":"coap","weight":5}"#,
       #"{"at":9,"real_server":"10.70.1.2","state":null,"virtual_server":"coap","weight":257}"#,
       #"{"at":9,"real_server":"10.70.1.2","state":null,"virtual_server":"coap"}"#,
+      #"{"at":9,"real_server":"10.70.1.2","state":7,"virtual_server":"coap","weight":null}"#,
     ])
   func malformed(_ line: String) {
     let text = Self.written[0].line + "\n" + line + "\n"
     #expect(throws: AssociationChangeReader.Malformed(line: 2)) {
       try AssociationChangeReader.read(Array(text.utf8))
     }
+  }
+
+  @Test("a stream's reader passes over the members that it does not know")
+  func newerMembers() {
+    let forms = [
+      #"{"a":[1,{"b":-2.5}],"#, #"{"aa":"text","#, #"{"aa":null,"ab":false,"#,
+    ]
+    for (change, line) in Self.written {
+      for form in forms {
+        let newer = Array((form + line.dropFirst()).utf8)
+        var lenient = AssociationChangeReader(unknownMembers: .ignored)
+        #expect(lenient.read(line: newer[...]) == .change(change))
+        var strict = AssociationChangeReader(unknownMembers: .refused)
+        #expect(strict.read(line: newer[...]) == nil)
+      }
+    }
+  }
+
+  @Test(
+    "a stream has cursors, too",
+    arguments: [
+      (
+        #"{"cursor":"5.17","reset":true}"#,
+        .cursor(ChangeCursor(generation: 5, sequence: 17), isReset: true)
+      ),
+      (
+        #"{"cursor":"5.0"}"#,
+        .cursor(ChangeCursor(generation: 5, sequence: 0), isReset: false)
+      ),
+      (
+        #" { "reset" : false , "cursor" : "5\u002e17", "newer" : {} } "#,
+        .cursor(ChangeCursor(generation: 5, sequence: 17), isReset: false)
+      ),
+      ("{}", nil), ("", nil), ("[]", nil), (#"{"cursor":5}"#, nil), (#"{"cursor":"5"}"#, nil),
+      (#"{"cursor":"5.17"}x"#, nil), (#"{"cursor":"5.17","reset":1}"#, nil),
+      (#"{"reset":true}"#, nil), (#"{"cursor":"5"#, nil), (#"{"cursor":"5\"#, nil),
+      (#"{"cursor"}"#, nil), ("{\"cursor\":\"\n\"}", nil),
+      (#"{"at":7,"client":"10.50.0.2:5683","gone":"lost","virtual_server":"coap"}"#, nil),
+      (#"{"at":9,"real_server":"10.70.1.2","state":"up","virtual_server":"coap"}"#, nil),
+    ] as [(String, AssociationChangeReader.Line?)])
+  func cursorLines(_ text: String, _ line: AssociationChangeReader.Line?) {
+    var reader = AssociationChangeReader(unknownMembers: .ignored)
+    #expect(reader.read(line: Array(text.utf8)[...]) == line)
   }
 
   @Test("a cursor is two numbers")

@@ -21,13 +21,19 @@ final class MemoryDirector: Sendable {
     let client: Client
   }
 
+  /// What is set of a real server.
+  struct Setting: Equatable {
+    var state: RealServer.State?
+    var weight: Int?
+  }
+
   private struct Table {
     var generation = UInt64.random(in: 1...UInt64(UInt32.max))
     var entries: [Place: Entry] = [:]
-    var overrides: [String: SharedChange] = [:]
+    var overrides: [String: SharedOverride] = [:]
     var own: Set<String> = []
     /// What was told, from `first` on.
-    var log: [SharedChange] = []
+    var log: [AssociationChange] = []
     var first: UInt64 = 2
     var report: SyncReport?
     var resets = 0
@@ -81,25 +87,28 @@ final class MemoryDirector: Sendable {
       table.entries[Place(virtualServer: virtualServer, client: client)] = Entry(
         at: at, realServer: realServer, isLearned: false)
       table.log.append(
-        SharedChange(
-          at: at, virtualServer: virtualServer,
-          .association(client: client, class: .resident, realServer: realServer)))
+        .association(
+          SharedAssociation(
+            at: at, clientClass: .resident, client: client, realServer: realServer,
+            virtualServer: virtualServer)))
       cut(&table)
     }
   }
 
   func forget(_ client: String, at: UInt64 = currentMilliseconds()) {
-    remove(client, .forgotten(client: Client(client)!), at)
+    remove(client, .forgotten, at)
   }
 
   func evict(_ client: String, at: UInt64 = currentMilliseconds()) {
-    remove(client, .evicted(client: Client(client)!), at)
+    remove(client, .evicted, at)
   }
 
-  private func remove(_ client: String, _ change: Change, _ at: UInt64) {
+  private func remove(_ client: String, _ reason: GoneAssociation.Reason, _ at: UInt64) {
+    let client = Client(client)!
     table.withLock { table in
-      table.entries[Place(virtualServer: "coap", client: Client(client)!)] = nil
-      table.log.append(SharedChange(at: at, virtualServer: "coap", change))
+      table.entries[Place(virtualServer: "coap", client: client)] = nil
+      table.log.append(
+        .gone(GoneAssociation(at: at, client: client, reason: reason, virtualServer: "coap")))
       cut(&table)
     }
   }
@@ -108,13 +117,13 @@ final class MemoryDirector: Sendable {
     _ realServer: String, _ state: RealServer.State?, weight: Int?,
     at: UInt64 = currentMilliseconds()
   ) {
-    let change = SharedChange(
-      at: at, virtualServer: "coap",
-      .override(realServer: IPAddress(realServer)!, state: state, weight: weight))
+    let override = SharedOverride(
+      at: at, realServer: IPAddress(realServer)!, state: state, virtualServer: "coap",
+      weight: weight)
     table.withLock { table in
-      table.overrides[realServer] = change
+      table.overrides[realServer] = override
       table.own.insert(realServer)
-      table.log.append(change)
+      table.log.append(.override(override))
       cut(&table)
     }
   }
@@ -133,8 +142,8 @@ final class MemoryDirector: Sendable {
   /// Where a client is led; `nil` where it is not known.
   func realServer(of client: String) -> String? { entry(client).map { "\($0.realServer)" } }
 
-  func override(of realServer: String) -> Change? {
-    table.withLock { $0.overrides[realServer]?.change }
+  func override(of realServer: String) -> Setting? {
+    table.withLock { $0.overrides[realServer] }.map { Setting(state: $0.state, weight: $0.weight) }
   }
 
   /// Where all clients are led.
@@ -177,39 +186,41 @@ final class MemoryDirector: Sendable {
   fileprivate func lines(after place: UInt64?, isFirst: Bool) -> (bytes: [UInt8], place: UInt64) {
     table.withLock { table in
       let end = table.first + UInt64(table.log.count) - 1
-      var writer = ChangeWriter()
-      var head = isFirst ? "{\"cursor\":\"\(table.generation).\(place ?? 0)\"}\n" : ""
+      var writer = AssociationChangeWriter()
+      var lines: [UInt8] = []
+      func cursor(_ place: UInt64) -> ChangeCursor {
+        ChangeCursor(generation: table.generation, sequence: place)
+      }
       if let place, place + 1 >= table.first, place <= end {
-        for change in table.log.dropFirst(Int(place + 1 - table.first)) { writer.append(change) }
+        if isFirst { lines += AssociationChangeWriter.line(cursor(place)) }
+        for change in table.log.dropFirst(Int(place + 1 - table.first)) {
+          writer.append(change, to: &lines)
+        }
       } else {
         table.resets += 1
-        head = "{\"cursor\":\"\(table.generation).0\",\"reset\":true}\n"
+        lines += AssociationChangeWriter.line(cursor(0), isReset: true)
         for (place, entry) in table.entries where !entry.isLearned {
           writer.append(
-            SharedChange(
-              at: entry.at, virtualServer: place.virtualServer,
-              .association(
-                client: place.client, class: .resident, realServer: entry.realServer)))
+            .association(
+              SharedAssociation(
+                at: entry.at, clientClass: .resident, client: place.client,
+                realServer: entry.realServer, virtualServer: place.virtualServer)), to: &lines)
         }
-        for realServer in table.own { writer.append(table.overrides[realServer]!) }
+        for realServer in table.own {
+          writer.append(.override(table.overrides[realServer]!), to: &lines)
+        }
       }
-      let tail = "{\"cursor\":\"\(table.generation).\(end)\"}\n"
-      return (Array(head.utf8) + writer.bytes + tail.utf8, end)
+      return (lines + AssociationChangeWriter.line(cursor(end)), end)
     }
   }
 
   fileprivate func place(_ cursor: String?) -> UInt64? {
-    guard let parts = cursor?.split(separator: "."), parts.count == 2 else { return nil }
-    let generation = table.withLock { $0.generation }
-    return parts[0] == String(generation) ? UInt64(parts[1]) : nil
+    guard let cursor = cursor.flatMap({ ChangeCursor($0) }) else { return nil }
+    return cursor.generation == table.withLock { $0.generation } ? cursor.sequence : nil
   }
 
   private func take(_ body: [UInt8]) -> HTTPResponse {
-    var changes: [SharedChange] = []
-    for line in body.split(separator: UInt8(ascii: "\n")) {
-      guard case .change(let change)? = ChangeLine(line) else { return .init(status: 400) }
-      changes.append(change)
-    }
+    guard let changes = try? AssociationChangeReader.read(body) else { return .init(status: 400) }
     table.withLock { table in
       table.posts += 1
       for change in changes { apply(change, to: &table) }
@@ -217,30 +228,32 @@ final class MemoryDirector: Sendable {
     return .init(status: 200, body: .bytes(Array("{}".utf8)))
   }
 
-  private func apply(_ change: SharedChange, to table: inout Table) {
-    func own(_ client: Client) -> Entry? {
-      table.entries[Place(virtualServer: change.virtualServer, client: client)]
+  private func apply(_ change: AssociationChange, to table: inout Table) {
+    func place(_ client: Client) -> Place {
+      Place(virtualServer: change.virtualServer, client: client)
     }
-    switch change.change {
-    case .association(let client, _, let realServer):
-      if let own = own(client) {
-        if own.at > change.at || own.at == change.at && own.realServer == realServer { return }
-        if own.at == change.at, !Self.isGreater(realServer, own.realServer) { return }
-        if own.realServer == realServer {
-          table.entries[Place(virtualServer: change.virtualServer, client: client)]!.at = change.at
+    switch change {
+    case .association(let told):
+      let place = place(told.client)
+      if let own = table.entries[place] {
+        if own.at > told.at || own.at == told.at && own.realServer == told.realServer { return }
+        if own.at == told.at, !Self.isGreater(told.realServer, own.realServer) { return }
+        if own.realServer == told.realServer {
+          table.entries[place]!.at = told.at
           return
         }
       }
-      table.entries[Place(virtualServer: change.virtualServer, client: client)] = Entry(
-        at: change.at, realServer: realServer, isLearned: true)
-    case .forgotten(let client):
-      guard let own = own(client), own.at <= change.at else { return }
-      table.entries[Place(virtualServer: change.virtualServer, client: client)] = nil
-    case .evicted: break
-    case .override(let realServer, _, _):
-      if let own = table.overrides["\(realServer)"], own.at > change.at { return }
-      table.overrides["\(realServer)"] = change
-      table.own.remove("\(realServer)")
+      table.entries[place] = Entry(at: told.at, realServer: told.realServer, isLearned: true)
+    case .gone(let gone):
+      guard gone.reason == .forgotten, let own = table.entries[place(gone.client)],
+        own.at <= gone.at
+      else { return }
+      table.entries[place(gone.client)] = nil
+    case .override(let override):
+      let realServer = "\(override.realServer)"
+      if let own = table.overrides[realServer], own.at > override.at { return }
+      table.overrides[realServer] = override
+      table.own.remove(realServer)
     }
   }
 
