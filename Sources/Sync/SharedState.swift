@@ -69,7 +69,7 @@ struct SharedState: Sendable {
   /// Batches that the stream keeps, about.
   static let entries = 2000
   /// The most entries that are read at once.
-  private static let readAtOnce = 100
+  private static let readAtOnce = 200
   /// From when on a director that says nothing is no more.
   private static let silence: UInt64 = 60_000
   /// For how long is remembered what was forgotten.

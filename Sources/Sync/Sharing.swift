@@ -372,7 +372,19 @@ public final class Sharing: Sendable {
         // Unless all is to be read meanwhile.
         if state.position == position { state.position = last.position }
       }
+      try await pauseReading()
     }
+  }
+
+  /// How long to wait before what has come since is asked for, for each other director and at most. Each
+  /// answer takes Redis' time, and there are as many batches as directors: so more of them are fetched
+  /// at once where there are many.
+  private static let readPause = (each: Duration.microseconds(500), most: Duration.milliseconds(50))
+
+  private func pauseReading() async throws {
+    let others = state.withLock { $0.directors.count } - 1
+    guard others > 0 else { return }
+    try await Task.sleep(for: min(Self.readPause.each * others, Self.readPause.most))
   }
 
   private func readAll(from shared: SharedState) async throws -> SharedState.Position {
