@@ -35,18 +35,22 @@ public enum AssociationChange: Hashable, Sendable {
 public struct SharedAssociation: Hashable, Sendable {
   /// When a director saw the client last, in ms since 1970 UTC; 0 where that is not known.
   public var at: UInt64
+  /// Of a director without classes all are newcomers; of one with classes, those that are unheard.
   public var clientClass: ClientClass
+  /// Whether it is a newcomer that a real server wrote to, and that has not sent yet.
+  public var isUnheard: Bool
   public var client: Client
   public var realServer: IPAddress
   /// Its label.
   public var virtualServer: String
 
   public init(
-    at: UInt64, clientClass: ClientClass, client: Client, realServer: IPAddress,
-    virtualServer: String
+    at: UInt64, clientClass: ClientClass, isUnheard: Bool = false, client: Client,
+    realServer: IPAddress, virtualServer: String
   ) {
     self.at = at
     self.clientClass = clientClass
+    self.isUnheard = isUnheard
     self.client = client
     self.realServer = realServer
     self.virtualServer = virtualServer
@@ -99,5 +103,19 @@ public struct SharedOverride: Hashable, Sendable {
     self.state = state
     self.virtualServer = virtualServer
     self.weight = weight
+  }
+}
+
+extension SharedAssociation {
+  /// What the class of those is called that are unheard.
+  static let unheard = "unheard"
+
+  /// What its class is called: `newcomer`, `unheard`, `answered`, `resident`.
+  public var className: String { isUnheard ? Self.unheard : clientClass.rawValue }
+
+  /// A class by what it is called.
+  static func clientClass(called name: some Sequence<UInt8>) -> (ClientClass, isUnheard: Bool)? {
+    if name.elementsEqual(unheard.utf8) { return (.newcomer, true) }
+    return ClientClass.allCases.first { name.elementsEqual($0.rawValue.utf8) }.map { ($0, false) }
   }
 }

@@ -77,15 +77,18 @@ public struct AssociationChangeReader {
       return nil
     }
     if cursor.skip(#","class":""#) {
-      guard let clientClass = cursor.string().flatMap({ Self.clientClass($0) }),
+      guard
+        let (clientClass, isUnheard) = cursor.string().flatMap({
+          SharedAssociation.clientClass(called: $0)
+        }),
         cursor.skip(#","client":""#), let client = cursor.string().flatMap({ Client(utf8: $0) }),
         cursor.skip(#","real_server":""#), let realServer = cursor.string().flatMap(Self.address),
         let label = readLabel(&cursor), cursor.skip("}"), cursor.isAtEnd
       else { return nil }
       return .association(
         SharedAssociation(
-          at: at, clientClass: clientClass, client: client, realServer: realServer,
-          virtualServer: label))
+          at: at, clientClass: clientClass, isUnheard: isUnheard, client: client,
+          realServer: realServer, virtualServer: label))
     }
     guard cursor.skip(#","client":""#), let client = cursor.string().flatMap({ Client(utf8: $0) }),
       cursor.skip(#","gone":""#),
@@ -111,10 +114,6 @@ public struct AssociationChangeReader {
       label = (text, Array(octets))
     }
     return label.text
-  }
-
-  private static func clientClass(_ octets: Octets) -> ClientClass? {
-    ClientClass.allCases.first { octets.elementsEqual($0.rawValue.utf8) }
   }
 
   private static func address(_ octets: Octets) -> IPAddress? {
@@ -281,12 +280,14 @@ extension AssociationChange {
     else { return nil }
     if members.have(["at", "class", "client", "real_server", "virtual_server"]) {
       guard let client = members["client"]?.text.flatMap({ Client($0) }),
-        let clientClass = members["class"]?.text.flatMap(ClientClass.init)
+        let (clientClass, isUnheard) = members["class"]?.text.flatMap({
+          SharedAssociation.clientClass(called: $0.utf8)
+        })
       else { return nil }
       self = .association(
         SharedAssociation(
-          at: at, clientClass: clientClass, client: client, realServer: realServer,
-          virtualServer: label))
+          at: at, clientClass: clientClass, isUnheard: isUnheard, client: client,
+          realServer: realServer, virtualServer: label))
     } else if members.have(["at", "real_server", "state", "virtual_server", "weight"]) {
       let state = members["state"]?.text.flatMap(RealServer.State.init)
       let weight = members["weight"]?.number.flatMap { Int(exactly: $0) }

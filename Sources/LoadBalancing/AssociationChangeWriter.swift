@@ -11,7 +11,7 @@ public struct AssociationChangeWriter: Sendable {
     switch change {
     case .association(let association):
       append(association.at, to: &text)
-      text += Self.classes(association.clientClass)
+      text += Self.beginning(association)
       association.client.appendText(to: &text)
       text += #"","real_server":""#.utf8
       association.realServer.appendText(to: &text)
@@ -56,8 +56,9 @@ public struct AssociationChangeWriter: Sendable {
     }
   }
 
-  private static func classes(_ clientClass: ClientClass) -> String.UTF8View {
-    switch clientClass {
+  private static func beginning(_ association: SharedAssociation) -> String.UTF8View {
+    switch association.clientClass {
+    case .newcomer where association.isUnheard: #","class":"unheard","client":""#.utf8
     case .newcomer: #","class":"newcomer","client":""#.utf8
     case .answered: #","class":"answered","client":""#.utf8
     case .resident: #","class":"resident","client":""#.utf8

@@ -1,7 +1,7 @@
 // Changes as Redis keeps them: a field of a hash, and a record of the stream. Knows no connection.
 //
 // A client's field is its address (4 or 16 octets) and its port; the value is the time in ms (6 octets),
-// the class (1: 0 newcomer, 1 answered, 2 resident, 3 forgotten) and the real server's address (4 or 16;
+// the class (1: 0 newcomer, 1 answered, 2 resident, 3 forgotten, 4 unheard) and the real server's address (4 or 16;
 // none where it is forgotten). What is forgotten stays as a value, so that no director whose change came
 // late, or that was not there when it was said, brings it back.
 // An override's field is VIRTUAL SERVER NUL ADDRESS, both as text; the value is the time and JSON.
@@ -39,7 +39,7 @@ struct StoredChange: Equatable {
     case .association(let association):
       kind = .association
       field = association.client.field
-      value.append(association.clientClass.octet)
+      value.append(association.classOctet)
       value += association.realServer.octets
     case .gone(let gone):
       kind = gone.reason == .forgotten ? .forgotten : .evicted
@@ -130,12 +130,14 @@ extension AssociationChange {
       self = .gone(
         GoneAssociation(at: at, client: client, reason: .forgotten, virtualServer: virtualServer))
     } else {
-      guard let clientClass = ClientClass(octet: value[value.startIndex + 6]),
+      guard
+        let (clientClass, isUnheard) = SharedAssociation.clientClass(
+          octet: value[value.startIndex + 6]),
         rest.count == 4 || rest.count == 16
       else { return nil }
       self = .association(
         SharedAssociation(
-          at: at, clientClass: clientClass, client: client,
+          at: at, clientClass: clientClass, isUnheard: isUnheard, client: client,
           realServer: IPAddress(octets: Array(rest)), virtualServer: virtualServer))
     }
   }
@@ -189,18 +191,23 @@ extension AssociationChange {
   }
 }
 
-extension ClientClass {
-  fileprivate var octet: UInt8 {
-    switch self {
-    case .newcomer: 0
+extension SharedAssociation {
+  fileprivate var classOctet: UInt8 {
+    switch clientClass {
+    case .newcomer: isUnheard ? 4 : 0
     case .answered: 1
     case .resident: 2
     }
   }
 
-  fileprivate init?(octet: UInt8) {
-    guard let found = Self.allCases.first(where: { $0.octet == octet }) else { return nil }
-    self = found
+  fileprivate static func clientClass(octet: UInt8) -> (ClientClass, isUnheard: Bool)? {
+    switch octet {
+    case 0: (.newcomer, false)
+    case 1: (.answered, false)
+    case 2: (.resident, false)
+    case 4: (.newcomer, true)
+    default: nil
+    }
   }
 }
 

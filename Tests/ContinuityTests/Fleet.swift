@@ -113,6 +113,20 @@ final class Fleet {
     }
   }
 
+  /// Waits until some directors, all by default, have the same real server for each of the load's
+  /// clients. From then on none may be with another one.
+  func waitForAgreement(_ load: Load, _ some: [FleetDirector]? = nil) async throws -> Bool {
+    try await waitUntilAnswered {
+      var known: [String: String]?
+      for director in some ?? directors {
+        let own = try await director.shared(load)
+        guard own.count == Load.clients, known == nil || known == own else { return false }
+        known = own
+      }
+      return true
+    }
+  }
+
   /// Who has the virtual servers' addresses.
   var active: [FleetDirector] { directors.filter { $0.isActive } }
 }
@@ -145,14 +159,27 @@ final class FleetDirector {
     directory = try TemporaryDirectory()
   }
 
-  /// Whether all of the load's clients have an association here that is shared.
-  func knows(_ load: Load) async throws -> Bool {
+  /// With which real server the load's clients are that are shared.
+  func shared(_ load: Load) async throws -> [String: String] {
     let response = try await HTTPClient(unixSocket: socket).send(
       "GET", "/v1/associations", headers: [("Accept", "application/jsonl")])
     let lines = try await response.collect().split(separator: UInt8(ascii: "\n"))
     let known = try lines.map { try JSON.decode(AssociationEntry.self, from: Array($0)) }
-      .filter { !hasClasses || $0.class != .newcomer }.map(\.client)
-    return Set(Load.allClients).isSubset(of: known)
+      .filter { !hasClasses || $0.class != .newcomer }
+    let servers = Dictionary(
+      known.map { ($0.client, $0.realServer) }, uniquingKeysWith: { first, _ in first })
+    return servers.filter { Load.allClients.contains($0.key) }
+  }
+
+  /// The real server that a client is with; `nil` where it is with none.
+  func server(of client: Endpoint) async throws -> String? {
+    let response = try await HTTPClient(unixSocket: socket).send(
+      "GET",
+      "/v1/associations/"
+        + client.description.replacing("[", with: "%5B")
+        .replacing("]", with: "%5D"))
+    return try JSON.decode(ClientAssociations.self, from: await response.collect())
+      .associations.first?.realServer
   }
 
   // MARK: Start and end

@@ -122,6 +122,13 @@ final class Load: Sendable {
     return waitUntil { sentSoFar >= start + Load.clients }
   }
 
+  /// Forgets which real servers have heard each client.
+  func forgetServers() {
+    for heard in heard {
+      heard.value.withLock { $0.ofClient = [UInt32](repeating: 0, count: Load.clients) }
+    }
+  }
+
   /// How many clients have been heard by a real server.
   var knownClients: Int {
     let all = heard.map { $0.value.withLock(\.ofClient) }
@@ -214,7 +221,7 @@ final class Load: Sendable {
   }
 
   /// Of those that never stop sending.
-  static let allClients = (0..<clients).map { client($0) }
+  static let allClients = Set((0..<clients).map { client($0) })
 
   private static func port(ofClient client: Int) -> UInt16 { UInt16(20_000 + client / addresses) }
 

@@ -91,12 +91,13 @@ final class ComparedAssociations {
   }
 
   func association(
-    _ client: Client, _ server: Int, _ clientClass: ClientClass, at: UInt64? = nil
+    _ client: Client, _ server: Int, _ clientClass: ClientClass, isUnheard: Bool = false,
+    at: UInt64? = nil
   ) -> AssociationChange {
     let family = client.address.family
     return .association(
       SharedAssociation(
-        at: at ?? now, clientClass: clientClass, client: client,
+        at: at ?? now, clientClass: clientClass, isUnheard: isUnheard, client: client,
         realServer: Self.servers[family]![server], virtualServer: label(family)))
   }
 
@@ -144,7 +145,7 @@ final class ComparedAssociations {
   /// A packet of a client makes what it has one of that class, used just now.
   func use(
     _ client: Client, _ server: Int = 0, as clientClass: ClientClass = .newcomer,
-    in place: AssociationTable.Place? = nil
+    isUnheard: Bool = false, in place: AssociationTable.Place? = nil
   ) {
     let family = client.address.family
     let table = tables[family]!.table
@@ -165,7 +166,7 @@ final class ComparedAssociations {
         case .resident: table.control.promotionEpoch
         }
       bucket.setStamp(
-        place.index, Stamp(clientClass, isUnheard: false, epoch: epoch).octet)
+        place.index, Stamp(clientClass, isUnheard: isUnheard, epoch: epoch).octet)
     }
   }
 

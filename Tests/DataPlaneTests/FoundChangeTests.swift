@@ -62,6 +62,22 @@ struct FoundChangeTests {
     #expect(compared.found() == [])
   }
 
+  @Test("whom a real server wrote to first is told before it has sent")
+  func unheard() throws {
+    for family in Self.families {
+      let compared = try ComparedAssociations()
+      compared.begin()
+      let client = compared.client(1, family)
+      compared.use(client, 1, isUnheard: true)
+      #expect(compared.found() == [compared.association(client, 1, .newcomer, isUnheard: true)])
+      // What it sends may be anybody's, until it is answered.
+      compared.use(client, 1)
+      #expect(compared.found() == [compared.gone(client, .evicted)])
+      compared.use(client, 1, as: .answered)
+      #expect(compared.found() == [compared.association(client, 1, .answered)])
+    }
+  }
+
   @Test("in tables without classes all are told, and their uses", arguments: [3, 1_000])
   func withoutClasses(_ maxAssociations: Int) throws {
     for family in Self.families {

@@ -198,6 +198,28 @@ struct TakeOverTests {
     #expect(scene.found() == [])
   }
 
+  @Test("whom a real server wrote to at another director has not sent here either")
+  func unheard() throws {
+    let scene = try Scene()
+    let table = scene.table
+    let change = AssociationChange.association(
+      SharedAssociation(
+        at: scene.later, clientClass: .newcomer, isUnheard: true, client: client(1),
+        realServer: Self.servers[1], virtualServer: Self.label))
+    #expect(scene.take([change]) == counts { $0.associations = 1 })
+    #expect(scene.server(client(1)) == Self.servers[1])
+    func entry() -> Entry<IPv4ClientKey>? { table.find(key(1)) }
+    #expect(entry()?.isUnheard == true)
+    #expect(table.ranking.clientClass(entry()!.rank) == .newcomer)
+    #expect(scene.found() == [])
+    // It sends here. What is told again of it then does not undo that.
+    scene.use(client(1))
+    _ = scene.found()
+    #expect(entry()?.isUnheard == false)
+    #expect(scene.take([change]) == counts { $0.known = 1 })
+    #expect(entry()?.isUnheard == false)
+  }
+
   @Test("lines of one client follow each other")
   func sameClient() throws {
     let scene = try Scene()

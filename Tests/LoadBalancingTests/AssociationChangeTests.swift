@@ -53,6 +53,14 @@ struct AssociationChangeTests {
       #"{"at":281474976710655,"class":"newcomer","client":"10.50.0.2:65535","#
         + #""real_server":"fd70::2","virtual_server":"coap"}"#
     ),
+    (
+      .association(
+        SharedAssociation(
+          at: 1, clientClass: .newcomer, isUnheard: true, client: client,
+          realServer: IPAddress("10.70.1.2")!, virtualServer: "coap")),
+      #"{"at":1,"class":"unheard","client":"10.50.0.2:5683","#
+        + #""real_server":"10.70.1.2","virtual_server":"coap"}"#
+    ),
   ]
 
   @Test("what is written is read again")
@@ -75,11 +83,11 @@ struct AssociationChangeTests {
   func ofEach() {
     #expect(
       Self.written.map(\.change.at) == [
-        1_764_428_400_123, 0, 7, 8, 9, 9, AssociationChange.latest,
+        1_764_428_400_123, 0, 7, 8, 9, 9, AssociationChange.latest, 1,
       ])
     #expect(
       Self.written.map(\.change.virtualServer) == [
-        "coap", "a \"b\"\\ é/", "coap", "other", "coap", "coap", "coap",
+        "coap", "a \"b\"\\ é/", "coap", "other", "coap", "coap", "coap", "coap",
       ])
   }
 

@@ -78,6 +78,10 @@ import Testing
         }
       }
     } + [
+      .association(
+        SharedAssociation(
+          at: 1, clientClass: .newcomer, isUnheard: true, client: client,
+          realServer: IPAddress("10.70.1.2")!, virtualServer: "coap")),
       gone(client, .forgotten, at: 0),
       override("fd70::2", .down, weight: RealServer.mostWeight, at: 5),
       override("10.70.1.2", nil, weight: nil, at: 5),

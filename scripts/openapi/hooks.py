@@ -50,7 +50,7 @@ CHANGE = st.one_of(
     st.fixed_dictionaries(
         {
             "at": TIME,
-            "class": st.sampled_from(["newcomer", "answered", "resident"]),
+            "class": st.sampled_from(["newcomer", "unheard", "answered", "resident"]),
             "client": CLIENT,
             "real_server": REAL_SERVER,
             "virtual_server": LABEL,

@@ -218,7 +218,9 @@ private struct TableTakeOver<Key: ClientKey> {
     _ findings: inout ChangeFindings, _ counts: inout TakenOver
   ) {
     let client = Key(association.client)
-    let entry = Entry(client: client, virtualServer: number, slot: slot, rank: rank)
+    let entry = Entry(
+      client: client, virtualServer: number, slot: slot, rank: rank,
+      isUnheard: association.isUnheard)
     let hash = table.hash(entry)
     let time = findings.clock.units(association.at)
     for _ in 0..<Self.attempts {
@@ -329,6 +331,8 @@ private struct TableTakeOver<Key: ClientKey> {
     let present = ranking.clientClass(table.rank(place))
     if present == .resident || entry.clientClass(ranking) == .newcomer {
       entry.rank = ranking.rank(present, age: ranking.age(entry.rank))
+      // Who has sent here has sent.
+      entry.isUnheard = Stamp(table.bucket(place).stamp(place.index)).isUnheard
     }
     table.setStamp(place, to: entry)
   }
@@ -377,6 +381,9 @@ extension ServiceInForce.Content {
       let halfSeconds = (now - min(now, association.at)) / 500
       return ranking.rank(
         .answered, age: UInt8(clamping: max(1, min(halfSeconds, UInt64(ranking.oldestAge)))))
+    case .newcomer where association.isUnheard:
+      return ranking.rank(
+        .newcomer, age: clocks.insertions.age(usedAt: time, in: table.control.fullEpoch))
     case .newcomer, .resident:
       return ranking.rank(
         .resident, age: clocks.promotions.age(usedAt: time, in: table.control.promotionEpoch))

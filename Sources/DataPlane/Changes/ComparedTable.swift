@@ -84,13 +84,16 @@ final class ComparedTable<Key: ClientKey>: TableComparing, @unchecked Sendable {
   /// What a word leads to whose client is shared; `nil` for all others.
   @inline(__always)
   private func shared(_ word: UInt64, _ stamp: UInt8) -> SharedSlots.Target? {
-    // The upper bit is that of who was answered, and of residents.
-    guard word != 0, table.ranking == .byAge || stamp & 0x80 != 0 else { return nil }
+    // Of all classes but one: that of newcomers that have sent, which anybody can forge.
+    guard word != 0, table.ranking == .byAge || Stamp(stamp).isShared else { return nil }
     return slots[SharedBucket.slot(of: word)]
   }
 
-  private func clientClass(_ stamp: UInt8) -> ClientClass {
-    table.ranking == .byAge ? .newcomer : Stamp(stamp).clientClass
+  /// What a stamp tells that others are told, too.
+  private func clientClass(_ stamp: UInt8) -> (ClientClass, isUnheard: Bool) {
+    guard table.ranking == .byClass else { return (.newcomer, false) }
+    let stamp = Stamp(stamp)
+    return (stamp.clientClass, stamp.isUnheard)
   }
 
   /// Whether a stamp tells of a use, by the one before. One that is held at the oldest age does not,
@@ -204,10 +207,11 @@ final class ComparedTable<Key: ClientKey>: TableComparing, @unchecked Sendable {
     _ client: Key, _ target: SharedSlots.Target, _ stamp: UInt8, _ time: UInt32,
     _ clock: ChangeTime
   ) -> AssociationChange {
-    .association(
+    let (clientClass, isUnheard) = clientClass(stamp)
+    return .association(
       SharedAssociation(
-        at: clock.milliseconds(time), clientClass: clientClass(stamp), client: client.client,
-        realServer: target.realServer, virtualServer: target.label))
+        at: clock.milliseconds(time), clientClass: clientClass, isUnheard: isUnheard,
+        client: client.client, realServer: target.realServer, virtualServer: target.label))
   }
 
   /// Whose the word of a place is that is shared, by the copy.
@@ -300,11 +304,12 @@ final class ComparedTable<Key: ClientKey>: TableComparing, @unchecked Sendable {
   func forget(
     _ found: AssociationReading.Found
   ) -> (virtualServer: String, wasShared: Bool)? {
+    // What has changed since it was looked at counts as well.
+    let wasShared =
+      shared(copy.word(found.place), copy.stamp(found.place)) != nil
+      || table.ranking == .byAge || table.ranking.clientClass(found.rank) != .newcomer
     forget(table.hash(Key(found.client), of: found.virtualServer), in: found.place)
-    return slots[found.slot].map { target in
-      let isNewcomer = table.ranking.clientClass(found.rank) == .newcomer
-      return (target.label, table.ranking == .byAge || !isNewcomer)
-    }
+    return slots[found.slot].map { ($0.label, wasShared) }
   }
 
   /// Notes that this process itself has forgotten who was in a place.
@@ -336,6 +341,12 @@ struct ChangeFindings {
   func time(ofRank rank: @autoclosure () -> UInt8) -> UInt32 {
     isFirst ? timesOfRanks[Int(rank())] : now
   }
+}
+
+extension Stamp {
+  /// Whether others are told of such clients: a real server has answered them, or written to them.
+  @inline(__always)
+  fileprivate var isShared: Bool { clientClass != .newcomer || isUnheard }
 }
 
 extension TableCopy.Line {

@@ -10,6 +10,7 @@ local prefix, id, director, time, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARG
 if redis.call('GET', prefix .. 'id') ~= id then return -1 end
 
 local FORGOTTEN, EVICTED, OVERRIDE = 2, 3, 4
+local NEWCOMER, UNHEARD = '\0', '\4'
 
 -- Byte by byte: Lua's own "<" follows the locale of the server.
 local function compare(a, b)
@@ -24,6 +25,7 @@ end
 -- the directors, then the class.
 local function rank(value)
   local class = string.sub(value, 7, 7)
+  if class == UNHEARD then class = NEWCOMER end
   return (class == '\3' and '\1' or '\0') .. string.sub(value, 8) .. class
 end
 
