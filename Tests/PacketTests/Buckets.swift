@@ -139,12 +139,15 @@ final class Buckets {
     return (UInt8(truncatingIfNeeded: epochs) &- entry.stamp) & 63
   }
 
-  /// Half seconds of the kernel's monotonic clock.
-  static var halfSeconds: UInt64 {
+  /// The kernel's monotonic clock, as of its last tick.
+  static var nanoseconds: UInt64 {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
-    return UInt64(now.tv_sec) * 2 + UInt64(now.tv_nsec) / 500_000_000
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
   }
+
+  /// Half seconds of it.
+  static var halfSeconds: UInt64 { nanoseconds / 500_000_000 }
 
   /// The oldest age that is told apart, and how many an octet tells.
   var heldAge: UInt8 { hasClasses ? 32 : 128 }
