@@ -123,7 +123,10 @@ extension AssociationChange {
 
   /// A field of a hash of clients.
   init?(virtualServer: String, field: ArraySlice<UInt8>, value: ArraySlice<UInt8>) {
-    guard value.count >= 7, let client = Client(field: field) else { return nil }
+    // The daemon takes nothing of a text with a line that is none.
+    guard value.count >= 7, !virtualServer.isEmpty, let client = Client(field: field),
+      client.port > 0
+    else { return nil }
     let rest = value.dropFirst(7)
     let at = Self.time(value)
     if value[value.startIndex + 6] == StoredChange.forgotten {

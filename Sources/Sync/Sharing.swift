@@ -335,8 +335,9 @@ public final class Sharing: Sendable {
 
   // MARK: From Redis to the daemon
 
-  /// A body is at most 1 MiB, of which the daemon makes use at once: so it is not long at it.
-  private static let body = (bytes: 512 << 10, lines: 4000)
+  /// A body is at most 1 MiB. The daemon waits for packets once for each, and for as many clients at once
+  /// as that has lines.
+  private static let body = (bytes: 960 << 10, lines: 8000)
 
   private func receive(from shared: SharedState) async throws {
     while true {

@@ -101,6 +101,12 @@ import Testing
     let unknown = bytes("09 01 61 0001 0002 62 6363")
     let broken = bytes("01 01 61 0001 0002 62 6363")
     #expect(AssociationChange.records(unknown + records + broken) == Self.all)
+    // Nor is there a client without a port, nor one of a virtual server without a label.
+    let whole = bytes("01 01 61 0006 000b 0a320002 1633 019ad020c5fb 02 0a460102")
+    #expect(AssociationChange.records(whole)?.count == 1)
+    let noPort = bytes("01 01 61 0006 000b 0a320002 0000 019ad020c5fb 02 0a460102")
+    let noLabel = bytes("01 00 0006 000b 0a320002 1633 019ad020c5fb 02 0a460102")
+    #expect(AssociationChange.records(noPort + noLabel) == [])
     #expect(
       StoredChange(
         Self.gone(Self.client, .evicted, virtualServer: String(repeating: "x", count: 256))) == nil)
