@@ -40,6 +40,8 @@ import Testing
     var outages: [Duration] = []
     for _ in 0..<Self.rounds {
       for end in End.allCases {
+        // Nobody is for a moment where one gives way to the other.
+        #expect(waitUntil { fleet.active.count == 1 }, "\(end)")
         let active = try #require(fleet.active.first)
         let standby = try #require(fleet.directors.first { $0.number != active.number })
         // Each client has an association there before it is asked.
@@ -79,7 +81,7 @@ import Testing
       try director.startKeepalived()
     }
     #expect(waitUntil { fleet.active.count == 1 })
-    let active = try #require(fleet.active.first)
+    let active = try #require(fleet.active.first, "one is active")
     let standby = try #require(fleet.directors.first { $0.number != active.number })
     let topology = fleet.topology
     let servers = try topology.realServers.indices.map { number in

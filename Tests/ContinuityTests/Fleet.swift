@@ -218,14 +218,20 @@ final class FleetDirector {
       ["\(Package.executable)-sync", "--config", path, "lb0"], in: namespace)
   }
 
+  /// Of keepalived's processes.
+  private var pidFiles: [String: String] {
+    Dictionary(
+      uniqueKeysWithValues: ["pid", "vrrp_pid", "checkers_pid"].map {
+        ($0, directory.path(of: "keepalived.\($0)"))
+      })
+  }
+
   func startKeepalived() throws {
     let program = try ChildProcess(
       [
         "keepalived", "--dont-fork", "--log-console", "--log-detail",
         "--use-file", try writeConfiguration(),
-        "--pid", directory.path(of: "keepalived.pid"), "--vrrp_pid", directory.path(of: "vrrp.pid"),
-        "--checkers_pid", directory.path(of: "checkers.pid"),
-      ], in: namespace)
+      ] + pidFiles.flatMap { ["--\($0)", $1] }, in: namespace)
     keepalived = program
     try program.waitForLine(containing: "Entering BACKUP STATE")
   }
