@@ -67,7 +67,7 @@ import Testing
     ),
     (body(more: #","more":1"#), "'more' is unknown"),
     (body(director: #"a\nb"#), "'director' is no text of one line"),
-    (body(director: String(repeating: "a", count: 1025)), "'director' is no text of one line"),
+    (body(director: String(repeating: "a", count: 256)), "'director' is no text of one line"),
     (body(error: #""a\tb""#), "'redis.error' is no text of one line"),
     (body(since: #"\u0000"#), "'redis.since' is no text of one line"),
     (body(lag: "-1"), "'lag_ms' is no time in milliseconds"), (body(lag: #""1""#), "'lag_ms'"),

@@ -60,16 +60,17 @@ struct APIRequest: Sendable {
   /// The most bytes of a body that is JSON: those that there are have some hundred.
   static let mostJSON = 16 << 10
 
-  /// The body as JSON, of at most ``mostJSON`` bytes.
+  /// The body as JSON, of at most so many bytes.
   ///
   /// - Parameter members: all that the object may have.
   func json<Value: Decodable>(
-    _ type: Value.Type, mediaTypes: [String] = ["application/json"], members: [String]
+    _ type: Value.Type, mediaTypes: [String] = ["application/json"], members: [String],
+    atMost most: Int = mostJSON
   ) throws(Problem) -> Value {
     try checkMediaType(mediaTypes)
-    guard http.body.count <= Self.mostJSON else {
+    guard http.body.count <= most else {
       throw .contentTooLarge(
-        "the body is longer than \(grouped(Self.mostJSON)) bytes; "
+        "the body is longer than \(grouped(most)) bytes; "
           + "send an object with \(members.joined(separator: ", "))")
     }
     do {

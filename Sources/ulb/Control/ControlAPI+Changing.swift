@@ -26,7 +26,8 @@ extension ControlAPI {
       _ = try request.preferred(["application/json"])
       let report = try request.json(
         SyncReport.self,
-        members: ["director", "redis", "lag_ms", "peers", "sent", "received", "resyncs"])
+        members: ["director", "redis", "lag_ms", "peers", "sent", "received", "resyncs"],
+        atMost: 128 << 10)
       try report.check()
       api.sync.put(report)
       return HTTPResponse(status: 204, headers: [("Cache-Control", "no-store")], body: .bytes([]))

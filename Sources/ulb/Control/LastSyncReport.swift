@@ -28,8 +28,8 @@ final class LastSyncReport: Sendable {
 extension SyncReport {
   /// The most other directors that are told of.
   static let mostPeers = 256
-  /// The most characters of a text.
-  static let longestText = 1024
+  /// The most characters of a text, and of what is wrong with Redis.
+  static let (longestText, longestError) = (255, 1024)
 
   /// What readers of JSON keep exactly (RFC 8259, section 6).
   static let highestCount: UInt64 = 1 << 53 - 1
@@ -45,11 +45,12 @@ extension SyncReport {
         ("director", director), ("redis.server", redis.server), ("redis.since", redis.since),
         ("redis.error", redis.error ?? ""),
       ] + peers.flatMap { [("peers.director", $0.director), ("peers.seen", $0.seen)] }
-    for (name, text) in texts
-    where text.unicodeScalars.count > Self.longestText || text != text.onOneLine {
-      throw .badRequest(
-        "the body's member '\(name)' is no text of one line and at most \(Self.longestText) "
-          + "characters")
+    for (name, text) in texts {
+      let longest = name == "redis.error" ? Self.longestError : Self.longestText
+      guard text.unicodeScalars.count <= longest, text == text.onOneLine else {
+        throw .badRequest(
+          "the body's member '\(name)' is no text of one line and at most \(longest) characters")
+      }
     }
     for (name, count) in [("sent", sent), ("received", received), ("resyncs", resyncs)]
     where count > Self.highestCount {
