@@ -62,6 +62,8 @@ import Testing
         try active.connect()
         try active.startDaemon()
         try active.startSync()
+        // Who knows nobody yet must not become active.
+        #expect(try await fleet.waitForAgreement(load), "\(end)")
         try active.startKeepalived()
       }
     }
