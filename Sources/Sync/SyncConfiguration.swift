@@ -23,8 +23,7 @@ public struct SyncConfiguration: Sendable, Equatable {
   /// The keys of the file, as messages list them.
   public static let keys = [
     "redis", "sentinel", "sentinel_master", "tls", "database", "username", "password_file",
-    "ca_file",
-    "certificate_file", "key_file", "server_name", "cluster", "director", "control",
+    "ca_file", "certificate_file", "key_file", "server_name", "cluster", "director", "control",
   ]
 
   /// Reads a whole file.

@@ -10,13 +10,6 @@ func currentMilliseconds() -> UInt64 {
   return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
 }
 
-extension Timestamp {
-  init(milliseconds: UInt64) {
-    self.init(
-      seconds: Int64(milliseconds / 1000), nanoseconds: Int64(milliseconds % 1000) * 1_000_000)
-  }
-}
-
 /// Where the two directions are, and how they have done so far.
 struct SyncState: Sendable {
   let director: String

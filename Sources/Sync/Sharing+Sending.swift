@@ -1,0 +1,174 @@
+// From the daemon to Redis: what the daemon tells is written, and told anew from where it broke off.
+import Control
+import HTTP
+import LoadBalancing
+import Redis
+import Synchronization
+
+extension Sharing {
+  /// The most changes of a batch, and batches that are sent together.
+  private static let batch = (changes: 500, batches: 16)
+  /// The daemon gives a sign of life each second.
+  private static let silence: Duration = .seconds(10)
+
+  /// What the daemon tells goes to Redis, until that is away.
+  func send(to shared: SharedState) async throws {
+    var pause = Self.pauses.first
+    while true {
+      try Task.checkCancellation()
+      do {
+        let body = try await daemon.changes(
+          since: state.withLock { $0.isWholeDue ? nil : $0.cursor })
+        daemonIsBack()
+        pause = Self.pauses.first
+        try await follow(body, to: shared)
+        // It has ended: whether the daemon has as well is seen when it is asked again.
+      } catch let failure as DaemonFailure {
+        daemonIsAway(failure)
+      }
+      try await Task.sleep(for: pause)
+      pause = min(pause * 2, Self.pauses.last)
+    }
+  }
+
+  /// Carries a stream to its end.
+  private func follow(_ body: HTTPClientResponse.Body, to shared: SharedState) async throws {
+    let heard = LastTime()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await self.carry(body, to: shared, heard) }
+      group.addTask {
+        while heard.isWithin(Self.silence) { try await Task.sleep(for: .seconds(1)) }
+        throw DaemonFailure(description: "\(self.configuration.control) says nothing any more")
+      }
+      defer { group.cancelAll() }
+      try await group.next()
+    }
+  }
+
+  /// - Parameter isMakingUp: to the end of what the log has, not of the stream.
+  private func carry(
+    _ body: HTTPClientResponse.Body, to shared: SharedState, _ heard: LastTime,
+    isMakingUp: Bool = false
+  ) async throws {
+    var pieces = body.makeAsyncIterator()
+    var lines = LineSplitter()
+    var reader = AssociationChangeReader(unknownMembers: .ignored)
+    let start = currentMilliseconds()
+    // What the whole is made of was found long ago.
+    var wholeUntil: UInt64 = 0
+    var isFirst = true
+    // The last batch was empty, or has what was found since: all that the log had has come.
+    var (isEmpty, isAtEnd) = (true, false)
+    var isUnreadable = false
+    while let piece = try await next(&pieces) {
+      heard.set()
+      var changes: [AssociationChange] = []
+      var (cursor, reset): (ChangeCursor?, ChangeCursor?)
+      lines.feed(piece) { line in
+        switch reader.read(line: line) {
+        case .change(let change)?:
+          changes.append(change)
+          isEmpty = false
+          if change.at >= start { isAtEnd = true }
+        case .cursor(let place, let isReset)?:
+          if isReset {
+            reset = place
+          } else if !isFirst, place.sequence > 0 {
+            // Redis has what stands before it when all of this piece is written. From 0, as in the
+            // whole's midst, nobody can go on.
+            cursor = place
+            if isEmpty { isAtEnd = true }
+          }
+          (isFirst, isEmpty) = (false, true)
+        case nil:
+          if !isUnreadable {
+            log.warning(
+              "\(configuration.control) tells of a change what this ulb-sync does not know: "
+                + "\(String(decoding: line.prefix(200), as: UTF8.self)); upgrade it")
+          }
+          isUnreadable = true
+        }
+      }
+      if let reset {
+        // The log has it no more.
+        if isMakingUp { return }
+        wholeUntil = currentMilliseconds()
+        try await begin(reset, shared, heard)
+      }
+      try await write(changes, to: shared, wholeUntil: wholeUntil)
+      // Cancelled, it may be that another Redis is asked already.
+      try Task.checkCancellation()
+      guard let cursor else { continue }
+      state.withLock { state in
+        state.cursor = cursor
+        if !isMakingUp { state.isWholeDue = false }
+      }
+      if isMakingUp, isAtEnd { return }
+    }
+  }
+
+  private func next(
+    _ pieces: inout HTTPClientResponse.Body.AsyncIterator
+  ) async throws -> [UInt8]? {
+    do throws(HTTPClientError) {
+      return try await pieces.next()
+    } catch {
+      throw DaemonFailure(description: "\(error)")
+    }
+  }
+
+  /// The daemon tells all from here on.
+  private func begin(
+    _ cursor: ChangeCursor, _ shared: SharedState, _ heard: LastTime
+  ) async throws {
+    let former = state.withLock { state -> ChangeCursor? in
+      state.resyncs += 1
+      state.isWholeDue = true
+      if let before = state.generation, before != cursor.generation {
+        // It has another table, perhaps: what came from others may not be in there.
+        (state.position, state.cursor) = (nil, nil)
+      }
+      state.generation = cursor.generation
+      return state.cursor
+    }
+    // The whole does not have what was forgotten up to now since Redis was told last: the log has.
+    guard let former else { return }
+    try await carry(
+      try await daemon.changes(since: former), to: shared, heard, isMakingUp: true)
+  }
+
+  private func write(
+    _ changes: [AssociationChange], to shared: SharedState, wholeUntil: UInt64
+  ) async throws {
+    var rest = changes[...]
+    while !rest.isEmpty {
+      var batches: [SharedState.Batch] = []
+      while !rest.isEmpty, batches.count < Self.batch.batches {
+        let some = rest.prefix(Self.batch.changes)
+        rest = rest.dropFirst(some.count)
+        let now = currentMilliseconds()
+        batches.append(
+          SharedState.Batch(
+            changes: some.compactMap { StoredChange($0) },
+            found: some.lazy.map(\.at).filter { $0 >= wholeUntil && $0 < now }.min() ?? now))
+      }
+      try await shared.write(batches, of: configuration.director)
+      let now = currentMilliseconds()
+      let found = batches.map(\.found).min() ?? now
+      let count = batches.reduce(0) { $0 + $1.changes.count }
+      state.withLock { state in
+        state.sent += UInt64(count)
+        state.lag = Double(now > found ? now - found : 0)
+      }
+    }
+  }
+}
+
+/// When something was last heard.
+private final class LastTime: Sendable {
+  private let time = Mutex(ContinuousClock.now)
+
+  func set() { time.withLock { $0 = .now } }
+
+  func isWithin(_ duration: Duration) -> Bool { time.withLock { .now - $0 < duration } }
+}
