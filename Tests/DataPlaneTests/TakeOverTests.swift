@@ -50,6 +50,11 @@ struct TakeOverTests {
       return found
     }
 
+    func slot(_ server: Int) -> UInt16 {
+      let content = dataPlane.inForce.now
+      return content.plan.servingSlot(of: TakeOverTests.servers[server], 0, .ipv4)!
+    }
+
     func server(_ client: Client) -> IPAddress? {
       dataPlane.associationBrowser(clock: { Timestamp(seconds: 0) }).associations(of: client)
         .first?.realServer
@@ -84,11 +89,12 @@ struct TakeOverTests {
   private func key(_ number: Int) -> IPv4ClientKey { IPv4ClientKey(number + 1_000) }
 
   private func association(
-    _ number: Int, _ server: Int = 0, at: UInt64, _ clientClass: ClientClass = .resident
+    _ number: Int, _ server: Int = 0, at: UInt64, _ clientClass: ClientClass = .resident,
+    isUnheard: Bool = false
   ) -> AssociationChange {
     .association(
       SharedAssociation(
-        at: at, clientClass: clientClass, client: client(number),
+        at: at, clientClass: clientClass, isUnheard: isUnheard, client: client(number),
         realServer: Self.servers[server], virtualServer: Self.label))
   }
 
@@ -130,6 +136,57 @@ struct TakeOverTests {
     #expect(used.client == client(3) && used.realServer == Self.servers[1])
     // The clock of the other is ahead: what was known is not made older.
     #expect(used.at == scene.later)
+  }
+
+  /// With several active directors, answers go through another one than what they answer.
+  @Test(
+    "who has sent here and was written to through another director is answered",
+    arguments: [true, false])
+  func bothHalves(_ isSenderFirst: Bool) throws {
+    let scene = try Scene()
+    func clientClass() -> ClientClass {
+      scene.table.ranking.clientClass(scene.table.find(key(1))!.rank)
+    }
+    let told = association(1, 1, at: scene.later - 1_200_000, .newcomer, isUnheard: true)
+    if isSenderFirst {
+      var insertion = LateInsertion<IPv4ClientKey>(scene.table)
+      let slot = scene.slot(1)
+      #expect(
+        insertion.reserve(Entry(client: key(1), slot: slot, rank: scene.table.newest)) == .reserved)
+      _ = insertion.settle()
+      #expect(scene.found() == [])
+      #expect(scene.take([told]) == counts { $0.known = 1 })
+    } else {
+      #expect(scene.take([told]) == counts { $0.associations = 1 })
+      #expect(scene.found() == [])
+      #expect(clientClass() == .newcomer)
+      scene.use(client(1))
+    }
+    // Others are told, too.
+    let found = scene.found()
+    guard found.count == 1, case .association(let answered)? = found.first else {
+      Issue.record("\(found)")
+      return
+    }
+    #expect(answered.clientClass == .answered && answered.client == client(1))
+    #expect(answered.realServer == Self.servers[1])
+    #expect(clientClass() == .answered)
+    #expect(scene.found() == [])
+  }
+
+  @Test("who was written to through another director than its real server's is no answered one")
+  func writtenToByAnother() throws {
+    let scene = try Scene()
+    var insertion = LateInsertion<IPv4ClientKey>(scene.table)
+    #expect(
+      insertion.reserve(Entry(client: key(1), slot: scene.slot(0), rank: scene.table.newest))
+        == .reserved)
+    _ = insertion.settle()
+    #expect(scene.found() == [])
+    let told = association(1, 1, at: scene.later - 1_200_000, .newcomer, isUnheard: true)
+    #expect(scene.take([told]) == counts { $0.older = 1 })
+    #expect(scene.found() == [])
+    #expect(scene.server(client(1)) == Self.servers[0])
   }
 
   @Test("an answered client and those of a director without classes are learned as what they are")

@@ -243,7 +243,14 @@ private struct TableTakeOver<Key: ClientKey> {
       guard word == compared.copy.word(place) else { continue }
       let known = compared.copy.time(place)
       if SharedBucket.slot(of: word) == slot {
-        if time >= known { refresh(place, entry, word, time) }
+        let stamp = compared.copy.stamp(place)
+        if association.isUnheard, table.ranking == .byClass, Stamp(stamp).isHeardNewcomer {
+          // It has sent here, and its real server's answer went through another director: of both
+          // nobody else knows, so that it is found and told.
+          table.noteAnswer(place, stamp)
+        } else if time >= known {
+          refresh(place, entry, word, time)
+        }
         counts.known += 1
         return
       }

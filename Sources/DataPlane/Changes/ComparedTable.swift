@@ -151,6 +151,10 @@ final class ComparedTable<Key: ClientKey>: TableComparing, @unchecked Sendable {
     let isUse = isUse(stamp, after: formerStamp)
     let now = max(findings.now, copy.time(place))
     guard let target = shared(word, stamp) else {
+      if word == formerWord, copy.isLearned(place), Stamp(formerStamp).isUnheard {
+        // Its real server wrote to it through another director, which does not see that it sends here.
+        table.noteAnswer(place, stamp)
+      }
       depart(place)
       copy.set(place, word: word, stamp: stamp)
       if isUse || word != formerWord { copy.setTime(place, now, isLearned: false) }

@@ -489,6 +489,15 @@ struct AssociationTable: Sendable {
     admissions.addResidents(-change)
   }
 
+  /// Makes a newcomer one that was answered, as a real server has written to it where no packet of this
+  /// table tells it.
+  ///
+  /// - Parameter seen: the stamp that is there: where a packet has set another since, that stays.
+  func noteAnswer(_ place: Place, _ seen: UInt8) {
+    let next = Stamp(.answered, isUnheard: false, epoch: Admissions.halfSeconds)
+    bucket(place).swapStamp(place.index, seen, for: next.octet)
+  }
+
   /// Makes the client of a place a newcomer, who is to be forgotten: no free place has the stamp of a
   /// resident.
   @inline(__always)

@@ -42,6 +42,10 @@ struct Stamp: Sendable, Hashable {
   @inline(__always)
   var isUnheard: Bool { code == CLASS_UNHEARD }
 
+  /// Whether it is a newcomer's that has sent.
+  @inline(__always)
+  var isHeardNewcomer: Bool { code == CLASS_NEWCOMER }
+
   /// How many epochs lie between, 0…63.
   @inline(__always)
   func age(in epoch: UInt64) -> UInt8 {
