@@ -58,6 +58,8 @@ struct SharedState: Sendable {
     let lag: Double?
     /// A number of the process, which tells two directors of one name apart.
     let process: UInt64?
+    /// It is there and has not written all that it knows: Redis lacks something.
+    let isFilling: Bool
   }
 
   enum Failure: Error, Equatable {
@@ -69,9 +71,11 @@ struct SharedState: Sendable {
   /// Batches that the stream keeps, about.
   static let entries = 2000
   /// The most entries that are read at once.
-  private static let readAtOnce = 200
+  static let readAtOnce = 200
   /// From when on a director that says nothing is no more.
   private static let silence: UInt64 = 60_000
+  /// From when on it is not waited for.
+  private static let pause: UInt64 = 5000
   /// For how long is remembered what was forgotten.
   private static let memory: UInt64 = 24 * 3600 * 1000
 
@@ -79,6 +83,8 @@ struct SharedState: Sendable {
   private let waiting: RedisConnection
   private let prefix: String
   let identity: Identity
+  /// Nobody was here before: Redis was empty.
+  let isNew: Bool
 
   var server: String { asking.name }
 
@@ -101,6 +107,7 @@ struct SharedState: Sendable {
     let run =
       answers[0].text?.split(whereSeparator: \.isNewline).first { $0.hasPrefix("run_id:") } ?? ""
     identity = Identity(id: answers[2].text ?? "", run: String(run))
+    isNew = identity.id == new
     hash = RedisWord(answers[4].bytes ?? [])
     if answers[3].integer == 0 {
       // So that there is a place to read on from.
@@ -258,8 +265,10 @@ struct SharedState: Sendable {
   // MARK: Directors
 
   /// Says that a director is there, removes those that are no more, and tells who is.
+  ///
+  /// - Parameter isWhole: whether it has written all that it knows.
   func announce(
-    _ name: String, lag: Double?, process: UInt64
+    _ name: String, lag: Double?, process: UInt64, isWhole: Bool
   ) async throws(Failure) -> [Director] {
     let time = try await send(RedisCommand("TIME")).array?.compactMap {
       $0.text.flatMap(UInt64.init)
@@ -270,7 +279,8 @@ struct SharedState: Sendable {
       RedisCommand("HGETALL", key("directors")),
       RedisCommand(
         "HSET", key("directors"), RedisWord(name),
-        RedisWord(DirectorMembers(seen: now, lag: lag, process: process).text)),
+        RedisWord(
+          DirectorMembers(seen: now, lag: lag, process: process, isWhole: isWhole).text)),
     ])
     try check(answers[1])
     var directors: [Director] = []
@@ -284,7 +294,8 @@ struct SharedState: Sendable {
       directors.append(
         Director(
           name: String(decoding: field, as: UTF8.self), seen: members.seen, lag: members.lag,
-          process: members.process))
+          process: members.process,
+          isFilling: !members.isWhole && members.seen + Self.pause > now))
     }
     gone.removeAll { $0 == RedisWord(name) }
     if !gone.isEmpty { try await send(RedisCommand(["HDEL", key("directors")] + gone)) }
@@ -295,12 +306,14 @@ struct SharedState: Sendable {
     let seen: UInt64
     let lag: Double?
     let process: UInt64?
+    let isWhole: Bool
 
     var text: String { String(decoding: (try? JSON.encode(self)) ?? [], as: UTF8.self) }
 
     private enum CodingKeys: String, CodingKey {
       case seen, process
       case lag = "lag_ms"
+      case isWhole = "whole"
     }
   }
 

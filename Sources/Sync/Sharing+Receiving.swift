@@ -18,11 +18,13 @@ extension Sharing {
       } else {
         position = try await readAll(from: shared)
       }
+      let isWhole = state.withLock { $0.isRedisWhole }
       guard let entries = try await shared.read(after: position) else {
         log.notice("Redis has cut changes that were not read here: all is read anew")
         state.withLock { $0.position = nil }
         continue
       }
+      if isWhole, entries.isEmpty { state.withLock { $0.hasReadAll = true } }
       guard let last = entries.last else { continue }
       var lines = PendingLines()
       for entry in entries {
@@ -42,6 +44,7 @@ extension Sharing {
         }
         // Unless all is to be read meanwhile.
         if state.position == position { state.position = last.position }
+        if isWhole, entries.count < SharedState.readAtOnce { state.hasReadAll = true }
       }
       try await pauseReading()
     }
@@ -59,6 +62,7 @@ extension Sharing {
   }
 
   private func readAll(from shared: SharedState) async throws -> SharedState.Position {
+    let isWhole = state.withLock { $0.isRedisWhole }
     let position = try await shared.end()
     state.withLock { state in
       state.resyncs += 1
@@ -73,6 +77,7 @@ extension Sharing {
         }
       }
       try await handOver(&lines, ifBeyond: (0, 0))
+      if isWhole { state.withLock { $0.hasReadAll = true } }
     } catch {
       state.withLock { $0.position = nil }
       throw error

@@ -24,16 +24,33 @@ public final class Sharing: Sendable {
 
   /// - Parameter manager: who is told that it runs, and how.
   public func run(manager: Notifier? = nil) async {
-    try? manager?.ready(status: state.withLock { $0.line })
     await withTaskGroup(of: Void.self) { group in
       group.addTask { await self.share() }
       group.addTask { await self.tell(manager) }
+      if let manager { group.addTask { await self.becomeReady(manager) } }
       await group.waitForAll()
     }
     try? manager?.stopping()
   }
 
   // MARK: Telling
+
+  /// Tells the manager that it may start who lets this director have clients (keepalived, bird): the daemon
+  /// knows what the others know, or waiting for that has taken long enough.
+  private func becomeReady(_ manager: Notifier) async {
+    let clock = ContinuousClock()
+    let start = clock.now
+    while !state.withLock({ $0.isReady(after: clock.now - start) }) {
+      do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
+    }
+    let (hasReadAll, line) = state.withLock { ($0.hasReadAll, $0.line) }
+    if !hasReadAll {
+      log.warning(
+        "this director does not know other directors' clients yet; it is waited for no longer, and what "
+          + "is known comes as soon as it can")
+    }
+    try? manager.ready(status: line)
+  }
 
   /// Tells the daemon each second how it goes, and the manager that there is life.
   private func tell(_ manager: Notifier?) async {
@@ -131,20 +148,21 @@ public final class Sharing: Sendable {
     // What may be written is seen before anybody is told that it is there.
     try await shared.write(
       [SharedState.Batch(changes: [], found: 0)], of: configuration.director)
-    try await announce(shared)
-    redisIsThere(shared)
     state.withLock { state in
       guard state.identity != shared.identity else { return }
       state.identity = shared.identity
       (state.isWholeDue, state.position) = (true, nil)
     }
+    let start = ContinuousClock.now
+    try await announce(shared, since: start)
+    redisIsThere(shared)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await self.send(to: shared) }
       group.addTask { try await self.receive(from: shared) }
       group.addTask {
         while true {
           try await Task.sleep(for: .seconds(1))
-          try await self.announce(shared)
+          try await self.announce(shared, since: start)
         }
       }
       defer { group.cancelAll() }
@@ -152,11 +170,20 @@ public final class Sharing: Sendable {
     }
   }
 
-  private func announce(_ shared: SharedState) async throws {
-    let (lag, former) = state.withLock { ($0.lag, $0.directors) }
+  /// - Parameter start: since when Redis is there.
+  private func announce(
+    _ shared: SharedState, since start: ContinuousClock.Instant
+  ) async throws {
+    let (lag, former, isWholeDue) = state.withLock { ($0.lag, $0.directors, $0.isWholeDue) }
     let name = configuration.director
-    let directors = try await shared.announce(name, lag: lag, process: process)
-    state.withLock { $0.directors = directors }
+    let directors = try await shared.announce(
+      name, lag: lag, process: process, isWhole: !isWholeDue)
+    let isFilled = !directors.contains { $0.name != name && $0.isFilling }
+    let isAwaited = shared.isNew && ContinuousClock.now - start < SyncState.startPatience.empty
+    state.withLock { state in
+      state.directors = directors
+      state.isRedisWhole = isFilled && !isAwaited
+    }
     // Its changes would be taken for this one's own.
     func isOther(_ director: SharedState.Director) -> Bool {
       director.name == name && director.process != process && director.process != nil

@@ -23,6 +23,10 @@ struct SyncState: Sendable {
   var isWholeDue = false
   /// Up to where the daemon has what Redis told; `nil`: all is to be read.
   var position: SharedState.Position?
+  /// Redis has all that is known: no director is still filling it.
+  var isRedisWhole = false
+  /// The daemon has had all that Redis had when that was whole.
+  var hasReadAll = false
   /// That of the daemon's cursors: another one after it has begun anew.
   var generation: UInt64?
   /// Why the daemon is not there.
@@ -57,6 +61,26 @@ struct SyncState: Sendable {
           director: $0.name, seen: Timestamp(milliseconds: $0.seen).description,
           lagMilliseconds: peerLags[$0.name] ?? $0.lag)
       }, sent: sent, received: received, resyncs: resyncs)
+  }
+
+  /// How long a start waits for others' associations: where Redis or the daemon is away, where they come,
+  /// and where Redis is empty, which others may be about to fill.
+  static let startPatience = (
+    away: Duration.seconds(10), reading: Duration.seconds(60), empty: Duration.seconds(3)
+  )
+
+  /// Whether this director need not be held back any longer.
+  ///
+  /// - Parameter time: since the start.
+  func isReady(after time: Duration) -> Bool {
+    if hasReadAll { return true }
+    let comes =
+      switch redis.state {
+      case .connected: daemonSilence == nil
+      case .loading: true
+      case .connecting, .away: false
+      }
+    return time >= (comes ? Self.startPatience.reading : Self.startPatience.away)
   }
 
   /// For `systemctl status`.

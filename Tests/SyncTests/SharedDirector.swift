@@ -38,6 +38,9 @@ final class SharedDirector: Sendable {
     await director.stop()
   }
 
+  /// Whether who lets this director have clients may be started.
+  var isReady: Bool { notifications.assignments.contains("READY=1") }
+
   var warnings: [String] { process.standardError.filter { $0.contains("warning: ") } }
 
   /// Waits until something holds.

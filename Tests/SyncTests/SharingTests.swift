@@ -48,7 +48,7 @@ import Testing
       try await a.wait("its state for the manager") { _ in
         a.notifications.assignments.contains("STATUS=sharing over \(redis.path) with b")
       }
-      #expect(a.notifications.assignments.first == "READY=1")
+      try await a.wait("the end of its start") { _ in a.isReady }
       #expect(a.warnings == [])
       #expect(b.warnings == [])
     }
@@ -222,10 +222,82 @@ import Testing
       ($0.report?.sent ?? 0) >= 100_000
     }
     let b = try SharedDirector("b", redis)
-    try await b.wait("all clients", timeout: patience * 5) { $0.count == 100_000 }
+    try await b.wait("the end of its start", timeout: patience * 5) { _ in b.isReady }
+    // Whoever starts after it need not wait any more.
+    #expect(b.director.count == 100_000)
     #expect(b.director.entry("10.50.7.9:1024")?.isLearned == true)
     try await a.stop()
     try await b.stop()
+  }
+
+  /// One that starts before others have noticed that Redis has lost all.
+  @Test func theStartWaitsForWhoHasToFillRedis() async throws {
+    let redis = try RedisProcess()
+    let a = try SharedDirector("a", redis)
+    for number in 1...1000 { a.director.associate("10.50.0.2:\(number)", "10.70.1.2") }
+    try await a.wait("all that was sent") { ($0.report?.sent ?? 0) >= 1000 }
+    a.process.send(signal: SIGSTOP)
+    try redis.kill()
+    try redis.start()
+    let b = try SharedDirector("b", redis)
+    try await b.wait("a Redis that is empty") { $0.report?.redis.state == .connected }
+    a.process.send(signal: SIGCONT)
+    try await b.wait("the end of its start") { _ in b.isReady }
+    #expect(b.director.count == 1000)
+    try await a.stop()
+    try await b.stop()
+  }
+
+  /// One that starts while others fill Redis, which takes long where they know many.
+  @Test func theStartWaitsForWhoFillsRedis() async throws {
+    let redis = try RedisProcess()
+    try redis.command("SET", "ulb:{ulb}:id", "1")
+    func announce(isWhole: Bool) throws {
+      try redis.command(
+        "HSET", "ulb:{ulb}:directors", "a",
+        "{\"seen\":\(currentMilliseconds()),\"process\":1,\"whole\":\(isWhole)}")
+    }
+    try announce(isWhole: false)
+    let b = try SharedDirector("b", redis)
+    let start = ContinuousClock.now
+    while ContinuousClock.now - start < SyncState.startPatience.empty * 2 {
+      try announce(isWhole: false)
+      try await Task.sleep(for: .milliseconds(200))
+    }
+    #expect(b.director.report?.redis.state == .connected)
+    #expect(!b.isReady)
+    try announce(isWhole: true)
+    try await b.wait("the end of its start") { _ in b.isReady }
+    #expect(b.warnings == [])
+    try await b.stop()
+  }
+
+  /// A director alone serves clients, too.
+  @Test func theStartDoesNotWaitForEver() async throws {
+    let a = try SharedDirector("a", ["redis = unix:///nonexistent/redis.sock"])
+    try await a.wait("the reason") { $0.report?.redis.state == .away }
+    #expect(!a.isReady)
+    try await a.wait("the end of its start") { _ in a.isReady }
+    #expect(a.warnings.contains { $0.contains("does not know other directors' clients yet") })
+    try await a.stop()
+  }
+
+  /// What comes is waited for longer than what does not.
+  @Test func theStartWaitsForWhatComes() {
+    var state = SyncState(director: "a", server: "redis.example")
+    let patience = SyncState.startPatience
+    #expect(!state.isReady(after: patience.away - .milliseconds(1)))
+    #expect(state.isReady(after: patience.away))
+    for comes in [SyncReport.Redis.State.loading, .connected] {
+      state.set(comes, server: "redis.example")
+      #expect(!state.isReady(after: patience.reading - .milliseconds(1)), "\(comes)")
+      #expect(state.isReady(after: patience.reading), "\(comes)")
+    }
+    state.daemonSilence = "/run/ulb/lb0/control.sock does not answer"
+    #expect(state.isReady(after: patience.away))
+    state.daemonSilence = nil
+    state.hasReadAll = true
+    #expect(state.isReady(after: .zero))
   }
 
   /// Whatever comes between, as long as Redis keeps what it has acknowledged.
