@@ -26,24 +26,15 @@ import Testing
     ProcessInfo.processInfo.environment["ULB_FAILOVER_ROUNDS"].flatMap { Int($0) } ?? 1
   }
 
-  @Test func theActiveDirectorGoes() async throws {
+  @Test(arguments: AddressFamily.allCases)
+  func theActiveDirectorGoes(_ family: AddressFamily) async throws {
     let fleet = try Fleet(directors: 2)
-    try fleet.startRedis()
-    for director in fleet.directors {
-      try director.startDaemon()
-      try director.startSync()
-      try director.startKeepalived()
-    }
-    #expect(waitUntil { fleet.active.count == 1 })
-    let load = try Load(fleet.topology, answered: 7, newcomers: 200)
-    #expect(waitUntil { load.knownClients == Load.clients })
+    try fleet.start()
+    let load = try load(fleet, family)
     var outages: [Duration] = []
     for _ in 0..<Self.rounds {
       for end in End.allCases {
-        // Nobody is for a moment where one gives way to the other.
-        #expect(waitUntil { fleet.active.count == 1 }, "\(end)")
-        let active = try #require(fleet.active.first)
-        let standby = try #require(fleet.directors.first { $0.number != active.number })
+        let (active, standby) = try fleet.activeAndStandby()
         // Each client has an association there before it is asked.
         #expect(try await fleet.waitForAgreement(load), "\(end)")
         if outages.isEmpty { load.forgetServers() }
@@ -60,14 +51,11 @@ import Testing
         #expect(load.waitForRound(), "\(end)")
         outages.append(silence.end())
         try active.connect()
-        try active.startDaemon()
-        try active.startSync()
-        // Who knows nobody yet must not become active.
-        #expect(try await fleet.waitForAgreement(load), "\(end)")
-        try active.startKeepalived()
+        // Who knows nobody yet does not become active: keepalived is started last.
+        try active.start()
       }
     }
-    print("outages: \(outages.sorted())")
+    print("outages with \(family): \(outages.sorted())")
     try expectSameServers(load)
   }
 
@@ -76,15 +64,8 @@ import Testing
     async throws
   {
     let fleet = try Fleet(directors: 2)
-    try fleet.startRedis()
-    for director in fleet.directors {
-      try director.startDaemon()
-      try director.startSync()
-      try director.startKeepalived()
-    }
-    #expect(waitUntil { fleet.active.count == 1 })
-    let active = try #require(fleet.active.first, "one is active")
-    let standby = try #require(fleet.directors.first { $0.number != active.number })
+    try fleet.start()
+    let (active, standby) = try fleet.activeAndStandby()
     let topology = fleet.topology
     let servers = try topology.realServers.indices.map { number in
       try UDPSocket(
@@ -111,17 +92,11 @@ import Testing
   }
 
   /// Two directors that cannot hear each other are both active, and agree again afterwards.
-  @Test func bothAreActive() async throws {
+  @Test(arguments: [AddressFamily.ipv6])
+  func bothAreActive(_ family: AddressFamily) async throws {
     let fleet = try Fleet(directors: 2)
-    try fleet.startRedis()
-    for director in fleet.directors {
-      try director.startDaemon()
-      try director.startSync()
-      try director.startKeepalived()
-    }
-    #expect(waitUntil { fleet.active.count == 1 })
-    let load = try Load(fleet.topology, answered: 7, newcomers: 200)
-    #expect(waitUntil { load.knownClients == Load.clients })
+    try fleet.start()
+    let load = try load(fleet, family)
     #expect(try await fleet.waitForAgreement(load))
     load.forgetServers()
     try fleet.split(true)
@@ -134,17 +109,12 @@ import Testing
   }
 
   /// Packets are spread over directors that come and go.
-  @Test func oneOfManyGoesAndComes() async throws {
+  @Test(arguments: [AddressFamily.ipv6])
+  func oneOfManyGoesAndComes(_ family: AddressFamily) async throws {
     let fleet = try Fleet(directors: 3, scheduler: "maglev", routing: .bird)
-    try fleet.startRedis()
-    for director in fleet.directors {
-      try director.startDaemon()
-      try director.startSync()
-      try director.startBird()
-    }
+    try fleet.start()
     #expect(waitUntil { fleet.announced == 3 })
-    let load = try Load(fleet.topology, answered: 7, newcomers: 200)
-    #expect(waitUntil { load.knownClients == Load.clients })
+    let load = try load(fleet, family)
     for round in 0..<(3 * Self.rounds) {
       let director = fleet.directors[round % 3]
       #expect(try await fleet.waitForAgreement(load))
@@ -153,13 +123,21 @@ import Testing
       #expect(waitUntil { fleet.announced == 2 })
       #expect(load.waitForRound())
       try director.connect()
-      try director.startDaemon()
-      try director.startSync()
-      #expect(try await fleet.waitForAgreement(load, [director]))
-      try director.startBird()
+      try director.start()
       #expect(waitUntil { fleet.announced == 3 })
     }
     try expectSameServers(load)
+  }
+
+  /// Starts traffic, and waits until each client is known.
+  private func load(_ fleet: Fleet, _ family: AddressFamily) throws -> Load {
+    let load = try Load(
+      fleet.topology, to: Endpoint(Topology.virtualServer(family), Network.port), answered: 7,
+      newcomers: 200)
+    guard waitUntil({ load.knownClients == Load.clients }) else {
+      throw TimedOut("all clients; \(load.knownClients) are known")
+    }
+    return load
   }
 
   /// Ends the traffic: every client had one server, and answers came from the virtual server alone.

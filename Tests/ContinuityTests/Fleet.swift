@@ -49,8 +49,7 @@ final class Fleet {
     let file = directory.path(of: "servers.cfg")
     try text.write(toFile: file, atomically: false, encoding: .utf8)
     directors = try topology.directors.indices.map { [topology] number in
-      try FleetDirector(
-        number, topology, configuration: file, hasClasses: routing == .keepalived)
+      try FleetDirector(number, topology, configuration: file, routing: routing)
     }
     if routing == .bird { try startRouter() }
   }
@@ -113,18 +112,38 @@ final class Fleet {
     }
   }
 
-  /// Waits until some directors, all by default, have the same real server for each of the load's
-  /// clients. From then on none may be with another one.
-  func waitForAgreement(_ load: Load, _ some: [FleetDirector]? = nil) async throws -> Bool {
+  /// Waits until all directors have the same real server for each of the load's clients. From then on none
+  /// may be with another one.
+  func waitForAgreement(_ load: Load) async throws -> Bool {
     try await waitUntilAnswered {
       var known: [String: String]?
-      for director in some ?? directors {
+      for director in directors {
         let own = try await director.shared(load)
         guard own.count == Load.clients, known == nil || known == own else { return false }
         known = own
       }
       return true
     }
+  }
+
+  /// Starts Redis and all directors; whoever of these is active, one is.
+  func start() throws {
+    try startRedis()
+    for director in directors { try director.start() }
+  }
+
+  /// Waits until one director is active; nobody is for a moment where one gives way to the other.
+  ///
+  /// - Returns: of two directors, the active one and the other.
+  func activeAndStandby() throws -> (active: FleetDirector, standby: FleetDirector) {
+    var active: [FleetDirector] = []
+    guard
+      waitUntil({
+        active = self.active
+        return active.count == 1
+      }), let standby = directors.first(where: { $0.number != active[0].number })
+    else { throw TimedOut("one active director; \(active.count) are") }
+    return (active[0], standby)
   }
 
   /// Who has the virtual servers' addresses.
@@ -137,8 +156,7 @@ final class FleetDirector {
   let namespace: NetworkNamespace
   private let topology: Topology
   private let configuration: String
-  /// Not where answers go through another director than what they answer: nobody sees both then.
-  private let hasClasses: Bool
+  private let routing: Fleet.Routing
   private let directory: TemporaryDirectory
   private(set) var ulb: ChildProcess?
   private(set) var sync: ChildProcess?
@@ -149,13 +167,13 @@ final class FleetDirector {
   var socket: String { directory.path(of: "control.sock") }
 
   fileprivate init(
-    _ number: Int, _ topology: Topology, configuration: String, hasClasses: Bool
+    _ number: Int, _ topology: Topology, configuration: String, routing: Fleet.Routing
   ) throws {
     self.number = number
     namespace = topology.directors[number]
     self.topology = topology
     self.configuration = configuration
-    self.hasClasses = hasClasses
+    self.routing = routing
     directory = try TemporaryDirectory()
   }
 
@@ -165,10 +183,11 @@ final class FleetDirector {
       "GET", "/v1/associations", headers: [("Accept", "application/jsonl")])
     let lines = try await response.collect().split(separator: UInt8(ascii: "\n"))
     let known = try lines.map { try JSON.decode(AssociationEntry.self, from: Array($0)) }
-      .filter { !hasClasses || $0.class != .newcomer }
+      .filter { $0.class != .newcomer }
     let servers = Dictionary(
       known.map { ($0.client, $0.realServer) }, uniquingKeysWith: { first, _ in first })
-    return servers.filter { Load.allClients.contains($0.key) }
+    let clients = load.allClients
+    return servers.filter { clients.contains($0.key) }
   }
 
   /// The real server that a client is with; `nil` where it is with none.
@@ -184,15 +203,25 @@ final class FleetDirector {
 
   // MARK: Start and end
 
+  /// Starts all that runs on a director, in the order of systemd's units.
+  func start() throws {
+    try startDaemon()
+    try startSync()
+    switch routing {
+    case .keepalived: try startKeepalived()
+    case .bird: try startBird()
+    }
+  }
+
   /// Starts ulb, which is attached when this is through.
-  func startDaemon() throws {
+  private func startDaemon() throws {
     // Nobody keeps its descriptors: with the process goes what it has loaded, as with a machine.
     let daemon = try ChildProcess(
       [
         Package.executable, "lb0", "-vs", Topology.virtualServer(.ipv4), "-cfg", configuration,
         "-p",
         String(Network.port), "-mrs", "8", "-ma", "65536", "-l",
-        "WARNING", "--control", socket, "--probation", hasClasses ? "1" : "0",
+        "WARNING", "--control", socket,
       ], in: namespace, environment: ["NOTIFY_SOCKET": ""])
     ulb = daemon
     let interface = Interface("lb0", in: namespace)
@@ -205,8 +234,8 @@ final class FleetDirector {
     guard isStarted else { throw TimedOut("ulb, which wrote:\n\(daemon.transcript)") }
   }
 
-  /// Starts ulb-sync.
-  func startSync() throws {
+  /// Starts ulb-sync, which has read what the other directors know when this is through.
+  private func startSync() throws {
     let path = directory.path(of: "sync.conf")
     let text = """
       redis = redis://\(Topology.redisAddress(.ipv4))
@@ -214,8 +243,19 @@ final class FleetDirector {
       control = \(socket)
       """
     try text.write(toFile: path, atomically: false, encoding: .utf8)
-    sync = try ChildProcess(
-      ["\(Package.executable)-sync", "--config", path, "lb0"], in: namespace)
+    // What a former one has told is not read again.
+    try? FileManager.default.removeItem(atPath: directory.path(of: "notify"))
+    let notifications = try NotifySocket(in: directory)
+    let program = try ChildProcess(
+      ["\(Package.executable)-sync", "--config", path, "lb0"], in: namespace,
+      environment: ["NOTIFY_SOCKET": notifications.path])
+    sync = program
+    var isReady = false
+    _ = waitUntil {
+      isReady = notifications.assignments.contains("READY=1")
+      return isReady || !program.isRunning
+    }
+    guard isReady else { throw TimedOut("ulb-sync, which wrote:\n\(program.transcript)") }
   }
 
   /// Of keepalived's processes.
@@ -226,7 +266,7 @@ final class FleetDirector {
       })
   }
 
-  func startKeepalived() throws {
+  private func startKeepalived() throws {
     let program = try ChildProcess(
       [
         "keepalived", "--dont-fork", "--log-console", "--log-detail",
@@ -236,7 +276,7 @@ final class FleetDirector {
     try program.waitForLine(containing: "Entering BACKUP STATE")
   }
 
-  func startBird() throws {
+  private func startBird() throws {
     let text = try BirdExample.text("bird-director.conf", interface: "lb0")
     bird = try BirdExample.start(BirdExample.ofDirector(number, text), in: namespace, directory)
   }

@@ -220,8 +220,8 @@ final class Load: Sendable {
     Endpoint(clientAddress(number % addresses, family), port(ofClient: number)).description
   }
 
-  /// Of those that never stop sending.
-  static let allClients = Set((0..<clients).map { client($0) })
+  /// Those that never stop sending, as ulb writes them.
+  var allClients: Set<String> { Set((0..<Load.clients).map { Load.client($0, family) }) }
 
   private static func port(ofClient client: Int) -> UInt16 { UInt16(20_000 + client / addresses) }
 
