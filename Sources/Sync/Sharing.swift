@@ -43,12 +43,14 @@ public final class Sharing: Sendable {
     while !state.withLock({ $0.isReady(after: clock.now - start) }) {
       do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
     }
-    let (hasReadAll, line) = state.withLock { ($0.hasReadAll, $0.line) }
+    let (hasReadAll, line, report) = state.withLock { ($0.hasReadAll, $0.line, $0.report) }
     if !hasReadAll {
       log.warning(
         "this director does not know other directors' clients yet; it is waited for no longer, and what "
           + "is known comes as soon as it can")
     }
+    // Who asks the daemon now is told how it is, not how it was.
+    try? await daemon.put(report)
     try? manager.ready(status: line)
   }
 

@@ -225,6 +225,7 @@ import Testing
     try await b.wait("the end of its start", timeout: patience * 5) { _ in b.isReady }
     // Whoever starts after it need not wait any more.
     #expect(b.director.count == 100_000)
+    #expect(b.director.report?.received == 100_000)
     #expect(b.director.entry("10.50.7.9:1024")?.isLearned == true)
     try await a.stop()
     try await b.stop()
