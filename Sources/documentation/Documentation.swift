@@ -6,12 +6,14 @@ import Mustache
 
 struct Documentation {
   private let ulbctl: Executable
+  private let ulbSync: Executable
   private let tree: CommandTree
   private let ulb = CommandLineSyntax.current
 
   /// Asks ulbctl for its commands.
-  init(ulbctl: Executable) throws {
+  init(ulbctl: Executable, ulbSync: Executable) throws {
     self.ulbctl = ulbctl
+    self.ulbSync = ulbSync
     tree = try CommandTree(of: ulbctl)
   }
 
@@ -43,6 +45,11 @@ struct Documentation {
         ))
       files.append(
         ("\(name)/\(shell.fileName(of: "ulbctl"))", try ulbctl.output("completion", name)))
+      files.append(
+        (
+          "\(name)/\(shell.fileName(of: "ulb-sync"))",
+          try ulbSync.output("--generate-completion-script", name)
+        ))
     }
     return files
   }

@@ -20,7 +20,8 @@ struct Executable {
       octets += buffer[..<count]
     }
     guard pclose(stream) == 0, !octets.isEmpty else {
-      throw Failure("\(command) failed; build ulbctl, and name it if it is not beside this program")
+      throw Failure(
+        "\(command) failed; build it, and name its folder where that is not this program's")
     }
     return String(decoding: octets, as: UTF8.self)
   }

@@ -1,10 +1,12 @@
-// Writes the manual pages and the completions of shells of ulb and ulbctl: documentation DIRECTORY [ULBCTL]
+// Writes the manual pages and the completions of shells of ulb, ulbctl and ulb-sync:
+// documentation DIRECTORY [EXECUTABLES]
 //
-// ULBCTL is the executable that is described, the one beside this by default. In DIRECTORY, which is made:
+// EXECUTABLES is the folder of ulbctl and ulb-sync, which are asked for theirs: by default this program's.
+// In DIRECTORY, which is made:
 //   man/    ulb.8 ulbctl.8 ulb-sync.8 ulb.conf.5 ulb-sync.conf.5 ulb@.service.8
-//   bash/   ulb ulbctl      for /usr/share/bash-completion/completions
-//   zsh/    _ulb _ulbctl    for /usr/share/zsh/vendor-completions
-//   fish/   ulb.fish ulbctl.fish    for /usr/share/fish/vendor_completions.d
+//   bash/   ulb ulbctl ulb-sync       for /usr/share/bash-completion/completions
+//   zsh/    _ulb _ulbctl _ulb-sync    for /usr/share/zsh/vendor-completions
+//   fish/   ulb.fish ulbctl.fish ulb-sync.fish    for /usr/share/fish/vendor_completions.d
 // The pages bear the date of SOURCE_DATE_EPOCH, else today's.
 import Glibc
 import SystemPackage
@@ -12,13 +14,15 @@ import SystemPackage
 func main() -> Int32 {
   let arguments = Swift.CommandLine.arguments
   guard (2...3).contains(arguments.count), !arguments[1].hasPrefix("-") else {
-    report("usage: documentation DIRECTORY [ULBCTL]")
+    report("usage: documentation DIRECTORY [EXECUTABLES]")
     return 2
   }
   do {
-    let beside = FilePath(ownPath()).removingLastComponent().appending("ulbctl").string
-    let ulbctl = Executable(path: arguments.count > 2 ? arguments[2] : beside)
-    let documentation = try Documentation(ulbctl: ulbctl)
+    let folder =
+      arguments.count > 2 ? FilePath(arguments[2]) : FilePath(ownPath()).removingLastComponent()
+    let documentation = try Documentation(
+      ulbctl: Executable(path: folder.appending("ulbctl").string),
+      ulbSync: Executable(path: folder.appending("ulb-sync").string))
     for (path, text) in try documentation.files() {
       try write(text, to: FilePath(arguments[1]).appending(path))
     }

@@ -18,7 +18,9 @@ struct UlbSync: ParsableCommand {
       """,
     version: "ulb-sync \(CommandLineRequest.version)")
 
-  @Argument(help: ArgumentHelp("The network interface of the daemon.", valueName: "ifnet"))
+  @Argument(
+    help: ArgumentHelp("The network interface of the daemon.", valueName: "ifnet"),
+    completion: .shellCommand("ls /sys/class/net"))
   var interface: String
 
   @Option(

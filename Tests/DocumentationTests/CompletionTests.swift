@@ -1,4 +1,4 @@
-// The completions of ulb's command line, asked from the shells themselves. Those of ulbctl: UlbctlTests.
+// The completions of ulb and ulb-sync, asked from the shells themselves. Those of ulbctl: UlbctlTests.
 import Foundation
 import TestSupport
 import Testing
@@ -76,5 +76,22 @@ import Testing
     #expect(offered["ulb lo --kernel_headers "] == ["headers", "system"])
     #expect(offered["ulb lo --control n"] == ["none"])
     #expect(offered["ulb lo --control_group roo"] == ["root"])
+  }
+
+  @Test(arguments: CompletingShell.allCases)
+  func ulbSyncIsCompletedIn(_ shell: CompletingShell) throws {
+    let documentation = try Documentation.made.get()
+    let directory = try TemporaryDirectory()
+    try Data().write(to: URL(fileURLWithPath: directory.path(of: "eth0.sync.conf")))
+    let offered = try shell.completions(
+      of: ["ulb-sync ", "ulb-sync l", "ulb-sync lo --", "ulb-sync lo --ch", "ulb-sync --config "],
+      from: documentation.path(shell.rawValue), in: directory.path, path: Package.executables)
+    let interfaces = try FileManager.default.contentsOfDirectory(atPath: "/sys/class/net").sorted()
+    #expect(Set(offered["ulb-sync "]!).isSuperset(of: interfaces))
+    #expect(offered["ulb-sync l"] == interfaces.filter { $0.hasPrefix("l") })
+    let options = ["--check", "--config", "--help", "--version"]
+    #expect(Set(offered["ulb-sync lo --"]!).isSuperset(of: options))
+    #expect(offered["ulb-sync lo --ch"] == ["--check"])
+    #expect(offered["ulb-sync --config "] == ["eth0.sync.conf"])
   }
 }

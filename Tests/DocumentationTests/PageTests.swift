@@ -189,18 +189,31 @@ import Testing
 
   @Test func whatCannotBeMadeIsSaidOnOneLine() throws {
     let directory = try TemporaryDirectory()
+    /// A folder with other programs in the place of the executables.
+    func folder(_ ulbctl: String, _ ulbSync: String) throws -> TemporaryDirectory {
+      let folder = try TemporaryDirectory()
+      for (name, target) in [("ulbctl", ulbctl), ("ulb-sync", ulbSync)] {
+        try FileManager.default.createSymbolicLink(
+          atPath: folder.path(of: name), withDestinationPath: target)
+      }
+      return folder
+    }
+    let failing = try folder("/usr/bin/false", Package.executables + "/ulb-sync")
+    let echoing = try folder("/usr/bin/echo", Package.executables + "/ulb-sync")
+    let incomplete = try folder(Package.operatorCommand, "/usr/bin/uptime")
     for (arguments, status, words) in [
-      ([], 2, "usage: documentation DIRECTORY [ULBCTL]"),
+      ([], 2, "usage: documentation DIRECTORY [EXECUTABLES]"),
       (
-        [directory.path, "/usr/bin/false"], 1, "'/usr/bin/false' '--experimental-dump-help' failed"
+        [directory.path, failing.path], 1,
+        "'\(failing.path(of: "ulbctl"))' '--experimental-dump-help' failed"
       ),
       (
-        [directory.path, "/usr/bin/uptime"], 1,
-        "'/usr/bin/uptime' '--experimental-dump-help' failed"
+        [directory.path, incomplete.path], 1,
+        "'\(incomplete.path(of: "ulb-sync"))' '--generate-completion-script' 'bash' failed"
       ),
       (
-        [directory.path, "/usr/bin/echo"], 1,
-        "/usr/bin/echo --experimental-dump-help cannot be read"
+        [directory.path, echoing.path], 1,
+        "\(echoing.path(of: "ulbctl")) --experimental-dump-help cannot be read"
       ),
       (["/proc/self/nowhere"], 1, "/proc/self/nowhere cannot be made: "),
     ] {
