@@ -312,13 +312,50 @@ struct FoundChangeTests {
     _ = compared.found()
     var other = compared.changes.read(since: cursor)
     #expect(ComparedAssociations.lines(&other).lines.count == 64 + 2)
-    compared.use(compared.client(64, .ipv4), as: .resident)
+    // They go a quarter at a time.
+    for number in 64..<80 { compared.use(compared.client(number, .ipv4), as: .resident) }
     _ = compared.found()
     #expect(!ComparedAssociations.lines(&reading).goesOn)
     var last = compared.changes.read(since: cursor)
     let (lines, goesOn) = ComparedAssociations.lines(&last)
-    #expect(goesOn && lines.count == 65 + 2)
+    #expect(goesOn && lines.count == 80 + 2)
     #expect(lines[0].hasSuffix(#","reset":true}"#))
+  }
+
+  @Test("who was forgotten is told for a minute, however many they are")
+  func forgottenAreKept() throws {
+    func gone(_ count: Int, _ reason: GoneAssociation.Reason) -> [AssociationChange] {
+      (0..<count).map {
+        .gone(
+          GoneAssociation(
+            at: 1, client: IPv4ClientKey($0).client, reason: reason, virtualServer: "coap"))
+      }
+    }
+    let now = Timestamp(seconds: 1_000, nanoseconds: 5)
+    let log = ChangeLog(capacity: 64, most: 2_000)
+    log.begin()
+    let start = log.end
+    log.append(gone(1_000, .forgotten), at: now)
+    log.append(gone(100, .evicted), at: Timestamp(seconds: 1_060, nanoseconds: 4))
+    let read = try #require(log.read(from: start, limit: 5_000))
+    #expect(read.changes == gone(1_000, .forgotten) + gone(100, .evicted))
+    #expect(read.next == log.end)
+    #expect(try #require(log.read(from: start, limit: 10)).changes.count == 10)
+    // Their time is over, be there something new or not.
+    log.append([], at: Timestamp(seconds: 1_060, nanoseconds: 5))
+    #expect(log.read(from: start, limit: 1) == nil)
+    let end = log.end
+    let last = ChangeCursor(generation: end.generation, sequence: end.sequence - 64)
+    #expect(
+      try #require(log.read(from: last, limit: 100)).changes == gone(100, .evicted).suffix(64))
+    // All others go at once, and of more than that many nobody is kept.
+    log.append(gone(1_000, .evicted), at: now)
+    #expect(log.read(from: last, limit: 1) == nil)
+    let again = log.end
+    log.append(gone(2_100, .forgotten), at: now)
+    #expect(log.read(from: again, limit: 1) == nil)
+    let kept = ChangeCursor(generation: again.generation, sequence: log.end.sequence - 2_000 + 16)
+    #expect(log.read(from: kept, limit: 1) != nil)
   }
 
   @Test("what changes while the whole is told is told afterwards")

@@ -212,7 +212,7 @@ public final class AssociationChanges: Sendable {
       clock: clock, now: clock.units(now.milliseconds), uses: state.usesLeft)
     body(&findings)
     state.usesLeft = findings.uses
-    log.append(findings.changes)
+    log.append(findings.changes, at: now)
   }
 
   // MARK: What this process does itself
@@ -251,7 +251,7 @@ public final class AssociationChanges: Sendable {
   public func tellOverride(of realServer: IPAddress, behind virtualServer: VirtualServer) {
     let target = Overrides.Target(name: virtualServer.name, address: realServer)
     guard let override = overrides[target] else { return }
-    log.append([.override(override)])
+    log.append([.override(override)], at: clock())
   }
 
   // MARK: The whole
