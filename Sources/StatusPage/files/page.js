@@ -222,14 +222,24 @@ class Chart {
       label("left-label", "2 minutes ago");
       label("right-label", "now");
     }
-    parent.onSight = (isInSight) => (this.isInSight = isInSight);
+    parent.onSight = (isInSight) => {
+      this.isInSight = isInSight;
+      if (isInSight) this.#redraw?.();
+    };
     sight.observe(parent);
   }
+
+  /// Draws what was drawn last: nothing is while it is out of sight.
+  #redraw;
 
   /// - Parameter peak: what the top stands for.
   draw(first, second, peak) {
     if (this.top) say(this.top, peak > 0 ? `${short(peak)} packets/s` : "");
-    if (!this.isInSight) return;
+    this.#redraw = () => this.#draw(first, second, peak);
+    if (this.isInSight) this.#redraw();
+  }
+
+  #draw(first, second, peak) {
     const lines = this.#lines(first, peak);
     this.first.setAttribute("d", lines.map((line) => `M${line.join("L")}`).join(""));
     this.area.setAttribute("d", lines.map((line) => this.#closed(line)).join(""));
