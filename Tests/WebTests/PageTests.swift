@@ -182,6 +182,53 @@ import Testing
     #expect(browser.complaints == [])
   }
 
+  @Test func withWhomClientsAreSharedIsShown() throws {
+    let browser = try Self.page()
+    var daemon = Self.daemon
+    func row() throws -> [String] {
+      try Self.rows(browser, "[data-f=sharingRow]:not([hidden])").first ?? []
+    }
+    try Self.tell(browser, daemon)
+    #expect(try row() == [])
+    var report = SyncReport(
+      director: "a",
+      redis: .init(
+        server: "redis.example:6379", state: .connected, since: "2026-02-01T10:00:00.000Z",
+        error: nil),
+      lagMilliseconds: nil, peers: [], sent: 0, received: 0, resyncs: 2)
+    func tell(isStale: Bool = false) throws {
+      daemon.pass(packets: 1)
+      daemon.status!.sync = SyncStatus(report: report, isStale: isStale)
+      try Self.tell(browser, daemon)
+    }
+    try tell()
+    #expect(try row() == ["Sharing", "with no other director", ""])
+    report.peers = (1...6).map {
+      .init(
+        director: "lb\($0)", seen: "2026-02-01T10:01:40.000Z",
+        lagMilliseconds: $0 == 1 ? nil : 41.7)
+    }
+    try tell()
+    #expect(
+      try row() == [
+        "Sharing", "with lb1, lb2, lb3, lb4 and 2 more",
+        "lb1: seen 2 s ago; lb2: 42 ms behind, seen 2 s ago; lb3: 42 ms behind, seen 2 s ago; "
+          + "lb4: 42 ms behind, seen 2 s ago",
+      ])
+    report.redis.state = .loading
+    try tell()
+    #expect(try row() == ["Sharing", "Redis loading", "by redis.example:6379"])
+    report.redis.state = .away
+    report.redis.error = "Connection refused"
+    try tell()
+    #expect(try row() == ["Sharing", "Redis away", "Connection refused"])
+    let alarm = "document.querySelector('[data-f=sharingRow]').classList.contains('alarm')"
+    #expect(try browser.evaluate(alarm) as? Bool == true)
+    try tell(isStale: true)
+    #expect(try row()[1] == "ulb-sync tells nothing any more")
+    #expect(browser.complaints == [])
+  }
+
   @Test func aGatewayThatIsGoneIsAskedUntilItIsBack() throws {
     let browser = try Self.page()
     try Self.tell(browser, Self.daemon)

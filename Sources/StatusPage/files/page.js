@@ -542,7 +542,27 @@ class Daemon {
     classed(fields.lostRow, "caution", counters.daemon.events_lost > 0);
     show(fields.followedRow, status.followed_clients.length > 0);
     say(fields.followed, status.followed_clients.join(" "));
+    this.#paintSharing(status.sync, now);
     for (const service of this.services.all) service.paint(this.hasFewServers);
+  }
+
+  /// With which directors it shares its clients, and how far behind these are.
+  #paintSharing(sync, now) {
+    const { fields } = this;
+    show(fields.sharingRow, sync != null);
+    if (!sync) return;
+    const isConnected = !sync.stale && sync.redis.state === "connected";
+    const most = 4;
+    const names = sync.peers.map((peer) => peer.director);
+    const left = names.length > most ? ` and ${names.length - most} more` : "";
+    say(fields.sharing, sync.stale ? "ulb-sync tells nothing any more"
+      : !isConnected ? `Redis ${sync.redis.state}`
+        : names.length > 0 ? `with ${names.slice(0, most).join(", ")}${left}` : "with no other director");
+    const peers = sync.peers.slice(0, most).map(({ director, lag_ms: lag, seen }) =>
+      `${director}: ${lag == null ? "" : `${Math.round(lag)} ms behind, `}seen ${duration((now - new Date(seen)) / 1000)} ago`);
+    say(fields.sharingText, isConnected ? peers.join("; ") : (sync.redis.error ?? `by ${sync.redis.server}`));
+    classed(fields.sharingRow, "alarm", !isConnected);
+    classed(fields.sharingRow, "caution", isConnected && names.length === 0);
   }
 
   #paintDecision({ fields }, counter, withVerdict = false) {
