@@ -88,6 +88,44 @@ import Testing
     #expect(try property("Result", container) == "success")
   }
 
+  /// With the package's example, who gives a director clients stops first when ulb is stopped, starts with
+  /// it, and is left alone when ulb is restarted.
+  @Test func clientsGoElsewhereBeforeUlbStops() throws {
+    let container = try Container("stop-with-ulb-\(getpid())")
+    func write(_ text: String, _ name: String) throws {
+      let path = container.path("/etc/systemd/system/\(name)")
+      try FileManager.default.createDirectory(
+        atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+      try text.write(toFile: path, atomically: false, encoding: .utf8)
+    }
+    // Of ulb and bird nothing counts here but that they run.
+    let program = "[Service]\nExecStart=/usr/bin/sleep infinity\n"
+    try write(program, "ulb@.service")
+    try write(program + "[Install]\nWantedBy=multi-user.target\n", "bird.service")
+    let example = try String(
+      contentsOfFile: Package.path("debian/examples/stop-with-ulb.conf"), encoding: .utf8)
+    try write(example.replacing("eth0", with: "lb0"), "bird.service.d/ulb.conf")
+    try container.run("systemctl", "daemon-reload")
+    try container.run("systemctl", "enable", "bird")
+    func property(_ name: String, of unit: String) throws -> String {
+      try container.run("systemctl", "show", "--value", "--property", name, unit)
+    }
+
+    try container.run("systemctl", "start", "ulb@lb0")
+    #expect(try property("ActiveState", of: "bird") == "active")
+    let process = try property("MainPID", of: "bird")
+    try container.run("systemctl", "restart", "ulb@lb0")
+    #expect(try property("MainPID", of: "bird") == process)
+    try container.run("systemctl", "stop", "ulb@lb0")
+    #expect(try property("ActiveState", of: "bird") == "inactive")
+    let ends = try ["bird", "ulb@lb0"].map {
+      UInt64(try property("InactiveEnterTimestampMonotonic", of: $0)) ?? 0
+    }
+    #expect(ends[0] > 0 && ends[0] < ends[1], "\(ends)")
+    try container.run("systemctl", "start", "ulb@lb0")
+    #expect(try property("ActiveState", of: "bird") == "active")
+  }
+
   private func property(_ name: String, _ container: Container) throws -> String {
     try container.run("systemctl", "show", "--value", "--property", name, Self.name)
   }
