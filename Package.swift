@@ -16,7 +16,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
   ],
   targets: [
     // The C libraries, and the template's own table layouts, as Swift modules.
@@ -28,6 +27,9 @@ let package = Package(
     // Without its pkg-config file, of which SwiftPM refuses a flag with a warning and needs none.
     .systemLibrary(
       name: "CHiredis", path: "Sources/CHiredis", providers: [.apt(["libhiredis-dev"])]),
+    .systemLibrary(
+      name: "COpenSSL", path: "Sources/COpenSSL", pkgConfig: "openssl",
+      providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
     .systemLibrary(name: "CLayout", path: "bpf-templates/layout"),
     // The template's files, embedded in the executable: all that are rendered.
@@ -66,10 +68,9 @@ let package = Package(
     .target(
       name: "Redis",
       dependencies: [
-        "CHiredis",
+        "CHiredis", "COpenSSL",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
-        .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "NIOTLS", package: "swift-nio"),
         system,
       ]),

@@ -1,7 +1,6 @@
 // A connection to Redis: over TCP, TLS or a Unix socket, to one server or to the master that Sentinels name.
 import NIOCore
 import NIOPosix
-import NIOSSL
 import SystemPackage
 
 /// A connection that was made and is lost once: who wants another one connects again.
@@ -128,9 +127,7 @@ public final class RedisConnection: Sendable {
     let loop = group.next()
     let ready = loop.makePromise(of: Void.self)
     do {
-      let secure = try server.tls.map {
-        try ($0, NIOSSLContext(configuration: $0.configuration(for: name)))
-      }
+      let secure = try server.tls.map { try TLSContext($0, for: server) }
       let bootstrap = ClientBootstrap(group: loop)
         .connectTimeout(TimeAmount(timeout))
         .channelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -138,9 +135,7 @@ public final class RedisConnection: Sendable {
         .channelInitializer { channel in
           channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations
-            if let (tls, context) = secure {
-              try pipeline.addHandler(tls.handler(for: server, context))
-            }
+            if let secure { try pipeline.addHandler(TLSHandler(secure)) }
             try pipeline.addHandler(
               RedisHandler(to: name, on: loop, isSecure: secure != nil, ready: ready))
           }
@@ -197,49 +192,8 @@ public final class RedisConnection: Sendable {
   }
 }
 
-extension RedisServer.TLS {
-  /// - Throws: ``RedisError/insecure(_:_:)`` where a file cannot be read or has no PEM.
-  fileprivate func configuration(for name: String) throws(RedisError) -> TLSConfiguration {
-    func read<Content>(
-      _ file: String, _ what: String, _ body: () throws -> Content
-    ) throws(RedisError) -> Content {
-      do { return try body() } catch {
-        throw .insecure(name, "\(file) cannot be read, or has no \(what) as PEM")
-      }
-    }
-    var configuration = TLSConfiguration.makeClientConfiguration()
-    if let authorities {
-      configuration.trustRoots = .certificates(
-        try read(authorities, "certificate") { try NIOSSLCertificate.fromPEMFile(authorities) })
-    }
-    if let certificate {
-      configuration.certificateChain = try read(certificate, "certificate") {
-        try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) }
-      }
-    }
-    if let key {
-      configuration.privateKey = .privateKey(
-        try read(key, "key") { try NIOSSLPrivateKey(file: key, format: .pem) })
-    }
-    return configuration
-  }
-
-  fileprivate func handler(
-    for server: RedisServer, _ context: NIOSSLContext
-  ) throws -> NIOSSLClientHandler {
-    var name = serverName
-    if name == nil, case .tcp(let host, _) = server.place,
-      (try? SocketAddress(ipAddress: host, port: 0)) == nil
-    {
-      name = host
-    }
-    // Without a name the certificate has to be for the address.
-    return try NIOSSLClientHandler(context: context, serverHostname: name)
-  }
-}
-
 extension RedisError {
-  /// What NIO and its TLS call otherwise.
+  /// What NIO calls otherwise.
   init(_ error: any Error, of name: String) {
     switch error {
     case let error as RedisError: self = error
@@ -247,22 +201,7 @@ extension RedisError {
       self = error.connectionErrors.first.map { Self($0.error, of: name) } ?? .unknownHost(name)
     case ChannelError.connectTimeout: self = .timedOut(name)
     case let error as IOError: self = .cannotConnect(name, Errno(rawValue: error.errnoCode))
-    case NIOSSLError.uncleanShutdown: self = .connectionLost(name)
-    case let error as NIOSSLExtraError where error == .failedToValidateHostname:
-      self = .insecure(name, "the server's certificate is for another name; see server_name")
-    case let error as NIOSSLExtraError: self = .insecure(name, "\(error)")
-    case NIOSSLError.handshakeFailed(let error): self = .insecure(name, Self.line(error))
-    case let error as BoringSSLError: self = .insecure(name, Self.line(error))
-    case let error as NIOSSLError: self = .insecure(name, "\(error)")
     default: self = .connectionLost(name)
     }
-  }
-
-  /// The reason in what BoringSSL says of an error.
-  private static func line(_ error: BoringSSLError) -> String {
-    guard case .sslError(let errors) = error, let first = errors.first else { return "\(error)" }
-    let text = "\(first)"
-    guard text.contains("CERTIFICATE_VERIFY_FAILED") else { return text }
-    return "the server's certificate is not signed by who is trusted; see ca_file"
   }
 }

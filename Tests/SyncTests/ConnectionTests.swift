@@ -114,14 +114,67 @@ import Testing
     #expect(
       missing
         == "no TLS with 127.0.0.1:\(port): /nowhere cannot be read, or has no certificate as PEM")
+    let mixed = await answer("127.0.0.1") { $0.key = directory.path(of: "ca.key") }
+    #expect(
+      mixed == "no TLS with 127.0.0.1:\(port): \(directory.path(of: "ca.key")) is not the key of "
+        + directory.path(of: "redis.crt"))
+    let withoutKey = await answer("127.0.0.1") { $0.key = directory.path(of: "redis.crt") }
+    #expect(
+      withoutKey.hasSuffix("redis.crt cannot be read, or has no key without a passphrase as PEM"))
     // With no certificate of one's own, and without TLS.
-    #expect(await answer("127.0.0.1") { ($0.certificate, $0.key) = (nil, nil) } != "PONG")
+    let anonymous = await answer("127.0.0.1") { ($0.certificate, $0.key) = (nil, nil) }
+    // It ends the connection with a reason, which the kernel may lose where something was sent meanwhile.
+    #expect(
+      [
+        "no TLS with 127.0.0.1:\(port): the server wants a certificate; see certificate_file and "
+          + "key_file", "127.0.0.1:\(port) has closed the connection",
+      ].contains(anonymous), "\(anonymous)")
     await #expect(throws: RedisError.self, "a TLS port has answered without TLS") {
       let plain = try await RedisConnection.connect(
         to: RedisServer(.tcp(host: "127.0.0.1", port: port)))
       try await plain.send(RedisCommand("PING"))
     }
     withExtendedLifetime(redis) {}
+  }
+
+  /// Of any length, and until the server says goodbye.
+  @Test func whatIsSaidOverTLSArrives() async throws {
+    let directory = try TemporaryDirectory()
+    try makeCertificates(in: directory)
+    let (port, plainPort) = (try freePort(), try freePort())
+    let redis = try RedisProcess(
+      [
+        "--tls-port", "\(port)", "--port", "\(plainPort)", "--bind", "127.0.0.1",
+        "--tls-cert-file", "FOLDER/redis.crt", "--tls-key-file", "FOLDER/redis.key",
+        "--tls-ca-cert-file", "FOLDER/ca.crt", "--tls-auth-clients", "no",
+      ], in: directory)
+    var server = RedisServer(.tcp(host: "127.0.0.1", port: port))
+    server.tls = RedisServer.TLS()
+    server.tls?.authorities = directory.path(of: "ca.crt")
+    let connection = try await RedisConnection.connect(to: server)
+    for length in [0, 1, 16_383, 16_384, 16_385, 300_000] {
+      let word = RedisWord((0..<length).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+      #expect(try await connection.send(RedisCommand("ECHO", word)).bytes == word.bytes)
+    }
+    try await withThrowingTaskGroup(of: Bool.self) { group in
+      for number in 0..<50 {
+        group.addTask {
+          let text = String(repeating: "\(number) ", count: 300 * number)
+          return try await connection.send(RedisCommand("ECHO", RedisWord(text))).text == text
+        }
+      }
+      for try await isSame in group { #expect(isSame) }
+    }
+    try redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await #expect(throws: RedisError.connectionLost(connection.name)) {
+      _ = try await connection.send([RedisCommand("PING")])
+    }
+    // Who is no TLS server.
+    var plain = server
+    plain.place = .tcp(host: "127.0.0.1", port: plainPort)
+    await #expect(throws: RedisError.self) {
+      _ = try await RedisConnection.connect(to: plain, timeout: .milliseconds(500))
+    }
   }
 
   @Test func directorsShareOverTLSAsAUser() async throws {
