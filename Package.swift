@@ -40,7 +40,9 @@ let package = Package(
         "files/layout/module.modulemap",
       ],
       resources: [.embedInCode("files")]),
-    .target(name: "LoadBalancing"),
+    // Without Foundation.
+    .target(name: "JSONCoding"),
+    .target(name: "LoadBalancing", dependencies: ["JSONCoding"]),
     .target(name: "Control", resources: [.embedInCode("openapi.json")]),
     // The page that the web gateway serves, embedded in the executable.
     .target(name: "StatusPage", resources: [.embedInCode("files")]),
@@ -77,19 +79,19 @@ let package = Package(
     .target(
       name: "Sync",
       dependencies: [
-        "CommandLine", "Control", "HTTP", "LoadBalancing", "Redis", "Systemd", system,
+        "CommandLine", "Control", "HTTP", "JSONCoding", "LoadBalancing", "Redis", "Systemd", system,
       ],
       resources: [.embedInCode("files")]),
     .executableTarget(
       name: "ulb",
       dependencies: [
         "AssociationFile", "CLinux", "CommandLine", "Control", "DataPlane", "HTTP",
-        "LoadBalancing", "RouteNetlink", "Systemd", system,
+        "JSONCoding", "LoadBalancing", "RouteNetlink", "Systemd", system,
       ]),
     .executableTarget(
       name: "ulbctl",
       dependencies: [
-        "CommandLine", "Control", "HTTP", "LoadBalancing", "StatusPage", "Systemd",
+        "CommandLine", "Control", "HTTP", "JSONCoding", "LoadBalancing", "StatusPage", "Systemd",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         system,
       ]),
@@ -104,8 +106,8 @@ let package = Package(
     .executableTarget(
       name: "documentation",
       dependencies: [
-        "CommandLine", "LoadBalancing", .product(name: "Mustache", package: "swift-mustache"),
-        system,
+        "CommandLine", "JSONCoding", "LoadBalancing",
+        .product(name: "Mustache", package: "swift-mustache"), system,
       ],
       resources: [.embedInCode("completions"), .embedInCode("man")]),
 
@@ -122,12 +124,16 @@ let package = Package(
       dependencies: ["AssociationFile", "LoadBalancing", "TestSupport", system]),
     .testTarget(
       name: "WebTests",
-      dependencies: ["Control", "HTTP", "LoadBalancing", "StatusPage", "TestSupport"]),
+      dependencies: ["Control", "HTTP", "JSONCoding", "LoadBalancing", "StatusPage", "TestSupport"]),
     .testTarget(
-      name: "ControlTests", dependencies: ["Control", "TestSupport"], exclude: ["alerts-test.yml"]),
+      name: "ControlTests", dependencies: ["Control", "JSONCoding", "TestSupport"],
+      exclude: ["alerts-test.yml"]),
+    .testTarget(name: "JSONCodingTests", dependencies: ["JSONCoding"]),
     .testTarget(
       name: "UlbctlTests",
-      dependencies: ["Control", "HTTP", "StatusPage", "TestSupport", "ulbctl", system]),
+      dependencies: [
+        "Control", "HTTP", "JSONCoding", "StatusPage", "TestSupport", "ulbctl", system,
+      ]),
     .testTarget(name: "HTTPTests", dependencies: ["HTTP", "TestSupport", system]),
     .testTarget(
       name: "RouteNetlinkTests",
@@ -135,20 +141,21 @@ let package = Package(
     .testTarget(
       name: "SyncTests",
       dependencies: [
-        "CommandLine", "Control", "HTTP", "LoadBalancing", "Redis", "Sync", "TestSupport",
-        "ulb-sync",
+        "CommandLine", "Control", "HTTP", "JSONCoding", "LoadBalancing", "Redis", "Sync",
+        "TestSupport", "ulb-sync",
       ]),
     .testTarget(name: "SystemdTests", dependencies: ["Systemd", system]),
     .testTarget(
       name: "DaemonTests",
       dependencies: [
-        "AssociationFile", "Control", "DataPlane", "HTTP", "LoadBalancing", "RouteNetlink",
-        "Systemd", "TestSupport", "ulb", system,
+        "AssociationFile", "Control", "DataPlane", "HTTP", "JSONCoding", "LoadBalancing",
+        "RouteNetlink", "Systemd", "TestSupport", "ulb", system,
       ]),
     .testTarget(
       name: "DataPlaneTests",
       dependencies: [
-        "DataPlane", "BCC", "CLayout", "Control", "LoadBalancing", "TestSupport", system,
+        "DataPlane", "BCC", "CLayout", "Control", "JSONCoding", "LoadBalancing", "TestSupport",
+        system,
       ]),
     .testTarget(
       name: "PacketTests",
@@ -157,10 +164,14 @@ let package = Package(
       name: "ModelTests", dependencies: ["TestSupport"], exclude: ["associations.pml"]),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["CommandLine", "Control", "HTTP", "TestSupport", "LoadBalancing"]),
+      dependencies: [
+        "CommandLine", "Control", "HTTP", "JSONCoding", "TestSupport", "LoadBalancing",
+      ]),
     .testTarget(
       name: "ContinuityTests",
-      dependencies: ["AssociationFile", "Control", "HTTP", "TestSupport", "LoadBalancing"]),
+      dependencies: [
+        "AssociationFile", "Control", "HTTP", "JSONCoding", "TestSupport", "LoadBalancing",
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,6 +1,6 @@
 // Changes from JSON lines. There may be millions: lines as the writer writes them are read octet by
 // octet, all others by a JSON decoder.
-import FoundationEssentials
+import JSONCoding
 
 /// Reads changes, an object on a line each, and what tells where who reads them is.
 public struct AssociationChangeReader {
@@ -108,7 +108,7 @@ public struct AssociationChangeReader {
       let quote = [UInt8(ascii: "\"")]
       let text =
         octets.contains(UInt8(ascii: "\\"))
-        ? try? JSONDecoder().decode(String.self, from: Data(quote + octets + quote))
+        ? try? JSON.decode(String.self, from: quote + octets + quote)
         : String(validating: octets, as: UTF8.self)
       guard let text else { return nil }
       label = (text, Array(octets))
@@ -225,9 +225,7 @@ private struct Members {
   init?(
     json line: UnsafeBufferPointer<UInt8>, _ unknownMembers: AssociationChangeReader.UnknownMembers
   ) {
-    guard let members = try? JSONDecoder().decode([String: Member].self, from: Data(line)) else {
-      return nil
-    }
+    guard let members = try? JSON.decode([String: Member].self, from: line) else { return nil }
     self.members = members
     self.unknownMembers = unknownMembers
   }

@@ -1,20 +1,13 @@
 // What ulb writes as JSON (RFC 8259): one object on one line. Knows no stream.
-import FoundationEssentials
+import JSONCoding
 
 package enum JSONLine {
-  private static let encoder: JSONEncoder = {
-    let encoder = JSONEncoder()
-    // Sorted, as the order would else be another one in each process.
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    return encoder
-  }()
-
   /// A value on one line, its keys sorted.
   ///
   /// - Parameter value: of strings and whole numbers alone, which cannot fail.
   package static func text(_ value: some Encodable) -> String {
-    guard let data = try? encoder.encode(value) else { return "{}" }
-    return String(decoding: data, as: UTF8.self)
+    guard let octets = try? JSON.encode(value) else { return "{}" }
+    return String(decoding: octets, as: UTF8.self)
   }
 }
 

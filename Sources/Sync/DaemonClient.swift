@@ -1,6 +1,7 @@
 // The daemon's control socket, as far as associations are shared over it.
 import Control
 import HTTP
+import JSONCoding
 import LoadBalancing
 
 /// Why the daemon cannot be asked, or does not answer as it should: one line.

@@ -9,6 +9,7 @@
 // virtual server's label (1; 0 for overrides) and the label, the lengths of field and value (2 each).
 // Numbers are in network order.
 import Control
+import JSONCoding
 import LoadBalancing
 
 /// A change on its way to Redis.

@@ -1,5 +1,6 @@
 // What directors share, in Redis: which keys there are, and what is done with them. Knows no daemon.
 import Control
+import JSONCoding
 import LoadBalancing
 import Redis
 

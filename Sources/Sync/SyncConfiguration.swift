@@ -1,6 +1,7 @@
 // What ulb-sync is told by its config file: /etc/ulb/IFNET.sync.conf. Opens no file itself.
 import CommandLine
 import Control
+import JSONCoding
 import Redis
 
 /// What to share, where, and as whom.

@@ -1,5 +1,5 @@
 // The commands of ulbctl, as it tells them itself.
-import FoundationEssentials
+import JSONCoding
 
 /// A part of what `ulbctl --experimental-dump-help` prints.
 struct CommandInformation: Decodable {
@@ -60,7 +60,7 @@ struct CommandTree {
     let text = try ulbctl.output("--experimental-dump-help")
     let dump: Dump
     do {
-      dump = try JSONDecoder().decode(Dump.self, from: Data(text.utf8))
+      dump = try JSON.decode(Dump.self, from: text.utf8)
     } catch {
       throw Failure("\(ulbctl.path) --experimental-dump-help cannot be read: \(error)")
     }

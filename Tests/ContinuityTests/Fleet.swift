@@ -3,6 +3,7 @@
 import Control
 import Foundation
 import HTTP
+import JSONCoding
 import LoadBalancing
 import TestSupport
 import Testing

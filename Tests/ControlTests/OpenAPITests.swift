@@ -1,6 +1,7 @@
 // What the description says of a JSON object is what is written and read.
 import Control
 import Foundation
+import JSONCoding
 import Testing
 
 @Suite struct OpenAPITests {

@@ -1,6 +1,7 @@
 // Who listens hears what it asked for, in order, and holds nobody up.
 import Control
 import Foundation
+import JSONCoding
 import LoadBalancing
 import Synchronization
 import TestSupport

@@ -1,6 +1,7 @@
 // Associations as JSON lines: what is put together as text is what the control socket's types say.
 import Control
 import Foundation
+import JSONCoding
 import LoadBalancing
 import Synchronization
 import Testing

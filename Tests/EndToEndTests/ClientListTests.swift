@@ -1,6 +1,7 @@
 // The lists of clients change, or break, while clients are being served.
 import Control
 import Foundation
+import JSONCoding
 import LoadBalancing
 import TestSupport
 import Testing

@@ -1,6 +1,7 @@
 // Who may speak for a real server, while gateways change and somebody on the link forges.
 import Control
 import Foundation
+import JSONCoding
 import LoadBalancing
 import TestSupport
 import Testing

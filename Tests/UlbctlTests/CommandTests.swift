@@ -2,6 +2,7 @@
 import Control
 import Foundation
 import HTTP
+import JSONCoding
 import TestSupport
 import Testing
 

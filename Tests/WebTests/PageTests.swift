@@ -1,6 +1,7 @@
 // The status page in a real browser, told what a test makes up: no daemon, no gateway, no network.
 import Control
 import Foundation
+import JSONCoding
 import LoadBalancing
 import StatusPage
 import TestSupport

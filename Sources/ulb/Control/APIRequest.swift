@@ -1,7 +1,7 @@
 // A request to the control socket as the resources see it: what it may say, and what is refused.
 import Control
-import FoundationEssentials
 import HTTP
+import JSONCoding
 import LoadBalancing
 
 /// A request to a resource.

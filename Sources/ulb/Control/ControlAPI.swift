@@ -2,6 +2,7 @@
 import Control
 import DataPlane
 import HTTP
+import JSONCoding
 import LoadBalancing
 
 /// Answers requests, on any thread. What changes anything is handed to the loop; what only reads is

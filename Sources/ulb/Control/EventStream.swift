@@ -1,5 +1,6 @@
 // A listener's events as the body of an answer: server-sent events (WHATWG HTML, section 9.2).
 import Control
+import JSONCoding
 import LoadBalancing
 
 /// The text of what a listener hears, in pieces as they are asked for.

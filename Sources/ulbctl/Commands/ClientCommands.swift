@@ -2,6 +2,7 @@
 import ArgumentParser
 import Control
 import FoundationEssentials
+import JSONCoding
 import LoadBalancing
 
 struct ListClients: AsyncParsableCommand {

@@ -1,6 +1,7 @@
 // What happens, as it comes: trace, events.
 import ArgumentParser
 import Control
+import JSONCoding
 import LoadBalancing
 import Synchronization
 

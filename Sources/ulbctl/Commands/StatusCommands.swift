@@ -1,6 +1,7 @@
 // What the daemon does: status, servers, counters, health.
 import ArgumentParser
 import Control
+import JSONCoding
 
 struct ShowStatus: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,6 +1,7 @@
 // Asks the daemon over its control socket. Knows no screen.
 import Control
 import HTTP
+import JSONCoding
 
 struct ControlAPI: Sendable {
   let daemon: DaemonFinder.Daemon

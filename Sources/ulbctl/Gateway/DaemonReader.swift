@@ -1,6 +1,7 @@
 // What all daemons of the machine say of themselves. Knows nothing of who asks.
 import Control
 import HTTP
+import JSONCoding
 import Synchronization
 import SystemPackage
 

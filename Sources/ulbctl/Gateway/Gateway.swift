@@ -2,6 +2,7 @@
 // shown to whom the daemon must not speak with.
 import Control
 import HTTP
+import JSONCoding
 import StatusPage
 
 /// Answers for all daemons of the machine: their metrics, the status page, and the reading half of

@@ -1,6 +1,7 @@
 // What all daemons say of themselves, each second, for as many as look at it. While nobody does, no
 // daemon is asked.
 import Control
+import JSONCoding
 import Synchronization
 
 /// A stream of server-sent events (WHATWG HTML, section 9.2), the same for all who iterate it: one
