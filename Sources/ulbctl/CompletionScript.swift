@@ -7,7 +7,16 @@ enum CompletionScript {
   static func text(for shell: CompletionShell) -> String {
     let script = Ulbctl.completionScript(for: shell)
     func changed(_ place: String, _ text: String) -> String {
-      script.replacing("\n\(place)", with: "\n\(text)", maxReplacements: 1)
+      var before = script.prefix { $0 != "\n" }
+      // Not with the library's search, which brings 1.3 MB of regular expressions along.
+      while before.endIndex < script.endIndex {
+        let line = script.index(after: before.endIndex)
+        if script[line...].hasPrefix(place) {
+          return "\(script[..<line])\(text)\(script[line...].dropFirst(place.count))"
+        }
+        before = script[..<(script[line...].firstIndex(of: "\n") ?? script.endIndex)]
+      }
+      return script
     }
     return switch shell {
     case .bash: changed("_ulbctl() {\n", "\(bash)_ulbctl_parsed() {\n")

@@ -1,12 +1,11 @@
 // What a daemon answers, for screens to draw.
 import Control
-import FoundationEssentials
 
 @testable import ulbctl
 
 enum Sample {
   /// When all of it is looked at.
-  static let now = Date(rfc3339: "2026-03-01T12:00:00Z")!
+  static let now = RFC3339.seconds("2026-03-01T12:00:00Z")!
 
   static let wide = ScreenSettings(width: nil, height: nil, now: now)
   static let terminal = ScreenSettings(width: 80, height: nil, now: now)

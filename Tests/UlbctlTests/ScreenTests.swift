@@ -1,6 +1,5 @@
 // What an operator sees, to the letter.
 import Control
-import FoundationEssentials
 import Testing
 
 @testable import ulbctl
@@ -118,7 +117,7 @@ import Testing
       _ state: SyncReport.Redis.State, error: String? = nil, lag: Double? = nil,
       peers: [(String, Double?)] = []
     ) -> SyncReport {
-      let time = Sample.terminal.now.addingTimeInterval(-60).ISO8601Format()
+      let time = "2026-03-01T11:59:00Z"
       return SyncReport(
         director: "a",
         redis: .init(server: "10.0.0.9:6379", state: state, since: time, error: error),

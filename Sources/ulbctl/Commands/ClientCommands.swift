@@ -1,7 +1,6 @@
 // Who is on which real server, and who shall be: clients, client, forget, move.
 import ArgumentParser
 import Control
-import FoundationEssentials
 import JSONCoding
 import LoadBalancing
 
@@ -104,7 +103,7 @@ struct ListClients: AsyncParsableCommand {
 struct ClientList {
   let isJSON: Bool
   private(set) var count: UInt64 = 0
-  private var lines = ClientLines(now: Date())
+  private var lines = ClientLines(now: secondsSince1970())
 
   init(isJSON: Bool) { self.isJSON = isJSON }
 

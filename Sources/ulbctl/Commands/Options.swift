@@ -119,7 +119,8 @@ enum Completions {
 
   /// zsh has descriptions behind colons.
   private static func offered(_ words: [String]) -> [String] {
-    CompletionShell.requesting == .zsh ? words.map { $0.replacing(":", with: #"\:"#) } : words
+    guard CompletionShell.requesting == .zsh else { return words }
+    return words.map { $0.map { $0 == ":" ? #"\:"# : String($0) }.joined() }
   }
 
   /// None where no daemon answers at once.

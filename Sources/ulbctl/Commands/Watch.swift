@@ -1,7 +1,6 @@
 // The status, again and again.
 import ArgumentParser
 import Control
-import FoundationEssentials
 
 struct Watch: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -47,12 +46,13 @@ struct Watch: AsyncParsableCommand {
       case .terminal(.resized): hasNewSize = true
       case .terminal(.key(let key)): screen.scroll(key, by: Terminal.size?.height ?? 24)
       case .reading(let status, let reading): screen.add(status, reading)
-      case .failure(let failure): screen.fail("\(failure)", now: Date())
+      case .failure(let failure): screen.fail("\(failure)", now: secondsSince1970())
       }
       let size = Terminal.size ?? (80, 24)
       try terminal.draw(
         screen.lines(
-          width: size.width, height: size.height, format: self.screen.settings.format, now: Date()),
+          width: size.width, height: size.height, format: self.screen.settings.format,
+          now: secondsSince1970()),
         hasNewSize: hasNewSize)
     }
   }

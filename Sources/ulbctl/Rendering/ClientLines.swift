@@ -1,12 +1,12 @@
 // Who is on which real server, a line each, as conntrack -L shows it. Pure.
 import Control
-import FoundationEssentials
 
 /// A table that is written while it is read: its columns are as wide as what came first needs, and
 /// wider where a later line has more.
 struct ClientLines: Sendable {
   private var widths: [Int]
-  private let now: Date
+  /// In seconds since 1970.
+  private let now: Double
   /// Many clients were used last at the same time, and a time takes long to read.
   private var timeTexts: [String: String] = [:]
   private static let titles = [
@@ -15,7 +15,7 @@ struct ClientLines: Sendable {
   /// Of an IPv4 client and server.
   private static let leastWidths = [21, 15, 15, 8, 3, 0]
 
-  init(now: Date) {
+  init(now: Double) {
     self.now = now
     widths = zip(Self.titles, Self.leastWidths).map { max($0.count, $1) }
   }
@@ -60,9 +60,9 @@ struct ClientLines: Sendable {
 private let inUse = "in use"
 
 /// Since when something is idle, as far as it is known: `2 min to 3 min ago`.
-func lastUsed(_ span: TimeSpan?, now: Date) -> String {
+func lastUsed(_ span: TimeSpan?, now: Double) -> String {
   func age(_ time: String?) -> Double? {
-    time.flatMap(Date.init(rfc3339:)).map { max(0, now.timeIntervalSince($0)) }
+    time.flatMap(RFC3339.seconds).map { max(0, now - $0) }
   }
   switch (age(span?.after), age(span?.before)) {
   case (nil, nil): return "unknown"

@@ -1,5 +1,4 @@
 // What a screen is drawn for. Pure.
-import FoundationEssentials
 
 /// How wide, how exact, and when.
 struct ScreenSettings: Sendable {
@@ -8,5 +7,6 @@ struct ScreenSettings: Sendable {
   /// Lines there are; nothing for as many as it takes.
   var height: Int?
   var format = NumberFormat.compact
-  var now = Date()
+  /// In seconds since 1970.
+  var now = secondsSince1970()
 }

@@ -1,6 +1,5 @@
 // The daemon, its virtual servers and what is wrong, on one screen. Pure.
 import Control
-import FoundationEssentials
 
 struct StatusScreen: Sendable {
   let status: Status
@@ -159,8 +158,8 @@ struct StatusScreen: Sendable {
         "Sharing", [Span("ulb-sync of \(report.director) tells nothing any more", .alarm)])
     }
     let redis = report.redis
-    let time = Date(rfc3339: redis.since).map {
-      " for \(duration(max(0, settings.now.timeIntervalSince($0))))"
+    let time = RFC3339.seconds(redis.since).map {
+      " for \(duration(max(0, settings.now - $0)))"
     }
     var rows: [[Span]] = [
       [

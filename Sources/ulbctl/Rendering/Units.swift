@@ -1,5 +1,5 @@
 // Numbers, shares and times as an operator reads them. Pure.
-import FoundationEssentials
+import Control
 
 /// How numbers are written.
 enum NumberFormat: Sendable {
@@ -77,20 +77,9 @@ func duration(_ seconds: Double) -> String {
   return text.isEmpty ? "0 s" : text
 }
 
-extension Date {
-  /// - Parameter text: RFC 3339 (section 5.6) in UTC, with or without a fraction.
-  init?(rfc3339 text: String) {
-    let date =
-      (try? Date.ISO8601FormatStyle(includingFractionalSeconds: true).parse(text))
-      ?? (try? Date.ISO8601FormatStyle().parse(text))
-    guard let date else { return nil }
-    self = date
-  }
-}
-
 /// How long ago a time was: `3 min 2 s ago`; the text itself where it is no time.
-func ago(_ time: String, now: Date) -> String {
-  guard let date = Date(rfc3339: time) else { return time }
-  let seconds = now.timeIntervalSince(date)
+func ago(_ time: String, now: Double) -> String {
+  guard let then = RFC3339.seconds(time) else { return time }
+  let seconds = now - then
   return seconds < 1 ? "just now" : "\(duration(seconds)) ago"
 }

@@ -1,6 +1,5 @@
 // The status as it changes: what was read of late, and what is shown of it. Pure.
 import Control
-import FoundationEssentials
 
 struct WatchScreen: Sendable {
   private var status: Status?
@@ -8,8 +7,8 @@ struct WatchScreen: Sendable {
   private var rates: Rates?
   /// Packets a second that came in for each real server, the newest last.
   private var curves: [RealServerKey: [Double?]] = [:]
-  /// Why there is nothing new, and since when.
-  private var failure: (reason: String, since: Date)?
+  /// Why there is nothing new, and since when, in seconds since 1970.
+  private var failure: (reason: String, since: Double)?
   private var firstLine = 0
 
   /// How many seconds a curve goes back at most.
@@ -34,7 +33,7 @@ struct WatchScreen: Sendable {
   }
 
   /// What was read last stays.
-  mutating func fail(_ reason: String, now: Date) {
+  mutating func fail(_ reason: String, now: Double) {
     failure = (reason, failure?.since ?? now)
     rates = nil
   }
@@ -43,7 +42,7 @@ struct WatchScreen: Sendable {
   mutating func scroll(by lines: Int) { firstLine = max(0, firstLine + lines) }
 
   /// As many lines as there are on the screen, none wider than it.
-  mutating func lines(width: Int, height: Int, format: NumberFormat, now: Date) -> [Line] {
+  mutating func lines(width: Int, height: Int, format: NumberFormat, now: Double) -> [Line] {
     let room = max(1, height - 1)
     let lines = top(width, now: now) + content(width, room, format, now: now)
     firstLine = min(firstLine, max(0, lines.count - room))
@@ -55,15 +54,15 @@ struct WatchScreen: Sendable {
     return (shown + blank + [Line(keys + more, .dim)]).map { $0.cut(at: width) }
   }
 
-  private func top(_ width: Int, now: Date) -> [Line] {
+  private func top(_ width: Int, now: Double) -> [Line] {
     guard let failure else { return [] }
-    let since = duration(now.timeIntervalSince(failure.since))
+    let since = duration(now - failure.since)
     let shown = status == nil ? "" : "; shown is what was \(since) ago"
     return Line("✗ \(failure.reason)\(shown)", .alarm).wrapped(width, by: 2)
   }
 
   private func content(
-    _ width: Int, _ height: Int, _ format: NumberFormat, now: Date
+    _ width: Int, _ height: Int, _ format: NumberFormat, now: Double
   ) -> [Line] {
     guard let status, let reading else {
       return failure == nil ? [Line("waiting for the daemon", .dim)] : []
