@@ -14,11 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include "flooding.h"
-
-#define PAUSE_NS 2000000
 
 static volatile sig_atomic_t is_over;
 
@@ -30,14 +27,12 @@ static void end(int number)
 
 int main(int argc, char **argv)
 {
-	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	char name[64], interface[IF_NAMESIZE];
 	struct parameters p = default_packets();
 	struct mixture mixture = {.cpus = 1, .phase = FLOODING};
 	struct flooding flooding;
 	struct tally tally;
-	double rate = 0, start;
-	long sent = 0;
+	double rate = 0;
 	int option;
 
 	while ((option = getopt(argc, argv, PACKET_OPTIONS "n:")) != -1) {
@@ -56,20 +51,7 @@ int main(int argc, char **argv)
 	/* In the place of the program that is there, which passes all. */
 	if (bpf_xdp_attach(p.interface, flooding.sink, XDP_FLAGS_DRV_MODE, NULL))
 		fail("%s: attach: %s", interface, strerror(errno));
-	start = seconds();
-	while (!is_over) {
-		long due = rate * (seconds() - start) - sent;
-
-		/* What the machine could not send in time is not made up for by a burst. */
-		if (due > rate / 20) {
-			start += (due - rate / 20) / rate;
-			due = rate / 20;
-		}
-		if (due > 0)
-			send_flood(&flooding, due);
-		sent += due;
-		nanosleep(&pause, NULL);
-	}
+	send_steadily(&flooding, rate, 0, &is_over);
 	tally = tally_of(&flooding);
 	printf("{\"sent\": %llu, \"came_out\": %llu}\n", tally.sent_forged, tally.forged);
 	return 0;

@@ -27,6 +27,15 @@ struct {
 	__type(value, __u32);
 } servers SEC(".maps");
 
+/* When the answers of clients that arrive were through the director, ns of CLOCK_MONOTONIC; 0: not
+ * yet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MOST_SAMPLES);
+	__type(key, __u32);
+	__type(value, __u64);
+} answered_at SEC(".maps");
+
 /* The kernel's own stack verifies the header's checksum, and none over UDP. */
 static __always_inline void finish_header(struct iphdr *ip)
 {
@@ -100,6 +109,47 @@ static __always_inline void note_known(const struct mixture *mix, struct tally *
 		count->other++;
 }
 
+static __always_inline void swap_mac_addresses(struct ethhdr *eth)
+{
+	__u8 mac[6];
+
+	__builtin_memcpy(mac, eth->h_dest, 6);
+	__builtin_memcpy(eth->h_dest, eth->h_source, 6);
+	__builtin_memcpy(eth->h_source, mac, 6);
+}
+
+/* In the place of the real server that a packet is for: sends it back. */
+static __always_inline int answer(struct ethhdr *eth, struct iphdr *ip)
+{
+	struct udphdr *udp = (void *)(ip + 1);
+	__u32 address = ip->saddr;
+	__u16 port = udp->source;
+
+	ip->saddr = ip->daddr;
+	ip->daddr = address;
+	udp->source = udp->dest;
+	udp->dest = port;
+	swap_mac_addresses(eth);
+	return XDP_TX;
+}
+
+/* Whose answer it is that has come through. */
+static __always_inline void note_answer(const struct parameters *p, const struct mixture *mix,
+					const struct iphdr *ip)
+{
+	const struct udphdr *udp = (const void *)(ip + 1);
+	__u32 host = bpf_ntohl(ip->daddr) - bpf_ntohl(*(__u32 *)p->client);
+	__u32 number = (host << 15) + bpf_ntohs(udp->dest) - 1024 - MOST_KNOWN, sample;
+	__u64 *time;
+
+	if (!mix->noted || number % mix->noted)
+		return;
+	sample = number / mix->noted;
+	time = bpf_map_lookup_elem(&answered_at, &sample);
+	if (time)
+		*time = bpf_ktime_get_ns();
+}
+
 /*
  * Stands where the director's packets come out. Those from the flood's network, and to it, end
  * here, so that nothing behind the director costs; all others go on.
@@ -112,7 +162,7 @@ int sink(struct xdp_md *ctx)
 	const struct parameters *p = bpf_map_lookup_elem(&parameters, &zero);
 	const struct mixture *mix = bpf_map_lookup_elem(&mixture, &zero);
 	struct tally *count = bpf_map_lookup_elem(&tally, &zero);
-	const struct ethhdr *eth = data;
+	struct ethhdr *eth = data;
 
 	if (!p || !mix || !count)
 		return XDP_ABORTED;
@@ -127,12 +177,13 @@ int sink(struct xdp_md *ctx)
 			return XDP_PASS;
 		count->forged++;
 	} else {
-		const struct iphdr *ip = (void *)(eth + 1);
+		struct iphdr *ip = (void *)(eth + 1);
 
 		if (eth->h_proto != bpf_htons(ETH_P_IP))
 			return XDP_PASS;
 		if (*(__u8 *)&ip->daddr == p->client[0]) {
 			count->answers++;
+			note_answer(p, mix, ip);
 			return XDP_DROP;
 		}
 		if (*(__u8 *)&ip->saddr != p->client[0])
@@ -141,6 +192,8 @@ int sink(struct xdp_md *ctx)
 			note_known(mix, count, ip);
 		else
 			count->forged++;
+		if (mix->phase == ARRIVING)
+			return answer(eth, ip);
 	}
 	return XDP_DROP;
 }
@@ -187,7 +240,6 @@ int one_hash(struct xdp_md *ctx)
 	struct iphdr *ip = (void *)(eth + 1);
 	struct udphdr *udp = (void *)(ip + 1);
 	struct client client = {};
-	__u8 mac[6];
 
 	if (!p || !turn || (void *)(udp + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP) ||
 	    ip->protocol != IPPROTO_UDP)
@@ -222,9 +274,7 @@ int one_hash(struct xdp_md *ctx)
 	if (udp->check)
 		udp->check = checksum_update(udp->check, *own, to);
 	*own = to;
-	__builtin_memcpy(mac, eth->h_dest, 6);
-	__builtin_memcpy(eth->h_dest, eth->h_source, 6);
-	__builtin_memcpy(eth->h_source, mac, 6);
+	swap_mac_addresses(eth);
 	return XDP_TX;
 }
 

@@ -5,6 +5,8 @@
 #include <time.h>
 #include "flooding.h"
 
+#define PAUSE_NS 2000000
+
 struct flooding load_flooding(const char *path, unsigned int associations)
 {
 	struct bpf_object *object = open_object(path, BPF_XDP);
@@ -19,6 +21,7 @@ struct flooding load_flooding(const char *path, unsigned int associations)
 		.mixture = table_of(object, "mixture"),
 		.tally = table_of(object, "tally"),
 		.servers = table_of(object, "servers"),
+		.answered_at = table_of(object, "answered_at"),
 		.object = object,
 	};
 }
@@ -53,6 +56,30 @@ void send_flood(const struct flooding *flooding, long packets)
 	/* The tally has what a signal leaves of them. */
 	if (bpf_prog_test_run_opts(flooding->send, &options) && errno != EINTR)
 		fail("packets could not be sent: %s", strerror(errno));
+}
+
+void send_steadily(const struct flooding *flooding, double rate, long packets,
+		   const volatile sig_atomic_t *is_over)
+{
+	const struct timespec pause = {.tv_nsec = PAUSE_NS};
+	double start = seconds();
+	long sent = 0;
+
+	while (!*is_over && (!packets || sent < packets)) {
+		long due = rate * (seconds() - start) - sent;
+
+		/* What the machine could not send in time is not made up for by a burst. */
+		if (due > rate / 20) {
+			start += (due - rate / 20) / rate;
+			due = rate / 20;
+		}
+		if (packets && due > packets - sent)
+			due = packets - sent;
+		if (due > 0)
+			send_flood(flooding, due);
+		sent += due;
+		nanosleep(&pause, NULL);
+	}
 }
 
 struct tally tally_of(const struct flooding *flooding)

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <net/if.h>
+#include <signal.h>
 #include "tools.h"
 
 struct flooding {
-	int send, sink, parameters, mixture, tally, servers;
+	int send, sink, parameters, mixture, tally, servers, answered_at;
 	struct bpf_object *object;
 };
 
@@ -20,6 +21,11 @@ void set_flood(const struct flooding *flooding, const struct parameters *p,
 
 /* Sends so many packets, on the CPU that it runs on. */
 void send_flood(const struct flooding *flooding, long packets);
+
+/* Sends so many packets, or without end where that is 0, at a steady rate a second, until it is
+ * over. */
+void send_steadily(const struct flooding *flooding, double rate, long packets,
+		   const volatile sig_atomic_t *is_over);
 
 /* Of all CPUs, since it was cleared. */
 struct tally tally_of(const struct flooding *flooding);

@@ -44,7 +44,11 @@ enum phase {
 	LEARNING,  /* known clients send: the real server that each has now is its own */
 	ANSWERING, /* that answers each of them */
 	FLOODING,  /* known clients send, and forged ones */
+	ARRIVING,  /* new clients send, each with a source of its own, and a real server answers */
 };
+
+/* Of every so many clients that arrive it is noted when their answer was through, of so many. */
+#define MOST_SAMPLES 4096
 
 /* What a flood consists of. */
 struct mixture {
@@ -53,6 +57,7 @@ struct mixture {
 	__u32 cpus;  /* that send */
 	__u32 phase;
 	__u32 forged; /* packets of each forged source, one after the other */
+	__u32 noted;  /* client of so many; 0: none */
 };
 
 /* What a CPU has sent of it, and what a director has sent on. */
