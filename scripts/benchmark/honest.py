@@ -7,14 +7,12 @@ import json
 import os
 import resource
 import selectors
-import signal
 import socket
 import subprocess
 import time
-import types
 
 from control import Connection
-from network import (ADDRESSES, PATIENCE, PORT, SCRIPTS, SERVERS, VIRTUAL, Daemon, Director, Failed,
+from network import (ADDRESSES, PATIENCE, PORT, SERVERS, VIRTUAL, Daemon, Failed, Topology,
                      command, inside)
 
 SIZE = 1 << 16  # of the association table: a flood renews it several times a second
@@ -37,40 +35,14 @@ def location(address):
     return f"coap://[{address}]/who" if ":" in address else f"coap://{address}/who"
 
 
-class Network:
-    """The network of scripts/topology, with a libcoap server on each real server, which has its name
-    in a resource. All of it is gone with the context."""
+class Network(Topology):
+    """A network with a libcoap server on each real server, which has its name in a resource."""
 
     def __init__(self, lab):
-        self.lab = lab
-        # Not the lab's own: that has a gateway of the same name.
-        self.prefix = f"{lab.prefix}t"
-
-    def host(self, name, wire=None):
-        host = Director(types.SimpleNamespace(prefix=self.prefix), name, wire)
-        self.hosts.append(host)
-        return host
-
-    def __enter__(self):
-        self.hosts = []
-        command(f"{SCRIPTS}/topology", "up", 3, self.prefix)
-        try:
-            self.client, self.gateway = self.host("client"), self.host("gw")
-            self.director = self.host("lb", "gwl")
-            self.servers = [self.host(f"srv{i}") for i in (1, 2, 3)]
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        for host in self.hosts:
-            host.stop()
-        before = {number: signal.signal(number, signal.SIG_IGN)
-                  for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-        command(f"{SCRIPTS}/topology", "down", self.prefix)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        super().__init__(lab, "up", 3)
+        self.client, self.gateway = self.host("client"), self.host("gw")
+        self.director = self.host("lb", "gwl")
+        self.servers = [self.host(f"srv{i}") for i in (1, 2, 3)]
 
     @contextlib.contextmanager
     def coap_servers(self, family):

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import time
+import types
 
 PATIENCE = 60  # seconds
 SCRIPTS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -49,6 +50,23 @@ def command(*words, **options):
 
 def inside(namespace):
     return ["nsenter", f"--net=/run/netns/{namespace}"]
+
+
+def cpu_time(process):
+    """Seconds that all threads of a process have had a CPU for."""
+    tasks, seconds = f"/proc/{process.pid}/task", 0
+    for task in os.listdir(tasks):
+        with open(f"{tasks}/{task}/schedstat") as file:
+            seconds += int(file.read().split()[0]) / 1e9
+    return seconds
+
+
+def memory(process):
+    """Bytes: anonymous and resident memory of a process, and the most that was resident."""
+    with open(f"/proc/{process.pid}/status") as file:
+        status = file.read()
+    return {name: int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) * 1024
+            for name, field in (("anonymous", "RssAnon"), ("resident", "VmRSS"), ("most", "VmHWM"))}
 
 
 class Director:
@@ -137,19 +155,41 @@ class Daemon:
         return self.loop_schedule()[0]
 
     def cpu_time(self):
-        """Seconds that all of its threads have had a CPU for."""
-        tasks, seconds = f"/proc/{self.process.pid}/task", 0
-        for task in os.listdir(tasks):
-            with open(f"{tasks}/{task}/schedstat") as file:
-                seconds += int(file.read().split()[0]) / 1e9
-        return seconds
+        return cpu_time(self.process)
 
     def memory(self):
-        """Bytes: anonymous and resident memory of the process."""
-        with open(f"/proc/{self.process.pid}/status") as file:
-            status = file.read()
-        return {name: int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) * 1024
-                for name, field in (("anonymous", "RssAnon"), ("resident", "VmRSS"))}
+        return memory(self.process)
+
+
+class Topology:
+    """A network of scripts/topology, as its words say. All of it is gone with the context."""
+
+    def __init__(self, lab, *words):
+        self.lab, self.words = lab, words
+        # Not the lab's own: that has a gateway of the same name.
+        self.prefix, self.hosts = f"{lab.prefix}t", []
+
+    def host(self, name, wire=None):
+        host = Director(types.SimpleNamespace(prefix=self.prefix), name, wire)
+        self.hosts.append(host)
+        return host
+
+    def __enter__(self):
+        try:
+            command(f"{SCRIPTS}/topology", *self.words, self.prefix)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for host in self.hosts:
+            host.stop()
+        before = {number: signal.signal(number, signal.SIG_IGN)
+                  for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        command(f"{SCRIPTS}/topology", "down", self.prefix)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Lab:
