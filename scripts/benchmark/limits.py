@@ -33,6 +33,10 @@ LISTING_LIMIT, LISTING_MEMORY_LIMIT = 3, 8  # s and MB
 FOLLOWING_LIMIT = 2000  # ms
 IDLE_LIMIT = 0.05  # % of a CPU
 ULBCTL_LIMIT = 30  # ms
+SHARED_LIMIT = 30  # MB of Redis for a million clients
+READING_LIMIT, BACK_LIMIT = 5, 10  # s until a director that starts, or a Redis that is back, has them
+LAG_LIMIT, LATE_LIMIT = 300, 1000  # ms, in the median and of one of a hundred
+SYNC_LIMIT, SYNC_MEMORY_LIMIT, SHARING_LIMIT = 15, 60, 5  # % of a CPU and MB of ulb-sync, % more of ulb
 DEBUG_LIMIT = 0.5  # × the default level
 
 DIGITS = {"×": 3, "ns": 1, "ms": 1, "s": 2, "%": 3, "B": 1, "MB": 1, "clients": 0, "/s": 0}  # of each unit, behind the point
@@ -185,6 +189,25 @@ def of_following(times):
 
 def of_idle(row):
     return [check("CPU of a daemon with nothing to do", 100 * row["share"], IDLE_LIMIT, "%")]
+
+
+def of_sharing(row):
+    """The worst of both directors."""
+    load, lag, whole = row["load"], row["lag"], row["whole"]
+    number = f"{whole['associations']:,} shared associations"
+    rate = f"{load['rate']:,} new clients a second"
+    syncs = [share for name, share in load["with"].items() if name.startswith("ulb-sync")]
+    more = [load["with"][name] - share for name, share in load["without"].items()]
+    return [check(f"{number}: memory of Redis", whole["memory"] / 1e6, SHARED_LIMIT, "MB"),
+            check(f"{number}: a director that starts has all", statistics.median(whole["read"]),
+                  READING_LIMIT, "s"),
+            check(f"{number}: Redis has all when it is back, empty", whole["back"], BACK_LIMIT, "s"),
+            check(f"{rate}: another director knows one", lag["median"], LAG_LIMIT, "ms"),
+            check(f"{rate}: the latest of a hundred", lag["late"], LATE_LIMIT, "ms"),
+            check(f"{rate}: CPU of ulb-sync", 100 * max(syncs), SYNC_LIMIT, "%"),
+            check(f"{rate}: memory of ulb-sync", max(load["memory"].values()) / 1e6,
+                  SYNC_MEMORY_LIMIT, "MB"),
+            check(f"{rate}: CPU of ulb for sharing them", 100 * max(more), SHARING_LIMIT, "%")]
 
 
 def of_ulbctl(times):

@@ -15,8 +15,10 @@ import chart
 import control
 import honest
 import limits
+import sharing
 from measure import Measurements
 from network import Failed, Lab
+from redis_server import RedisFailed, require as require_redis
 from virtual_servers import MANY
 
 
@@ -59,6 +61,29 @@ def with_more(rows, target):
                      for scenario, row in rows.items())
 
 
+SHARING = "Sharing between two directors"
+
+
+def measure_sharing(result, measurements, executable):
+    result["sharing"] = row = sharing.sharing(measurements, executable)
+    result["limits"] += limits.of_sharing(row)
+    load, lag, whole = row["load"], row["lag"], row["whole"]
+    for name, share in load["with"].items():
+        without = load["without"].get(name)
+        most = load["memory"].get(name)
+        say(f"  {load['rate']:,} new clients a second: {name} takes {100 * share:.1f} % of a CPU"
+            + ("" if without is None else f", {100 * without:.1f} without ulb-sync")
+            + ("" if most is None else f" and {most / 1e6:.1f} MB"))
+    say(f"  the other director knows a client after {lag['median']:.0f} ms, 99 % after "
+        f"{lag['late']:.0f}, the last of {lag['samples']} after {lag['longest']:.0f}")
+    say(f"  {whole['associations']:,} clients: Redis has them after {whole['written']:.1f} s, in "
+        f"{whole['memory'] / 1e6:.1f} MB, and {whole['stream'] / 1e6:.1f} MB of changes")
+    say("  a director that starts has them after "
+        + ", ".join(f"{seconds:.1f}" for seconds in whole["read"])
+        + f" s; a Redis that is back after {whole['back']:.1f} s; ulb-sync had "
+        + ", ".join(f"{most / 1e6:.0f}" for most in whole["most"].values()) + " MB at most")
+
+
 def run(lab, arguments, executables):
     measurements = Measurements(lab, arguments.tools, executables, arguments.quick)
     result = {"date": datetime.date.today().isoformat(), "revision": revision(arguments.root),
@@ -71,6 +96,11 @@ def run(lab, arguments, executables):
 
     say(f"{result['machine']['cpu']}, {os.cpu_count()} CPUs, Linux {platform.release()}, "
         f"{result['date']}, ulb {result['revision']}")
+
+    if arguments.sharing:
+        chapter(SHARING)
+        measure_sharing(result, measurements, arguments.sync)
+        return finished(result, started)
 
     result["packet_cost"] = {}
     for family in (4, 6):
@@ -255,6 +285,9 @@ def run(lab, arguments, executables):
     checks += found
     say("  ulbctl: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in result["ulbctl"].items()))
 
+    chapter(SHARING)
+    measure_sharing(result, measurements, arguments.sync)
+
     result["saving"] = {}
     for family in (4, 6):
         chapter(f"The state file, IPv{family}")
@@ -312,6 +345,10 @@ def run(lab, arguments, executables):
                 f"spread {spread['ulb']:4.0f} ns (sticky {spread['sticky']:.0f}), "
                 f"table {memory['table'] / 2**20:8.1f} MiB (sticky {memory['sticky'] / 2**20:.1f})")
         checks += found
+    return finished(result, started)
+
+
+def finished(result, started):
     result["seconds"] = round(time.monotonic() - started)
     return result
 
@@ -335,16 +372,19 @@ def main():
     parser.add_argument("--folder", required=True)
     parser.add_argument("--executable", action="append", required=True, metavar="NAME=PATH")
     parser.add_argument("--ulbctl", required=True)
+    parser.add_argument("--sync", required=True)
     parser.add_argument("--output")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--sharing", action="store_true")
     arguments = parser.parse_args()
     executables = dict(item.split("=", 1) for item in arguments.executable)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
     try:
+        require_redis()
         with Lab(arguments.folder) as lab:
             result = run(lab, arguments, executables)
-    except Failed as failure:
+    except (Failed, RedisFailed) as failure:
         say(f"bench: error: {failure}")
         return 2
     except KeyboardInterrupt:
