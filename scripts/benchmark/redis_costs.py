@@ -54,10 +54,10 @@ def change(number):
 
 
 class Costs:
-    """Measures on a Redis that has a stream of so many entries at most, of batches of so many changes."""
+    """Measures on a Redis whose stream keeps so many entries."""
 
-    def __init__(self, redis, batch, stream):
-        self.redis, self.asking, self.most, self.stream = redis, redis.connection, batch, stream
+    def __init__(self, redis, stream):
+        self.redis, self.asking, self.stream = redis, redis.connection, stream
         self.number, self.empty = 0, redis.memory()
         self.asking.ask("SET", PREFIX + b"id", "1")
         self.script = self.asking.ask("SCRIPT", "LOAD", SCRIPT)
@@ -160,7 +160,7 @@ def measured(clients, batch, stream, at_once):
     with tempfile.TemporaryDirectory(prefix="ulb-costs-") as folder:
         redis = RedisServer(folder, start, "--loglevel", "warning")
         try:
-            costs = Costs(redis, batch, stream)
+            costs = Costs(redis, stream)
             record, memory = {}, {}
             for name, number in sorted(clients.items(), key=lambda item: item[1]):
                 costs.fill(number)

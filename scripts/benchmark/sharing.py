@@ -148,7 +148,7 @@ class Fleet(Topology):
         if process.returncode:
             raise Failed(f"arrivals: {errors.strip()}")
         result.update(json.loads(output))
-        if result["answered"] < 0.999 * clients:
+        if result["answered"] < 0.99 * clients:
             raise Failed(f"of {clients} new clients only {result['answered']} were answered")
 
     @property
