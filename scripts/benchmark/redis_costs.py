@@ -21,6 +21,7 @@ PREFIX, STREAM = b"ulb:{ulb}:", b"ulb:{ulb}:changes"
 VIRTUAL_SERVER, DIRECTOR = b"coap", b"director-a"
 NOW = 1_764_428_400_000  # ms
 ROUNDS = 5
+READERS = 10  # that wait for one entry: with one alone, Redis falling asleep would be measured
 # Fills Redis faster than a batch after the other: clients as change() has them, in hashes by chance.
 FILL = """math.randomseed(tonumber(ARGV[2]))
 for number = ARGV[2], ARGV[3] - 1 do
@@ -128,19 +129,21 @@ class Costs:
         return self.time_of(ask, times), sum(len(encoded_entry(entry)) for entry in found)
 
     def time_of_wakes(self, entries, times):
-        """Of a batch of one record, and of telling it who waits for it."""
-        reader, position = Connection(self.redis.path), self.end
+        """Of a batch of one record, and of telling it each of READERS that wait for it."""
+        readers, position = [Connection(self.redis.path) for _ in range(READERS)], self.end
         batches = [self.batch(1) for _ in range(ROUNDS * times)]
 
         def wake():
             nonlocal position
-            reader.socket.sendall(self.question(position, entries, "BLOCK", 1000))
-            # Until it waits.
-            time.sleep(0.0005)
+            for reader in readers:
+                reader.socket.sendall(self.question(position, entries, "BLOCK", 1000))
+            # Until they wait.
+            time.sleep(0.001)
             self.asking.ask_all([batches.pop()])
-            position = self.read(reader)[-1][0]
+            position = [self.read(reader)[-1][0] for reader in readers][0]
         cost = self.time_of(wake, times)
-        reader.close()
+        for reader in readers:
+            reader.close()
         return cost
 
 
@@ -172,11 +175,11 @@ def measured(clients, batch, stream, at_once):
             big, big_octets = costs.time_of_reads(at_once, batch, 50)
             read_byte = (big - many) / (big_octets - many_octets)
             read_entry = (many - one - (many_octets - one_octets) * read_byte) / (at_once - 1)
-            woken = costs.time_of_wakes(at_once, 1000)
+            woken = (costs.time_of_wakes(at_once, 400) - small) / READERS
             out = (big_octets - many_octets) / at_once / (batch - 1)
             return {
                 "batch": small - record[name], "record": record,
-                "wake": woken - small - read_entry - one_octets * read_byte,
+                "wake": woken - read_entry - one_octets * read_byte,
                 "read_entry": read_entry, "read_byte": read_byte,
                 "in_byte": (len(costs.batch(batch)) - len(costs.batch(1))) / (batch - 1),
                 "out_byte": out, "out_entry": one_octets - out, "memory": memory}
