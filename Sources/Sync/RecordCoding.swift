@@ -28,9 +28,9 @@ struct StoredChange: Equatable {
   /// Before field and value in a record.
   let head: [UInt8]
 
-  /// How many hashes the clients of a virtual server are spread over. Small ones take a third of the
-  /// memory of a large one.
-  static let buckets: UInt16 = 16384
+  /// How many hashes the clients of a virtual server are spread over. Those of up to 512 fields, as with
+  /// 16,000,000 clients, take a third of the memory of larger ones (hash-max-listpack-entries).
+  static let buckets: UInt16 = 32768
 
   /// - Returns: `nil` where a label or a field is longer than a record can have.
   init?(_ change: AssociationChange) {

@@ -33,10 +33,10 @@ extension Sharing {
         // between, the daemon does not know that it is earlier.
         for change in entry.changes where !isOwn || change.isForgotten {
           lines.append(change)
-          try await handOver(&lines, ifBeyond: Self.body)
+          if lines.isBeyond(Self.body) { try await handOver(lines.take()) }
         }
       }
-      try await handOver(&lines, ifBeyond: (0, 0))
+      try await handOver(lines.take())
       let now = currentMilliseconds()
       state.withLock { state in
         for entry in entries where entry.director != configuration.director && entry.found > 0 {
@@ -46,20 +46,13 @@ extension Sharing {
         if state.position == position { state.position = last.position }
         if isWhole, entries.count < SharedState.readAtOnce { state.hasReadAll = true }
       }
-      try await pauseReading()
+      try await Task.sleep(for: Self.readPause)
     }
   }
 
-  /// How long to wait before what has come since is asked for, for each other director and at most. Each
-  /// answer takes Redis' time, and there are as many batches as directors: so more of them are fetched
-  /// at once where there are many.
-  private static let readPause = (each: Duration.microseconds(500), most: Duration.milliseconds(50))
-
-  private func pauseReading() async throws {
-    let others = state.withLock { $0.directors.count } - 1
-    guard others > 0 else { return }
-    try await Task.sleep(for: min(Self.readPause.each * others, Self.readPause.most))
-  }
+  /// How long to wait before what has come since is asked for. Each answer takes Redis' time, and the
+  /// daemon's: so more batches of others are fetched at once.
+  private static let readPause = Duration.milliseconds(50)
 
   private func readAll(from shared: SharedState) async throws -> SharedState.Position {
     let isWhole = state.withLock { $0.isRedisWhole }
@@ -69,14 +62,21 @@ extension Sharing {
       state.position = position
     }
     do {
-      var lines = PendingLines()
-      try await shared.readAll(now: currentMilliseconds()) { changes in
-        for change in changes {
-          lines.append(change)
-          try await handOver(&lines, ifBeyond: Self.body)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        var lines = PendingLines()
+        // While the daemon takes one body over, the next is read.
+        try await shared.readAll(now: currentMilliseconds()) { changes in
+          for change in changes {
+            lines.append(change)
+            guard lines.isBeyond(Self.body) else { continue }
+            let body = lines.take()
+            try await group.next()
+            group.addTask { try await self.handOver(body) }
+          }
         }
+        try await group.next()
+        try await handOver(lines.take())
       }
-      try await handOver(&lines, ifBeyond: (0, 0))
       if isWhole { state.withLock { $0.hasReadAll = true } }
     } catch {
       state.withLock { $0.position = nil }
@@ -86,19 +86,16 @@ extension Sharing {
   }
 
   /// Hands changes over to the daemon, as soon as it is there.
-  private func handOver(
-    _ lines: inout PendingLines, ifBeyond limit: (bytes: Int, lines: Int)
-  ) async throws {
-    guard lines.bytes.count > limit.bytes || lines.count > limit.lines else { return }
-    let (body, count) = lines.take()
+  private func handOver(_ body: (bytes: [UInt8], lines: Int)) async throws {
+    guard body.lines > 0 else { return }
     var pause = Self.pauses.first
     var isAgain = false
     while true {
       do {
-        if let refusal = try await daemon.take(body) {
-          log.warning("\(refusal); \(count) changes of others are left out")
+        if let refusal = try await daemon.take(body.bytes) {
+          log.warning("\(refusal); \(body.lines) changes of others are left out")
         } else {
-          state.withLock { $0.received += UInt64(count) }
+          state.withLock { $0.received += UInt64(body.lines) }
         }
         if isAgain { daemonIsBack() }
         return
@@ -114,8 +111,8 @@ extension Sharing {
 
 /// Changes for the daemon, until there are enough of them.
 private struct PendingLines {
-  private(set) var bytes: [UInt8] = []
-  private(set) var count = 0
+  private var bytes: [UInt8] = []
+  private var count = 0
   private var writer = AssociationChangeWriter()
 
   mutating func append(_ change: AssociationChange) {
@@ -123,8 +120,12 @@ private struct PendingLines {
     count += 1
   }
 
+  func isBeyond(_ limit: (bytes: Int, lines: Int)) -> Bool {
+    bytes.count > limit.bytes || count > limit.lines
+  }
+
   /// Gives away what has been written.
-  mutating func take() -> (bytes: [UInt8], count: Int) {
+  mutating func take() -> (bytes: [UInt8], lines: Int) {
     defer { (bytes, count) = ([], 0) }
     return (bytes, count)
   }

@@ -33,8 +33,8 @@ public final class AssociationChanges: Sendable {
 
   /// The most uses that are told in a second: they keep the order of use, and may be late.
   private static let mostUses = 2_000
-  /// Buckets of a piece: some hundred microseconds where all of them have changed.
-  private static let atOnce = 1 << 12
+  /// Buckets of a piece: a millisecond or two where all of them have changed.
+  private static let atOnce = 1 << 14
   /// How long the copies stay when nobody listens, in seconds.
   private static let patience: Int64 = 600
 

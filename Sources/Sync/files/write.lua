@@ -46,7 +46,8 @@ for i = 6, #ARGV, 4 do
     if old and string.byte(old, 7) ~= 3 and compare(string.sub(old, 1, 6), value) <= 0 then
       redis.call('HDEL', key, field)
     end
-  elseif not old or is_later(kind, value, old) then
+  -- What others have learned of it is the same to the octet.
+  elseif not old or old ~= value and is_later(kind, value, old) then
     redis.call('HSET', key, field, value)
     records[#records + 1] = head .. field .. value
   end

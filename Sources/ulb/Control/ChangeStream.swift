@@ -60,9 +60,9 @@ struct ChangeStream: AsyncSequence, Sendable {
     fileprivate let heartbeat: Duration
 
     /// How often it is looked whether there is something new.
-    private static let interval = Duration.milliseconds(20)
+    private static let interval = Duration.milliseconds(50)
     /// The most bytes of a piece, but for what comes at once.
-    private static let enough = 32 << 10
+    private static let enough = 128 << 10
 
     mutating func next() async -> [UInt8]? {
       let began = ContinuousClock.now
