@@ -435,7 +435,14 @@ struct FoundChangeTests {
     for piece in 0..<20 {
       let pause = pace.pause(
         after: .milliseconds(1), isPass: piece == 19, now: began + .seconds(9))
-      #expect(pause > .milliseconds(32) && pause < .milliseconds(33))
+      #expect(pause == .milliseconds(39))
     }
+    // Short rests are taken together, and none is lost.
+    let pauses = (0..<20).map { piece in
+      pace.pause(after: .microseconds(250), isPass: piece == 19, now: began + .seconds(20))
+    }
+    #expect(pauses.reduce(.zero, +) == .milliseconds(195))
+    #expect(pauses.allSatisfy { $0 == .zero || $0 >= .milliseconds(9) })
+    #expect(pauses.count { $0 == .zero } == 13)
   }
 }

@@ -2,16 +2,20 @@
 import Glibc
 
 /// Rests between two looks, so that a pass begins each tenth of a second, or, where one costs more than
-/// three milliseconds, so seldom that they take three hundredths of a CPU.
+/// three milliseconds, so seldom that they take a fortieth of a CPU.
 struct ChangePace {
   private static let interval = Duration.milliseconds(100)
   private static let cheap = Duration.milliseconds(3)
   /// Of a CPU's time.
-  private static let share = 0.03
+  private static let share = 0.025
+  /// Of less rest than this a CPU has more trouble than of none.
+  private static let shortest = Duration.milliseconds(20)
 
   /// Of the pass before.
   private var lastCost = Duration.zero
   private var cost = Duration.zero
+  /// The rest that is still to be taken.
+  private var due = Duration.zero
   private var began = ContinuousClock.now
 
   /// How much of a CPU this thread has had.
@@ -32,7 +36,9 @@ struct ChangePace {
   ) -> Duration {
     self.cost += cost
     let isCheap = lastCost <= Self.cheap && self.cost <= Self.cheap
-    var pause = isCheap ? .zero : cost * (1 / Self.share - 1)
+    due = isCheap ? .zero : due + cost * (1 / Self.share - 1)
+    var pause = due < Self.shortest && !isPass ? .zero : due
+    due -= pause
     if isPass {
       pause = max(pause, Self.interval - (now - began))
       (lastCost, self.cost, began) = (self.cost, .zero, now + pause)
