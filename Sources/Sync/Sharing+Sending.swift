@@ -51,59 +51,41 @@ extension Sharing {
     isMakingUp: Bool = false
   ) async throws {
     var pieces = body.makeAsyncIterator()
-    var lines = LineSplitter()
-    var reader = AssociationChangeReader(unknownMembers: .ignored)
-    let start = currentMilliseconds()
+    var reader = ToldReader()
     // What the whole is made of was found long ago.
     var wholeUntil: UInt64 = 0
-    var isFirst = true
-    // The last batch was empty, or has what was found since: all that the log had has come.
-    var (isEmpty, isAtEnd) = (true, false)
     var isUnreadable = false
-    while let piece = try await next(&pieces) {
-      heard.set()
-      var changes: [AssociationChange] = []
-      var (cursor, reset): (ChangeCursor?, ChangeCursor?)
-      lines.feed(piece) { line in
-        switch reader.read(line: line) {
-        case .change(let change)?:
-          changes.append(change)
-          isEmpty = false
-          if change.at >= start { isAtEnd = true }
-        case .cursor(let place, let isReset)?:
-          if isReset {
-            reset = place
-          } else if !isFirst, place.sequence > 0 {
-            // Redis has what stands before it when all of this piece is written. From 0, as in the
-            // whole's midst, nobody can go on.
-            cursor = place
-            if isEmpty { isAtEnd = true }
-          }
-          (isFirst, isEmpty) = (false, true)
-        case nil:
-          if !isUnreadable {
-            log.warning(
-              "\(configuration.control) tells of a change what this ulb-sync does not know: "
-                + "\(String(decoding: line.prefix(200), as: UTF8.self)); upgrade it")
-          }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      while let bytes = try await next(&pieces) {
+        heard.set()
+        let piece = reader.read(bytes)
+        if let line = piece.unreadable, !isUnreadable {
+          log.warning(
+            "\(configuration.control) tells of a change what this ulb-sync does not know: "
+              + "\(String(decoding: line.prefix(200), as: UTF8.self)); upgrade it")
           isUnreadable = true
         }
+        // While Redis takes one piece, the next is read.
+        try await group.next()
+        if let reset = piece.reset {
+          // The log has it no more.
+          if isMakingUp { return }
+          wholeUntil = currentMilliseconds()
+          try await begin(reset, shared, heard)
+        }
+        group.addTask { [wholeUntil] in
+          try await self.write(piece.changes, to: shared, wholeUntil: wholeUntil)
+          // Cancelled, it may be that another Redis is asked already.
+          try Task.checkCancellation()
+          guard let cursor = piece.cursor else { return }
+          self.state.withLock { state in
+            state.cursor = cursor
+            if !isMakingUp { state.isWholeDue = false }
+          }
+        }
+        if isMakingUp, reader.isAtEnd, piece.cursor != nil { break }
       }
-      if let reset {
-        // The log has it no more.
-        if isMakingUp { return }
-        wholeUntil = currentMilliseconds()
-        try await begin(reset, shared, heard)
-      }
-      try await write(changes, to: shared, wholeUntil: wholeUntil)
-      // Cancelled, it may be that another Redis is asked already.
-      try Task.checkCancellation()
-      guard let cursor else { continue }
-      state.withLock { state in
-        state.cursor = cursor
-        if !isMakingUp { state.isWholeDue = false }
-      }
-      if isMakingUp, isAtEnd { return }
+      try await group.next()
     }
   }
 
