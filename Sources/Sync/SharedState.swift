@@ -75,7 +75,7 @@ struct SharedState: Sendable {
   static let readAtOnce = 200
   /// From when on a director that says nothing is no more.
   private static let silence: UInt64 = 60_000
-  /// From when on it is not waited for.
+  /// From when on nobody waits for one that says nothing.
   private static let pause: UInt64 = 5000
   /// For how long is remembered what was forgotten.
   private static let memory: UInt64 = 24 * 3600 * 1000
