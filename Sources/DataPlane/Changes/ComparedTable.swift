@@ -151,7 +151,9 @@ final class ComparedTable<Key: ClientKey>: TableComparing, @unchecked Sendable {
     let isUse = isUse(stamp, after: formerStamp)
     let now = max(findings.now, copy.time(place))
     guard let target = shared(word, stamp) else {
-      if word == formerWord, copy.isLearned(place), Stamp(formerStamp).isUnheard {
+      if table.ranking == .byClass, word == formerWord, copy.isLearned(place),
+        Stamp(formerStamp).isUnheard, Stamp(stamp).isHeardNewcomer
+      {
         // Its real server wrote to it through another director, which does not see that it sends here.
         table.noteAnswer(place, stamp)
       }
