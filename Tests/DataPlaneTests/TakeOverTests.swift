@@ -174,7 +174,7 @@ struct TakeOverTests {
     #expect(scene.found() == [])
   }
 
-  @Test("who was written to through another director than its real server's is no answered one")
+  @Test("whom another real server has written to through another director is that one's")
   func writtenToByAnother() throws {
     let scene = try Scene()
     var insertion = LateInsertion<IPv4ClientKey>(scene.table)
@@ -183,10 +183,74 @@ struct TakeOverTests {
         == .reserved)
     _ = insertion.settle()
     #expect(scene.found() == [])
+    // Be it before the client sent here: of that nobody else knows.
     let told = association(1, 1, at: scene.later - 1_200_000, .newcomer, isUnheard: true)
-    #expect(scene.take([told]) == counts { $0.older = 1 })
+    #expect(scene.take([told]) == counts { $0.associations = 1 })
+    #expect(scene.server(client(1)) == Self.servers[1])
+    #expect(scene.table.find(key(1))?.isUnheard == true)
     #expect(scene.found() == [])
-    #expect(scene.server(client(1)) == Self.servers[0])
+    // The first packet that reaches that real server.
+    scene.use(client(1))
+    let found = scene.found()
+    guard found.count == 1, case .association(let answered)? = found.first else {
+      Issue.record("\(found)")
+      return
+    }
+    #expect(answered.clientClass == .answered && answered.realServer == Self.servers[1])
+  }
+
+  /// Packets come while the path to a director changes: an answer before went through another one.
+  @Test(
+    "who was answered through another director is answered here, too, whoever saw it later",
+    arguments: [0, 1], [ClientClass.answered, .resident])
+  func answeredBefore(_ server: Int, _ clientClass: ClientClass) throws {
+    let scene = try Scene()
+    var insertion = LateInsertion<IPv4ClientKey>(scene.table)
+    #expect(
+      insertion.reserve(Entry(client: key(1), slot: scene.slot(0), rank: scene.table.newest))
+        == .reserved)
+    _ = insertion.settle()
+    #expect(scene.found() == [])
+    #expect(
+      scene.take([association(1, server, at: scene.later - 1_200_000, clientClass)])
+        == counts { if server == 0 { $0.known = 1 } else { $0.associations = 1 } })
+    #expect(scene.server(client(1)) == Self.servers[server])
+    #expect(scene.table.ranking.clientClass(scene.table.find(key(1))!.rank) == clientClass)
+    #expect(scene.found() == [])
+    #expect(scene.table.admissions?.residents == (clientClass == .resident ? 1 : 0))
+    // From now on it is this director's knowledge, too.
+    #expect(
+      scene.take([association(1, 1 - server, at: scene.later - 1_300_000)])
+        == counts { $0.older = 1 })
+  }
+
+  @Test("a packet that comes while its client's place is reserved takes nothing from the client")
+  func packetFirst() throws {
+    let compared = try ComparedAssociations()
+    let client = compared.client(1, .ipv4)
+    let table = compared.tables[.ipv4]!.table
+    let own = ComparedTable<IPv4ClientKey>(table, .ipv4, SharedSlots(compared.plan, .ipv4))
+    let clock = ChangeTime(from: Timestamp(milliseconds: compared.now))
+    for server in [0, 1] {
+      var findings = ChangeFindings(clock: clock, now: clock.units(compared.now + 1_000), uses: 9)
+      var taken = TakenOver()
+      // The client sends at that time, and goes where those go that nobody knows.
+      var taking = TableTakeOver(own) { compared.use(client, 0) }
+      guard case .association(let told) = compared.association(client, server, .resident) else {
+        return
+      }
+      taking.take(
+        told, compared.number(.ipv4), compared.slot(server, .ipv4),
+        table.ranking.rank(.resident, age: 1), &findings, &taken)
+      taking.settle(&findings, &taken)
+      #expect(taken.older == 0 && taken.known + taken.associations == 1)
+      let place = compared.place(client)!
+      #expect(
+        SharedBucket.slot(of: table.bucket(place).word(place.index))
+          == compared.slot(server, .ipv4))
+      #expect(table.ranking.clientClass(table.rank(place)) == .resident)
+      compared.evict(client)
+    }
   }
 
   @Test("an answered client and those of a director without classes are learned as what they are")

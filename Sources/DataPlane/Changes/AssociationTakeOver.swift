@@ -42,7 +42,7 @@ public struct AssociationTakeOver {
     dataPlane.changes.change { [inForce = dataPlane.inForce] state, findings in
       var taking = PieceTakeOver(inForce.now, state, configuration, now: findings)
       for change in piece { taking.take(change, &findings, &counts) }
-      taking.settle(&counts)
+      taking.settle(&findings, &counts)
       forgotten = taking.forgotten
     }
     self.counts = counts

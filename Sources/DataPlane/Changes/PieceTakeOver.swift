@@ -77,9 +77,9 @@ struct PieceTakeOver {
     }
   }
 
-  mutating func settle(_ counts: inout TakenOver) {
-    ipv4?.settle(&counts)
-    ipv6?.settle(&counts)
+  mutating func settle(_ findings: inout ChangeFindings, _ counts: inout TakenOver) {
+    ipv4?.settle(&findings, &counts)
+    ipv6?.settle(&findings, &counts)
   }
 
   private mutating func target(

@@ -1,4 +1,6 @@
-// What other directors have told of one table: who has seen a client later knows better.
+// What other directors have told of one table: who has seen a client later knows better, but for those that
+// no real server has written to.
+import BCC
 import LoadBalancing
 
 /// Takes over what is of one table.
@@ -7,22 +9,26 @@ struct TableTakeOver<Key: ClientKey> {
   private let table: AssociationTable
   private var insertion: LateInsertion<Key>
   /// What is to be an association when packets under way are through.
-  private var reserved: [Reserved] = []
+  private var reserved: [Told] = []
+  /// What packets were faster with.
+  private var overtaken: [Told] = []
 
-  private struct Reserved {
-    let client: Key
+  /// What another director has told of a client.
+  private struct Told {
+    let association: SharedAssociation
+    let entry: Entry<Key>
     let hash: ClientHash
-    let slot: UInt16
     let time: UInt32
   }
 
   /// How often it is tried again where packets were faster.
   private static var attempts: Int { 16 }
 
-  init(_ compared: ComparedTable<Key>) {
+  /// - Parameter wait: waits until all packets under way are through.
+  init(_ compared: ComparedTable<Key>, wait: @escaping () -> Void = GracePeriod.wait) {
     self.compared = compared
     table = compared.table
-    insertion = LateInsertion(table)
+    insertion = LateInsertion(table, wait: wait)
   }
 
   var forgotten: Int { insertion.forgotten }
@@ -31,58 +37,80 @@ struct TableTakeOver<Key: ClientKey> {
     _ association: SharedAssociation, _ number: UInt8, _ slot: UInt16, _ rank: UInt8,
     _ findings: inout ChangeFindings, _ counts: inout TakenOver
   ) {
-    let client = Key(association.client)
     let entry = Entry(
-      client: client, virtualServer: number, slot: slot, rank: rank,
+      client: Key(association.client), virtualServer: number, slot: slot, rank: rank,
       isUnheard: association.isUnheard)
-    let hash = table.hash(entry)
-    let time = findings.clock.units(association.at)
+    let told = Told(
+      association: association, entry: entry, hash: table.hash(entry),
+      time: findings.clock.units(association.at))
+    if !take(told, &findings, &counts) { overtaken.append(told) }
+  }
+
+  /// - Returns: false where packets were faster time and again.
+  private mutating func take(
+    _ told: Told, _ findings: inout ChangeFindings, _ counts: inout TakenOver
+  ) -> Bool {
+    let (entry, hash, time) = (told.entry, told.hash, told.time)
     for _ in 0..<Self.attempts {
       // What packets have done is this director's own knowledge, and is told first.
       compared.look(hash, &findings)
       guard let place = table.find(hash) else {
         switch insertion.reserve(entry) {
         case .present: continue
-        case .reserved:
-          reserved.append(Reserved(client: client, hash: hash, slot: slot, time: time))
+        case .reserved: reserved.append(told)
         case .noRoom: counts.refused += 1
         }
-        return
+        return true
       }
       let word = table.bucket(place).word(place.index)
       guard SharedBucket.slot(of: word) != AssociationTable.pendingSlot else {
-        settle(&counts)
+        settleReserved(&counts)
         continue
       }
       guard word == compared.copy.word(place) else { continue }
       let known = compared.copy.time(place)
-      if SharedBucket.slot(of: word) == slot {
-        let stamp = compared.copy.stamp(place)
-        if association.isUnheard, table.ranking == .byClass, Stamp(stamp).isHeardNewcomer {
+      let stamp = compared.copy.stamp(place)
+      let tellsMore = tellsMore(told, than: stamp)
+      if SharedBucket.slot(of: word) == entry.slot {
+        if tellsMore, entry.isUnheard {
           // It has sent here, and its real server's answer went through another director: of both
           // nobody else knows, so that it is found and told.
           table.noteAnswer(place, stamp)
-        } else if time >= known {
+        } else if tellsMore || time >= known {
           refresh(place, entry, word, time)
         }
         counts.known += 1
-        return
+        return true
       }
       let isGreater =
         compared.slots[SharedBucket.slot(of: word)].map {
-          association.realServer.isAfter($0.realServer)
+          told.association.realServer.isAfter($0.realServer)
         } ?? true
-      guard time > known || time == known && isGreater else {
+      guard time > known || time == known && isGreater || isUntold(stamp) else {
         counts.older += 1
-        return
+        return true
       }
-      guard table.swapSlot(of: hash, in: place, for: slot) != nil else { continue }
+      guard table.swapSlot(of: hash, in: place, for: entry.slot) != nil else { continue }
       restamp(place, entry)
-      note(client, hash.tag | UInt64(slot), place, time)
+      note(told, hash.tag | UInt64(entry.slot), place)
       counts.associations += 1
-      return
+      return true
     }
-    counts.older += 1
+    return false
+  }
+
+  /// Whether a real server has written to a client elsewhere, and none has here.
+  private func tellsMore(_ told: Told, than stamp: UInt8) -> Bool {
+    guard !told.entry.isUnheard else { return isUntold(stamp) }
+    return table.ranking == .byClass
+      && told.entry.clientClass(table.ranking) != .newcomer
+      && Stamp(stamp).clientClass == .newcomer
+  }
+
+  /// Whether a client is one that others are not told of. It went where those go whom nobody knows: that is
+  /// no reason to know better, be it later.
+  private func isUntold(_ stamp: UInt8) -> Bool {
+    table.ranking == .byClass && Stamp(stamp).isHeardNewcomer
   }
 
   mutating func forget(
@@ -98,7 +126,7 @@ struct TableTakeOver<Key: ClientKey> {
       }
       let word = table.bucket(place).word(place.index)
       guard SharedBucket.slot(of: word) != AssociationTable.pendingSlot else {
-        settle(&counts)
+        settleReserved(&counts)
         continue
       }
       guard word == compared.copy.word(place) else { continue }
@@ -111,21 +139,31 @@ struct TableTakeOver<Key: ClientKey> {
     counts.older += 1
   }
 
-  /// The second step for all that were reserved.
-  mutating func settle(_ counts: inout TakenOver) {
+  /// The second step for all that were reserved, and another attempt where packets were faster.
+  mutating func settle(_ findings: inout ChangeFindings, _ counts: inout TakenOver) {
+    settleReserved(&counts)
+    let again = overtaken
+    overtaken.removeAll(keepingCapacity: true)
+    for told in again where !take(told, &findings, &counts) { counts.older += 1 }
+    settleReserved(&counts)
+    // A second time in a row.
+    counts.older += overtaken.count
+    overtaken.removeAll(keepingCapacity: true)
+  }
+
+  private mutating func settleReserved(_ counts: inout TakenOver) {
     guard !reserved.isEmpty else { return }
     _ = insertion.settle()
-    for reserved in reserved {
-      let word = reserved.hash.tag | UInt64(reserved.slot)
-      guard let place = table.find(reserved.hash),
-        table.bucket(place).word(place.index) == word
-      else {
-        // A packet was first.
-        counts.older += 1
-        continue
+    for told in reserved {
+      let word = told.hash.tag | UInt64(told.entry.slot)
+      if let place = table.find(told.hash), table.bucket(place).word(place.index) == word,
+        !tellsMore(told, than: table.bucket(place).stamp(place.index))
+      {
+        note(told, word, place)
+        counts.associations += 1
+      } else {
+        overtaken.append(told)
       }
-      note(reserved.client, word, place, reserved.time)
-      counts.associations += 1
     }
     reserved.removeAll(keepingCapacity: true)
   }
@@ -135,13 +173,14 @@ struct TableTakeOver<Key: ClientKey> {
   private func refresh(
     _ place: AssociationTable.Place, _ entry: Entry<Key>, _ word: UInt64, _ time: UInt32
   ) {
-    let isLearned = time > compared.copy.time(place) || compared.copy.isLearned(place)
+    let known = compared.copy.time(place)
+    let isLearned = time > known || compared.copy.isLearned(place)
     let former = compared.copy.stamp(place)
     if !table.isSingleBucket { table.refresh(place, as: table.admitted(entry)) }
     let stamp = table.bucket(place).stamp(place.index)
     compared.note(
-      entry.client, word, stamp == former ? stamp : table.unused(stamp), in: place, at: time,
-      isLearned: isLearned)
+      entry.client, word, stamp == former ? stamp : table.unused(stamp), in: place,
+      at: max(time, known), isLearned: isLearned)
   }
 
   /// Has who was led elsewhere count as used before, so that its next use is seen; a resident stays one.
@@ -149,21 +188,20 @@ struct TableTakeOver<Key: ClientKey> {
     guard !table.isSingleBucket else { return }
     let ranking = table.ranking
     var entry = table.admitted(entry)
+    let stamp = table.bucket(place).stamp(place.index)
     let present = ranking.clientClass(table.rank(place))
-    if present == .resident || entry.clientClass(ranking) == .newcomer {
+    if present == .resident || entry.clientClass(ranking) == .newcomer && !isUntold(stamp) {
       entry.rank = ranking.rank(present, age: ranking.age(entry.rank))
       // Who has sent here has sent.
-      entry.isUnheard = Stamp(table.bucket(place).stamp(place.index)).isUnheard
+      entry.isUnheard = Stamp(stamp).isUnheard
     }
     table.setStamp(place, to: entry)
   }
 
-  private func note(
-    _ client: Key, _ word: UInt64, _ place: AssociationTable.Place, _ time: UInt32
-  ) {
+  private func note(_ told: Told, _ word: UInt64, _ place: AssociationTable.Place) {
     let stamp = table.bucket(place).stamp(place.index)
     compared.note(
-      client, word, table.unused(stamp), in: place, at: time, isLearned: true)
+      told.entry.client, word, table.unused(stamp), in: place, at: told.time, isLearned: true)
   }
 }
 
