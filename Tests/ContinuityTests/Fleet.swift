@@ -84,6 +84,24 @@ final class Fleet {
     return lines?.first.map { $0.ranges(of: "via ").count } ?? 0
   }
 
+  /// Whether the gateway sends packets to the virtual server to that director's link-layer address.
+  func gatewaySends(to director: FleetDirector, _ family: AddressFamily) throws -> Bool {
+    let lines = try runSuccessfully([
+      "ip", "-n", topology.gateway.name, "neigh", "show", Topology.virtualServer(family),
+    ])
+    let address = try director.linkLayerAddress
+    return lines.contains { $0.contains("lladdr \(address) ") }
+  }
+
+  /// Whether what real servers send goes nowhere, as it does where no director is announced.
+  func isAnswerLost(_ family: AddressFamily) throws -> Bool {
+    let lines = try runSuccessfully([
+      "ip", "-n", topology.gateway.name, family == .ipv4 ? "-4" : "-6", "-o", "route", "show",
+      "table", "100",
+    ])
+    return lines.count == 1 && lines[0].hasPrefix("blackhole default ")
+  }
+
   /// Starts a Redis, which is empty.
   func startRedis() throws {
     redis = try ChildProcess(
@@ -113,17 +131,35 @@ final class Fleet {
     }
   }
 
-  /// Waits until all directors have the same real server for each of the load's clients. From then on none
-  /// may be with another one.
-  func waitForAgreement(_ load: Load) async throws -> Bool {
-    try await waitUntilAnswered {
-      var known: [String: String]?
-      for director in directors {
-        let own = try await director.shared(load)
-        guard own.count == Load.clients, known == nil || known == own else { return false }
-        known = own
+  /// Waits until all directors share each of the load's clients, and have the same real server for it. From
+  /// then on none may be with another one.
+  func waitForAgreement(_ load: Load) async throws {
+    var disagreements: [String] = []
+    let isAgreed = try await waitUntilAnswered {
+      disagreements = try await self.disagreements(load)
+      return disagreements.isEmpty
+    }
+    guard isAgreed else {
+      let some = disagreements.prefix(10).joined(separator: "\n")
+      throw TimedOut("agreement about \(disagreements.count) clients:\n\(some)")
+    }
+  }
+
+  /// The load's clients that not all directors share, or that have not the same real server everywhere.
+  private func disagreements(_ load: Load) async throws -> [String] {
+    var known: [[String: AssociationEntry]] = []
+    for director in directors { known.append(try await director.associations(load)) }
+    return load.allClients.compactMap { client in
+      let entries = known.map { $0[client] }
+      if entries.allSatisfy({ $0.map { $0.class != .newcomer } ?? false }),
+        Set(entries.map { $0?.realServer }).count == 1
+      {
+        return nil
       }
-      return true
+      let all = entries.map { entry in
+        entry.map { "\($0.realServer) (\($0.class), age \($0.age))" } ?? "none"
+      }
+      return "\(client): \(all.joined(separator: ", "))"
     }
   }
 
@@ -178,17 +214,15 @@ final class FleetDirector {
     directory = try TemporaryDirectory()
   }
 
-  /// With which real server the load's clients are that are shared.
-  func shared(_ load: Load) async throws -> [String: String] {
+  /// The associations of the load's clients.
+  func associations(_ load: Load) async throws -> [String: AssociationEntry] {
     let response = try await HTTPClient(unixSocket: socket).send(
       "GET", "/v1/associations", headers: [("Accept", "application/jsonl")])
     let lines = try await response.collect().split(separator: UInt8(ascii: "\n"))
-    let known = try lines.map { try JSON.decode(AssociationEntry.self, from: Array($0)) }
-      .filter { $0.class != .newcomer }
-    let servers = Dictionary(
-      known.map { ($0.client, $0.realServer) }, uniquingKeysWith: { first, _ in first })
     let clients = load.allClients
-    return servers.filter { clients.contains($0.key) }
+    let entries = try lines.map { try JSON.decode(AssociationEntry.self, from: Array($0)) }
+      .filter { clients.contains($0.client) }
+    return Dictionary(entries.map { ($0.client, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// The real server that a client is with; `nil` where it is with none.
@@ -305,6 +339,21 @@ final class FleetDirector {
     let addresses = try? runSuccessfully(
       ["ip", "-n", namespace.name, "-o", "address", "show", "dev", "lb0"])
     return addresses?.contains { $0.contains(" \(Topology.virtualServer(.ipv4))/32 ") } ?? false
+  }
+
+  /// Whether keepalived has ended a process of its own and started another, as it does where one fails.
+  var hasRespawned: Bool { keepalived?.transcript.contains("Respawning") ?? false }
+
+  /// Of its interface.
+  fileprivate var linkLayerAddress: String {
+    get throws {
+      let lines = try runSuccessfully(
+        ["ip", "-n", namespace.name, "-o", "link", "show", "dev", "lb0"])
+      guard let match = lines.first?.firstMatch(of: /link\/ether ([0-9a-f:]+)/) else {
+        throw Failure("no link-layer address: \(lines)")
+      }
+      return String(match.1)
+    }
   }
 
   /// All that runs is gone at once, without a word.
