@@ -416,32 +416,32 @@ struct FoundChangeTests {
     #expect(clock.isEnding(at: Timestamp(milliseconds: 1_764_428_400_123 + 1 << 55)))
   }
 
-  @Test("a pass begins each tenth of a second, or takes three hundredths of a CPU")
+  @Test("a pass begins each tenth of a second, or takes 1.5 % of a CPU")
   func pace() {
     var pace = ChangePace()
     let start = ContinuousClock.now
     let began = start + pace.pause(after: .zero, isPass: true, now: start)
     #expect(
-      pace.pause(after: .milliseconds(2), isPass: false, now: began + .milliseconds(2)) == .zero)
+      pace.pause(after: .milliseconds(1), isPass: false, now: began + .milliseconds(1)) == .zero)
     let rest = pace.pause(
-      after: .milliseconds(1), isPass: true, now: began + .milliseconds(3))
-    #expect(rest == .milliseconds(97))
+      after: .microseconds(500), isPass: true, now: began + .microseconds(1_500))
+    #expect(rest == .microseconds(98_500))
     // One that costs more is spread.
     var sum = Duration.zero
     for piece in 0..<20 {
       sum += pace.pause(
-        after: .milliseconds(1), isPass: piece == 19, now: began + .seconds(1))
+        after: .milliseconds(3), isPass: piece == 19, now: began + .seconds(1))
     }
     for piece in 0..<20 {
       let pause = pace.pause(
-        after: .milliseconds(1), isPass: piece == 19, now: began + .seconds(9))
-      #expect(pause == .milliseconds(39))
+        after: .milliseconds(3), isPass: piece == 19, now: began + .seconds(9))
+      #expect(pause == .milliseconds(197))
     }
     // Short rests are taken together, and none is lost.
     let pauses = (0..<20).map { piece in
-      pace.pause(after: .microseconds(250), isPass: piece == 19, now: began + .seconds(20))
+      pace.pause(after: .microseconds(150), isPass: piece == 19, now: began + .seconds(20))
     }
-    #expect(pauses.reduce(.zero, +) == .milliseconds(195))
+    #expect(pauses.reduce(.zero, +) == .milliseconds(197))
     #expect(pauses.allSatisfy { $0 == .zero || $0 >= .milliseconds(9) })
     #expect(pauses.count { $0 == .zero } == 13)
   }

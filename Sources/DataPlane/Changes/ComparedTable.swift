@@ -46,6 +46,9 @@ final class ComparedTable<Key: ClientKey>: TableComparing, @unchecked Sendable {
   /// Who has gone from a place.
   private var departed: [Departed] = []
 
+  /// How many lines before its turn memory is asked for one.
+  private static var lookahead: Int { 8 }
+
   private struct Departed {
     let client: Key
     let target: SharedSlots.Target
@@ -117,10 +120,10 @@ final class ComparedTable<Key: ClientKey>: TableComparing, @unchecked Sendable {
 
   func differing(_ buckets: Range<Int>) -> [(bucket: Int, line: TableCopy.Line)] {
     var found: [(bucket: Int, line: TableCopy.Line)] = []
-    let (present, copy) = (table.lines, copy.lines)
+    let (present, copy) = (table.lines, copy)
     for bucket in buckets {
       let line = present[bucket] & TableCopy.compared
-      if !line.isSame(as: copy[bucket]) { found.append((bucket, line)) }
+      if !copy.isSame(line, inBucket: bucket) { found.append((bucket, line)) }
     }
     return found
   }
@@ -128,11 +131,15 @@ final class ComparedTable<Key: ClientKey>: TableComparing, @unchecked Sendable {
   func take(
     _ lines: [(bucket: Int, line: TableCopy.Line)], _ findings: inout ChangeFindings
   ) {
-    for (bucket, line) in lines { take(bucket, line, &findings) }
+    for (index, (bucket, line)) in lines.enumerated() {
+      let ahead = index + Self.lookahead
+      if ahead < lines.count { copy.fetch(lines[ahead].bucket) }
+      take(bucket, line, &findings)
+    }
   }
 
   private func take(_ bucket: Int, _ line: TableCopy.Line, _ findings: inout ChangeFindings) {
-    let former = copy.lines[bucket]
+    let former = copy.line(bucket)
     for index in 0..<SharedBucket.places {
       let (word, stamp) = (line[index], TableCopy.stamp(line, index))
       guard word != former[index] || stamp != TableCopy.stamp(former, index) else { continue }
@@ -274,24 +281,43 @@ final class ComparedTable<Key: ClientKey>: TableComparing, @unchecked Sendable {
 
   /// Where a client's word is in the copy.
   private func find(_ hash: ClientHash) -> Place? {
-    buckets(of: hash).lazy.compactMap { bucket in
-      (0..<SharedBucket.places).first {
-        SharedBucket.tag(of: self.copy.lines[bucket][$0]) == hash.tag
-      }.map { Place(bucket: bucket, index: $0) }
-    }.first
+    let (first, second) = buckets(of: hash)
+    return place(of: hash, inBucket: first) ?? place(of: hash, inBucket: second)
   }
 
-  private func buckets(of hash: ClientHash) -> [Int] {
+  private func place(of hash: ClientHash, inBucket bucket: Int) -> Place? {
+    let line = copy.line(bucket)
+    return (0..<SharedBucket.places).first { SharedBucket.tag(of: line[$0]) == hash.tag }
+      .map { Place(bucket: bucket, index: $0) }
+  }
+
+  /// The buckets that a client may be in, where there is one twice the same.
+  @inline(__always)
+  private func buckets(of hash: ClientHash) -> (first: Int, second: Int) {
     let (first, second) = hash.buckets(of: copy.count)
-    return table.isSingleBucket ? [first] : [first, second]
+    return (first, table.isSingleBucket ? first : second)
   }
 
   /// Looks at the buckets that a client may be in.
   func look(_ hash: ClientHash, _ findings: inout ChangeFindings) {
-    for bucket in buckets(of: hash) {
-      let line = table.lines[bucket] & TableCopy.compared
-      if !line.isSame(as: copy.lines[bucket]) { take(bucket, line, &findings) }
-    }
+    let (first, second) = buckets(of: hash)
+    look(first, &findings)
+    if second != first { look(second, &findings) }
+  }
+
+  @inline(__always)
+  private func look(_ bucket: Int, _ findings: inout ChangeFindings) {
+    let line = table.lines[bucket] & TableCopy.compared
+    if !copy.isSame(line, inBucket: bucket) { take(bucket, line, &findings) }
+  }
+
+  /// Asks memory for what is known of a client.
+  @inline(__always)
+  func fetch(_ hash: ClientHash) {
+    let (first, second) = buckets(of: hash)
+    table.fetch(hash)
+    copy.fetch(first)
+    copy.fetch(second)
   }
 
   /// Notes what this process itself has put into a place: no change arises from it.
@@ -329,14 +355,4 @@ extension Stamp {
   /// Whether others are told of such clients: a real server has answered them, or written to them.
   @inline(__always)
   fileprivate var isShared: Bool { clientClass != .newcomer || isUnheard }
-}
-
-extension TableCopy.Line {
-  @inline(__always)
-  fileprivate func isSame(as other: Self) -> Bool {
-    let difference = self ^ other
-    let half = difference.lowHalf | difference.highHalf
-    let quarter = half.lowHalf | half.highHalf
-    return quarter[0] | quarter[1] == 0
-  }
 }

@@ -8,6 +8,8 @@ struct TableTakeOver<Key: ClientKey> {
   private let compared: ComparedTable<Key>
   private let table: AssociationTable
   private var insertion: LateInsertion<Key>
+  /// What memory was asked for.
+  private var due: [Told] = []
   /// What is to be an association when packets under way are through.
   private var reserved: [Told] = []
   /// What packets were faster with.
@@ -15,14 +17,16 @@ struct TableTakeOver<Key: ClientKey> {
 
   /// What another director has told of a client.
   private struct Told {
-    let association: SharedAssociation
     let entry: Entry<Key>
+    let realServer: IPAddress
     let hash: ClientHash
     let time: UInt32
   }
 
   /// How often it is tried again where packets were faster.
   private static var attempts: Int { 16 }
+  /// Of how many clients memory is asked for at once.
+  private static var atOnce: Int { 16 }
 
   /// - Parameter wait: waits until all packets under way are through.
   init(_ compared: ComparedTable<Key>, wait: @escaping () -> Void = GracePeriod.wait) {
@@ -41,9 +45,19 @@ struct TableTakeOver<Key: ClientKey> {
       client: Key(association.client), virtualServer: number, slot: slot, rank: rank,
       isUnheard: association.isUnheard)
     let told = Told(
-      association: association, entry: entry, hash: table.hash(entry),
+      entry: entry, realServer: association.realServer, hash: table.hash(entry),
       time: findings.clock.units(association.at))
-    if !take(told, &findings, &counts) { overtaken.append(told) }
+    // Where they are is nowhere near each other: memory is asked for some of them at once.
+    compared.fetch(told.hash)
+    due.append(told)
+    if due.count == Self.atOnce { takeDue(&findings, &counts) }
+  }
+
+  private mutating func takeDue(_ findings: inout ChangeFindings, _ counts: inout TakenOver) {
+    for index in due.indices where !take(due[index], &findings, &counts) {
+      overtaken.append(due[index])
+    }
+    due.removeAll(keepingCapacity: true)
   }
 
   /// - Returns: false where packets were faster time and again.
@@ -84,7 +98,7 @@ struct TableTakeOver<Key: ClientKey> {
       }
       let isGreater =
         compared.slots[SharedBucket.slot(of: word)].map {
-          told.association.realServer.isAfter($0.realServer)
+          told.realServer.isAfter($0.realServer)
         } ?? true
       guard time > known || time == known && isGreater || isUntold(stamp) else {
         counts.older += 1
@@ -117,6 +131,7 @@ struct TableTakeOver<Key: ClientKey> {
     _ gone: GoneAssociation, _ number: UInt8, _ findings: inout ChangeFindings,
     _ counts: inout TakenOver
   ) {
+    takeDue(&findings, &counts)
     let hash = table.hash(Key(gone.client), of: number)
     for _ in 0..<Self.attempts {
       compared.look(hash, &findings)
@@ -141,6 +156,7 @@ struct TableTakeOver<Key: ClientKey> {
 
   /// The second step for all that were reserved, and another attempt where packets were faster.
   mutating func settle(_ findings: inout ChangeFindings, _ counts: inout TakenOver) {
+    takeDue(&findings, &counts)
     settleReserved(&counts)
     let again = overtaken
     overtaken.removeAll(keepingCapacity: true)
@@ -154,7 +170,9 @@ struct TableTakeOver<Key: ClientKey> {
   private mutating func settleReserved(_ counts: inout TakenOver) {
     guard !reserved.isEmpty else { return }
     _ = insertion.settle()
-    for told in reserved {
+    for (index, told) in reserved.enumerated() {
+      let ahead = index + Self.atOnce
+      if ahead < reserved.count { compared.fetch(reserved[ahead].hash) }
       let word = told.hash.tag | UInt64(told.entry.slot)
       if let place = table.find(told.hash), table.bucket(place).word(place.index) == word,
         !tellsMore(told, than: table.bucket(place).stamp(place.index))

@@ -369,8 +369,9 @@ struct AssociationTable: Sendable {
     return count
   }
 
+  /// Asks memory for the buckets that a client may be in.
   @inline(__always)
-  private func fetch(_ hash: ClientHash) {
+  func fetch(_ hash: ClientHash) {
     let (first, second, count) = buckets(of: hash)
     prefetch(buckets[first])
     if count > 1 { prefetch(buckets[second]) }

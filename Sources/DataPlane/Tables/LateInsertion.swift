@@ -39,6 +39,8 @@ struct LateInsertion<Key: ClientKey> {
 
   /// How often a place is chosen again where packets were faster.
   private static var attempts: Int { 4 }
+  /// How many clients before its turn memory is asked for one.
+  private static var lookahead: Int { 8 }
 
   /// - Parameter wait: waits until all packets under way are through.
   init(_ table: AssociationTable, wait: @escaping () -> Void = GracePeriod.wait) {
@@ -118,7 +120,12 @@ struct LateInsertion<Key: ClientKey> {
   mutating func settle() -> Int {
     guard !reservations.isEmpty else { return 0 }
     wait()
-    let count = reservations.count { settle($0) }
+    var count = 0
+    for (index, reservation) in reservations.enumerated() {
+      let ahead = index + Self.lookahead
+      if ahead < reservations.count { table.fetch(reservations[ahead].hash) }
+      if settle(reservation) { count += 1 }
+    }
     reservations.removeAll(keepingCapacity: true)
     return count
   }
