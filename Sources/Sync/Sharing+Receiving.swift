@@ -52,7 +52,7 @@ extension Sharing {
 
   /// How long to wait before what has come since is asked for. Each answer takes Redis' time, and the
   /// daemon's: so more batches of others are fetched at once.
-  private static let readPause = Duration.milliseconds(50)
+  private static let readPause = Duration.milliseconds(80)
 
   private func readAll(from shared: SharedState) async throws -> SharedState.Position {
     let isWhole = state.withLock { $0.isRedisWhole }
