@@ -82,6 +82,9 @@ def measure_sharing(result, measurements, executable):
         + ", ".join(f"{seconds:.1f}" for seconds in whole["read"])
         + f" s; a Redis that is back after {whole['back']:.1f} s; ulb-sync had "
         + ", ".join(f"{most / 1e6:.0f}" for most in whole["most"].values()) + " MB at most")
+    for what, title in (("written", "writing them"), ("back", "a Redis that is back")):
+        say(f"  {title} takes of a CPU: " + ", ".join(
+            f"{name} {seconds:.1f} s" for name, seconds in whole["cpu"][what][0].items()))
 
 
 def run(lab, arguments, executables):
