@@ -46,16 +46,18 @@ extension Sharing {
   }
 
   /// - Parameter isMakingUp: to the end of what the log has, not of the stream.
+  /// - Returns: false where it makes up from what the log has no more.
+  @discardableResult
   private func carry(
     _ body: HTTPClientResponse.Body, to shared: SharedState, _ heard: LastTime,
     isMakingUp: Bool = false
-  ) async throws {
+  ) async throws -> Bool {
     var pieces = body.makeAsyncIterator()
     var reader = ToldReader()
     // What the whole is made of was found long ago.
     var wholeUntil: UInt64 = 0
     var isUnreadable = false
-    try await withThrowingTaskGroup(of: Void.self) { group in
+    return try await withThrowingTaskGroup(of: Void.self) { group in
       while let bytes = try await next(&pieces) {
         heard.set()
         let piece = reader.read(bytes)
@@ -68,8 +70,7 @@ extension Sharing {
         // While Redis takes one piece, the next is read.
         try await group.next()
         if let reset = piece.reset {
-          // The log has it no more.
-          if isMakingUp { return }
+          if isMakingUp { return false }
           wholeUntil = currentMilliseconds()
           try await begin(reset, shared, heard)
         }
@@ -79,13 +80,14 @@ extension Sharing {
           try Task.checkCancellation()
           guard let cursor = piece.cursor else { return }
           self.state.withLock { state in
-            state.cursor = cursor
+            state.tell(to: cursor, isMakingUp: isMakingUp)
             if !isMakingUp { state.isWholeDue = false }
           }
         }
         if isMakingUp, reader.isAtEnd, piece.cursor != nil { break }
       }
       try await group.next()
+      return true
     }
   }
 
@@ -103,20 +105,22 @@ extension Sharing {
   private func begin(
     _ cursor: ChangeCursor, _ shared: SharedState, _ heard: LastTime
   ) async throws {
-    let former = state.withLock { state -> ChangeCursor? in
+    let former = state.withLock { state -> [ChangeCursor] in
       state.resyncs += 1
       state.isWholeDue = true
       if let before = state.generation, before != cursor.generation {
         // It has another table, perhaps: what came from others may not be in there.
-        (state.position, state.cursor) = (nil, nil)
+        state.position = nil
+        state.forgetCursors()
       }
       state.generation = cursor.generation
-      return state.cursor
+      return state.cursorsToMakeUp
     }
-    // The whole does not have what was forgotten up to now since Redis was told last: the log has.
-    guard let former else { return }
-    try await carry(
-      try await daemon.changes(since: former), to: shared, heard, isMakingUp: true)
+    // The whole does not have who was forgotten before: the log has.
+    for cursor in former {
+      let body = try await daemon.changes(since: cursor)
+      if try await carry(body, to: shared, heard, isMakingUp: true) { break }
+    }
   }
 
   private func write(

@@ -17,7 +17,9 @@ struct SyncState: Sendable {
   /// The data set that cursor and position are of.
   var identity: SharedState.Identity?
   /// Up to where Redis has what the daemon told; `nil`: all is to be told.
-  var cursor: ChangeCursor?
+  private(set) var cursor: ChangeCursor?
+  /// Where that was before, the oldest first.
+  private var formerCursors: [(cursor: ChangeCursor, at: ContinuousClock.Instant)] = []
   /// All is to be told, as Redis may lack what it had. The cursor holds all the same, for what the whole
   /// does not have: what was forgotten.
   var isWholeDue = false
@@ -61,6 +63,36 @@ struct SyncState: Sendable {
           director: $0.name, seen: Timestamp(milliseconds: $0.seen).description,
           lagMilliseconds: peerLags[$0.name] ?? $0.lag)
       }, sent: sent, received: received, resyncs: resyncs)
+  }
+
+  // MARK: Cursors
+
+  /// In how much time others have read what was told, and how close to each other cursors are kept.
+  private static let reading = (time: Duration.seconds(10), step: Duration.seconds(1))
+
+  /// Redis has what the daemon told up to there.
+  ///
+  /// - Parameter isMakingUp: it had it before.
+  mutating func tell(
+    to cursor: ChangeCursor, isMakingUp: Bool = false, now: ContinuousClock.Instant = .now
+  ) {
+    self.cursor = cursor
+    guard !isMakingUp else { return }
+    if let last = formerCursors.last, now - last.at < Self.reading.step { return }
+    formerCursors.append((cursor, now))
+    while formerCursors.count > 1, now - formerCursors[1].at >= Self.reading.time {
+      formerCursors.removeFirst()
+    }
+  }
+
+  /// What was told is of another table.
+  mutating func forgetCursors() { (cursor, formerCursors) = (nil, []) }
+
+  /// From where on an empty Redis is told who was forgotten, the first that the log still has: what others
+  /// have not read before Redis lost it is told again.
+  var cursorsToMakeUp: [ChangeCursor] {
+    guard let cursor else { return [] }
+    return (formerCursors.first.map { $0.cursor == cursor ? [] : [$0.cursor] } ?? []) + [cursor]
   }
 
   /// How long a start waits for others' associations: where Redis or the daemon is away, where they come,

@@ -129,6 +129,45 @@ import Testing
     }
   }
 
+  /// Redis is emptied between a director's telling and another's reading.
+  @Test func whatRedisLosesUnreadIsToldAgain() async throws {
+    let redis = try RedisProcess()
+    try await withDirectors(redis) { a, b in
+      a.director.associate("10.50.0.2:5683", "10.70.1.2")
+      try await b.wait("the client") { $0.count == 1 }
+      b.process.send(signal: SIGSTOP)
+      let sent = a.director.report?.sent ?? 0
+      a.director.forget("10.50.0.2:5683")
+      try await a.wait("what it has told") { ($0.report?.sent ?? 0) > sent }
+      try redis.kill()
+      try redis.start()
+      b.process.send(signal: SIGCONT)
+      try await b.wait("what a has forgotten") { $0.count == 0 }
+      a.director.associate("10.50.0.3:5683", "10.70.1.2")
+      try await b.wait("what is new") { $0.realServer(of: "10.50.0.3:5683") != nil }
+      try await a.wait("its own word") { $0.realServer(of: "10.50.0.2:5683") == nil }
+    }
+  }
+
+  @Test func whereTellingGoesOnFromWithAnEmptyRedis() {
+    var state = SyncState(director: "a", server: "redis")
+    let start = ContinuousClock.now
+    func cursor(_ sequence: Int) -> ChangeCursor {
+      ChangeCursor(generation: 1, sequence: UInt64(sequence))
+    }
+    #expect(state.cursorsToMakeUp == [])
+    for tenth in 0...300 {
+      state.tell(to: cursor(tenth), now: start + .milliseconds(100 * tenth))
+      // Ten seconds back at least, where there was something then, and eleven at most.
+      let former = max(0, (tenth - 100) / 10 * 10)
+      #expect(state.cursorsToMakeUp == (former == tenth ? [] : [cursor(former)]) + [cursor(tenth)])
+    }
+    state.tell(to: cursor(7), isMakingUp: true, now: start + .seconds(90))
+    #expect(state.cursorsToMakeUp == [cursor(200), cursor(7)])
+    state.forgetCursors()
+    #expect(state.cursorsToMakeUp == [])
+  }
+
   private func filled(_ redis: RedisProcess, _ when: String) async throws {
     let isFilled = try await waitUntilAnswered {
       try redis.command("EVAL", Self.countOfClients, "0") == "2"
