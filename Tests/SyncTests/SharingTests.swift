@@ -168,6 +168,75 @@ import Testing
     #expect(state.cursorsToMakeUp == [])
   }
 
+  /// What directors have seen of a client, in whatever order it comes to Redis.
+  @Test func whoKnowsMoreOfAClientIsHeardAsWell() async throws {
+    let redis = try RedisProcess()
+    let shared = try await SharedState(redis.server, cluster: "ulb")
+    defer { shared.close() }
+    let now = currentMilliseconds()
+    var number = 0
+    /// What Redis has of a client after changes, and what others were told of it.
+    func result(
+      _ changes: [SharedAssociation]
+    ) async throws -> (stored: SharedAssociation?, told: [SharedAssociation]) {
+      number += 1
+      let client = Client("10.50.0.2:\(number)")!
+      let position = try await shared.end()
+      for var change in changes {
+        change.client = client
+        let stored = try #require(StoredChange(.association(change)))
+        try await shared.write(
+          [SharedState.Batch(changes: [stored], found: now)], of: "a")
+      }
+      func associations(_ changes: [AssociationChange]) -> [SharedAssociation] {
+        changes.compactMap {
+          guard case .association(let association) = $0, association.client == client else {
+            return nil
+          }
+          return association
+        }
+      }
+      var stored: [SharedAssociation] = []
+      try await shared.readAll(now: now) { stored += associations($0) }
+      let told = try #require(try await shared.read(after: position)).flatMap(\.changes)
+      return (stored.first, associations(told))
+    }
+    func seen(
+      _ clientClass: ClientClass, isUnheard: Bool = false, _ server: String, _ at: UInt64
+    ) -> SharedAssociation {
+      SharedAssociation(
+        at: now + at, clientClass: clientClass, isUnheard: isUnheard,
+        client: Client("10.50.0.2:1")!, realServer: IPAddress(server)!, virtualServer: "coap")
+    }
+    // From the least that is known to the most.
+    let kinds: [(ClientClass, isUnheard: Bool)] = [
+      (.newcomer, true), (.answered, false), (.resident, false),
+    ]
+    for (less, first) in kinds.enumerated() {
+      for (more, second) in kinds.enumerated() where less < more {
+        for (early, late) in [(1, 2), (2, 1), (1, 1)] as [(UInt64, UInt64)] {
+          let one = seen(first.0, isUnheard: first.isUnheard, "10.70.1.2", early)
+          let other = seen(second.0, isUnheard: second.isUnheard, "10.70.1.2", late)
+          let both = seen(second.0, isUnheard: second.isUnheard, "10.70.1.2", max(early, late))
+          for changes in [[one, other], [other, one]] {
+            let (stored, told) = try await result(changes)
+            #expect(stored.map { ($0.at, $0.className) }! == (both.at, both.className))
+            // Whoever hears of the client hears the most that is known of it, and again when that is later.
+            #expect(told.contains { $0.className == both.className }, "\(changes)")
+            #expect(told.last?.className == both.className && told.last?.at == both.at)
+          }
+        }
+      }
+    }
+    // With another real server, the later one holds, whatever is known there.
+    let one = seen(.resident, "10.70.1.2", 1)
+    let other = seen(.newcomer, isUnheard: true, "10.70.2.2", 2)
+    for changes in [[one, other], [other, one]] {
+      let stored = try await result(changes).stored
+      #expect(stored?.realServer == other.realServer && stored?.isUnheard == true)
+    }
+  }
+
   private func filled(_ redis: RedisProcess, _ when: String) async throws {
     let isFilled = try await waitUntilAnswered {
       try redis.command("EVAL", Self.countOfClients, "0") == "2"
