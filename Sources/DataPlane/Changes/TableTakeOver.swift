@@ -93,6 +93,9 @@ struct TableTakeOver<Key: ClientKey> {
         } else if tellsMore || time >= known {
           refresh(place, entry, word, time)
         }
+        let present = table.bucket(place).stamp(place.index)
+        // Where a packet has stamped it meanwhile, that stands there.
+        if present != stamp, self.tellsMore(told, than: present) { continue }
         counts.known += 1
         return true
       }
