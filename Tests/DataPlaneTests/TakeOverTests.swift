@@ -67,6 +67,15 @@ struct TakeOverTests {
       }
     }
 
+    /// A packet of a new client, which goes to a real server.
+    func arrive(_ client: IPv4ClientKey, at server: Int) {
+      var insertion = LateInsertion<IPv4ClientKey>(table)
+      #expect(
+        insertion.reserve(Entry(client: client, slot: slot(server), rank: table.newest))
+          == .reserved)
+      _ = insertion.settle()
+    }
+
     /// A packet of a known client.
     func use(_ client: Client) {
       guard let (place, octet) = known(client) else { return }
@@ -149,11 +158,7 @@ struct TakeOverTests {
     }
     let told = association(1, 1, at: scene.later - 1_200_000, .newcomer, isUnheard: true)
     if isSenderFirst {
-      var insertion = LateInsertion<IPv4ClientKey>(scene.table)
-      let slot = scene.slot(1)
-      #expect(
-        insertion.reserve(Entry(client: key(1), slot: slot, rank: scene.table.newest)) == .reserved)
-      _ = insertion.settle()
+      scene.arrive(key(1), at: 1)
       #expect(scene.found() == [])
       #expect(scene.take([told]) == counts { $0.known = 1 })
     } else {
@@ -177,11 +182,7 @@ struct TakeOverTests {
   @Test("whom another real server has written to through another director is that one's")
   func writtenToByAnother() throws {
     let scene = try Scene()
-    var insertion = LateInsertion<IPv4ClientKey>(scene.table)
-    #expect(
-      insertion.reserve(Entry(client: key(1), slot: scene.slot(0), rank: scene.table.newest))
-        == .reserved)
-    _ = insertion.settle()
+    scene.arrive(key(1), at: 0)
     #expect(scene.found() == [])
     // Be it before the client sent here: of that nobody else knows.
     let told = association(1, 1, at: scene.later - 1_200_000, .newcomer, isUnheard: true)
@@ -205,11 +206,7 @@ struct TakeOverTests {
     arguments: [0, 1], [ClientClass.answered, .resident])
   func answeredBefore(_ server: Int, _ clientClass: ClientClass) throws {
     let scene = try Scene()
-    var insertion = LateInsertion<IPv4ClientKey>(scene.table)
-    #expect(
-      insertion.reserve(Entry(client: key(1), slot: scene.slot(0), rank: scene.table.newest))
-        == .reserved)
-    _ = insertion.settle()
+    scene.arrive(key(1), at: 0)
     #expect(scene.found() == [])
     #expect(
       scene.take([association(1, server, at: scene.later - 1_200_000, clientClass)])
