@@ -367,7 +367,8 @@ final class FleetDirector {
       kill(pid, SIGKILL)
     }
     try waitForEnds()
-    // keepalived had no time for that, as the kernel of a machine that starts anew has not.
+    // keepalived had no time for these, as a machine that starts anew has not.
+    for file in pidFiles.values { try? FileManager.default.removeItem(atPath: file) }
     for (family, length) in [(AddressFamily.ipv4, 32), (.ipv6, 128)] {
       _ = try? run(
         "ip", "-n", namespace.name, "address", "del",
