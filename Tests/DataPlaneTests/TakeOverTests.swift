@@ -250,6 +250,30 @@ struct TakeOverTests {
     }
   }
 
+  @Test("who was forgotten is not brought back by what was told before")
+  func forgottenAfterAPacket() throws {
+    let compared = try ComparedAssociations()
+    let client = compared.client(1, .ipv4)
+    let table = compared.tables[.ipv4]!.table
+    let own = ComparedTable<IPv4ClientKey>(table, .ipv4, SharedSlots(compared.plan, .ipv4))
+    let clock = ChangeTime(from: Timestamp(milliseconds: compared.now))
+    var findings = ChangeFindings(clock: clock, now: clock.units(compared.now + 1_000), uses: 9)
+    var taken = TakenOver()
+    // The client sends while its place is reserved.
+    var taking = TableTakeOver(own) { compared.use(client, 0) }
+    guard case .association(let told) = compared.association(client, 1, .resident) else { return }
+    taking.take(
+      told, compared.number(.ipv4), compared.slot(1, .ipv4), table.ranking.rank(.resident, age: 1),
+      &findings, &taken)
+    taking.forget(
+      GoneAssociation(
+        at: compared.now + 2_000, client: client, reason: .forgotten,
+        virtualServer: told.virtualServer), compared.number(.ipv4), &findings, &taken)
+    taking.settle(&findings, &taken)
+    #expect(compared.place(client) == nil)
+    #expect(taken.forgotten == 1 && taken.older == 1 && taken.associations == 0)
+  }
+
   @Test("an answered client and those of a director without classes are learned as what they are")
   func classes() throws {
     let scene = try Scene()

@@ -136,6 +136,13 @@ struct TableTakeOver<Key: ClientKey> {
   ) {
     takeDue(&findings, &counts)
     let hash = table.hash(Key(gone.client), of: number)
+    let time = findings.clock.units(gone.at)
+    defer {
+      // What was told before is not to bring it back.
+      let former = overtaken.count
+      overtaken.removeAll { $0.hash == hash && $0.time <= time }
+      counts.older += former - overtaken.count
+    }
     for _ in 0..<Self.attempts {
       compared.look(hash, &findings)
       guard let place = table.find(hash) else {
@@ -148,7 +155,7 @@ struct TableTakeOver<Key: ClientKey> {
         continue
       }
       guard word == compared.copy.word(place) else { continue }
-      guard findings.clock.units(gone.at) >= compared.copy.time(place) else { break }
+      guard time >= compared.copy.time(place) else { break }
       guard table.forget(word, in: place) else { continue }
       compared.forget(hash, in: place)
       counts.forgotten += 1
