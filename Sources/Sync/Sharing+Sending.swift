@@ -80,7 +80,7 @@ extension Sharing {
           try Task.checkCancellation()
           guard let cursor = piece.cursor else { return }
           self.state.withLock { state in
-            state.tell(to: cursor, isMakingUp: isMakingUp)
+            state.advance(to: cursor, isMakingUp: isMakingUp)
             if !isMakingUp { state.isWholeDue = false }
           }
         }

@@ -73,7 +73,7 @@ struct SyncState: Sendable {
   /// Redis has what the daemon told up to there.
   ///
   /// - Parameter isMakingUp: it had it before.
-  mutating func tell(
+  mutating func advance(
     to cursor: ChangeCursor, isMakingUp: Bool = false, now: ContinuousClock.Instant = .now
   ) {
     self.cursor = cursor
@@ -92,7 +92,8 @@ struct SyncState: Sendable {
   /// have not read before Redis lost it is told again.
   var cursorsToMakeUp: [ChangeCursor] {
     guard let cursor else { return [] }
-    return (formerCursors.first.map { $0.cursor == cursor ? [] : [$0.cursor] } ?? []) + [cursor]
+    let former = formerCursors.first?.cursor ?? cursor
+    return former == cursor ? [cursor] : [former, cursor]
   }
 
   /// How long a start waits for others' associations: where Redis or the daemon is away, where they come,

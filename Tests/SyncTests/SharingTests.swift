@@ -157,12 +157,12 @@ import Testing
     }
     #expect(state.cursorsToMakeUp == [])
     for tenth in 0...300 {
-      state.tell(to: cursor(tenth), now: start + .milliseconds(100 * tenth))
+      state.advance(to: cursor(tenth), now: start + .milliseconds(100 * tenth))
       // Ten seconds back at least, where there was something then, and eleven at most.
       let former = max(0, (tenth - 100) / 10 * 10)
       #expect(state.cursorsToMakeUp == (former == tenth ? [] : [cursor(former)]) + [cursor(tenth)])
     }
-    state.tell(to: cursor(7), isMakingUp: true, now: start + .seconds(90))
+    state.advance(to: cursor(7), isMakingUp: true, now: start + .seconds(90))
     #expect(state.cursorsToMakeUp == [cursor(200), cursor(7)])
     state.forgetCursors()
     #expect(state.cursorsToMakeUp == [])

@@ -120,7 +120,7 @@ final class ComparedTable<Key: ClientKey>: TableComparing, @unchecked Sendable {
 
   func differing(_ buckets: Range<Int>) -> [(bucket: Int, line: TableCopy.Line)] {
     var found: [(bucket: Int, line: TableCopy.Line)] = []
-    let (present, copy) = (table.lines, copy)
+    let present = table.lines
     for bucket in buckets {
       let line = present[bucket] & TableCopy.compared
       if !copy.isSame(line, inBucket: bucket) { found.append((bucket, line)) }
