@@ -151,12 +151,16 @@ final class Load: Sendable {
       Thread.detachNewThread { [self] in
         var count = load.heardSoFar
         var last = ContinuousClock.now
-        while !isOver.load(ordering: .relaxed) {
+        let end = last + patience
+        // What is still silent at the end is heard out.
+        while true {
           usleep(1_000)
           let now = ContinuousClock.now
           let next = load.heardSoFar
-          if next != count { (count, last) = (next, now) }
+          let isHeard = next != count
+          if isHeard { (count, last) = (next, now) }
           longest.withLock { $0 = max($0, now - last) }
+          if isOver.load(ordering: .relaxed), isHeard || now > end { break }
         }
         done.leave()
       }
