@@ -84,7 +84,8 @@ struct InstructionTests {
         let source = try Renderer.source(for: .sample(family, level: level))
         return try Module(
           source: source, flags: .byteCode,
-          compilerFlags: LoadedProgram.Passes.libbcc.compilerFlags + headers.compilerFlags
+          compilerFlags: LoadedProgram.Passes.libbcc.compilerFlags(for: .byteCode)
+            + headers.compilerFlags
         ).output
       }
       #expect((listing.contains("call 131") && listing.contains("call 132")) == isThere, "\(level)")

@@ -119,7 +119,7 @@ final class Director {
       let headers = try KernelHeaderTree(.own)
       let module = try Module(
         source: source.replacing(text, with: other),
-        compilerFlags: dataPlane.service.loaded.passes.compilerFlags + headers.compilerFlags)
+        compilerFlags: dataPlane.service.loaded.passes.compilerFlags() + headers.compilerFlags)
       for (name, table) in dataPlane.tables.all {
         try module.replaceTable(name.description, with: table)
       }

@@ -90,9 +90,14 @@ static void attach(const char *where, const char *interface, int program)
 int main(int argc, char **argv)
 {
 	/* As the attached program is compiled: what differs is to be the source alone. */
-	const char *flags[] = {
-		"-gline-tables-only", "-Xclang",  "-disable-llvm-passes",   "-isystem",
-		"/usr/include",	      "-isystem", "/usr/include/" MULTIARCH};
+	const char *flags[] = {"-fno-strict-aliasing",
+			       "-g0",
+			       "-Xclang",
+			       "-disable-llvm-passes",
+			       "-isystem",
+			       "/usr/include",
+			       "-isystem",
+			       "/usr/include/" MULTIARCH};
 	struct match match = {0};
 	char *source;
 	int program;
