@@ -159,7 +159,8 @@ public final class HTTPServer: Sendable {
         .childChannelOption(.autoRead, value: false)
         .childChannelOption(.maxMessagesPerRead, value: 1)
         .childChannelOption(
-          .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096)
+          .recvAllocator,
+          value: FixedSizeRecvByteBufferAllocator(capacity: Connection.readSize)
         )
         .childChannelInitializer { channel in
           channel.eventLoop.makeCompletedFuture { try connections.value.add(channel) }
