@@ -13,9 +13,10 @@ final class Connection: ChannelInboundHandler {
   /// Parts of later requests that are kept while one is answered. They come 4 KiB at a time, but all
   /// that the kernel holds when the client has half closed.
   private static let mostWaiting = 512
-  /// What is read of a socket at once: of a body that is announced to be longer, so much more.
+  /// What is read of a socket at once; and of a connection's last request, behind which nothing is that would
+  /// be kept.
   static let readSize = 4096
-  private static let bodyReadSize = 64 << 10
+  private static let lastReadSize = 64 << 10
   /// For reading the last answer.
   private static let leavingTime: Duration = .seconds(2)
 
@@ -194,7 +195,7 @@ final class Connection: ChannelInboundHandler {
       return refuse(.problem(400, "a request of HTTP/1.1 needs one Host field"))
     }
     state = .receivingBody(head, [])
-    if length ?? 0 > Self.readSize { setReadSize(Self.bodyReadSize) }
+    if !keepsAlive, length ?? 0 > Self.readSize { readMoreAtOnce() }
     startTimer(connections.limits.bodyTime)
     // RFC 9110, section 10.1.1.
     if head.headers.first(name: "expect")?.lowercased() == "100-continue",
@@ -205,15 +206,14 @@ final class Connection: ChannelInboundHandler {
     }
   }
 
-  private func setReadSize(_ size: Int) {
+  private func readMoreAtOnce() {
     try? context?.channel.syncOptions?.setOption(
-      .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: size))
+      .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.lastReadSize))
   }
 
   private func answer(_ head: HTTPRequestHead, _ body: [UInt8]) {
     timer?.cancel()
     state = .answering
-    if body.count > Self.readSize { setReadSize(Self.readSize) }
     let request = HTTPRequest(
       method: head.method.rawValue, target: head.uri,
       headers: head.headers.map { (name: $0.name, value: $0.value) }, body: body)

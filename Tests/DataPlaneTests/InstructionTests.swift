@@ -74,6 +74,21 @@ struct InstructionTests {
     #expect(counts[1...].allSatisfy { $0 > counts[0] }, "\(counts)")
   }
 
+  /// What libbcc asks of clang for debuggers is left out where no dump wants it.
+  @Test("the same with and without source lines", arguments: AddressFamily.allCases, [0, 1])
+  func lines(family: AddressFamily, debug: Int) throws {
+    let source = try Renderer.source(for: .sample(family, level: .debug, debug: debug))
+    let headers = try KernelHeaderTree(.own)
+    let infos = try [[], DebugFlags.byteCode].map { dumps in
+      try compiling {
+        let flags = LoadedProgram.Passes.libbcc.compilerFlags(for: dumps) + headers.compilerFlags
+        return try Module(source: source, compilerFlags: flags).loadXDPProgram("ulb").info()
+      }
+    }
+    #expect(infos[0].instructionCount == infos[1].instructionCount)
+    #expect(infos[0].verifiedInstructionCount == infos[1].verifiedInstructionCount)
+  }
+
   /// At CRITICAL no row is an event. The helpers are 131, bpf_ringbuf_reserve, and 132,
   /// bpf_ringbuf_submit.
   @Test("no event, no ring buffer", arguments: AddressFamily.allCases)

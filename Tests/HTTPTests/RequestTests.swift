@@ -59,6 +59,19 @@ import Testing
     }
   }
 
+  /// A body is read in larger pieces than requests are: of these no more may come along than are kept.
+  @Test func requestsBehindALongBodyAreAnswered() async throws {
+    try await withServer { server in
+      let body = String(repeating: "x", count: 50_000)
+      let post = "POST /first HTTP/1.1\r\nHost: h\r\nContent-Length: \(body.count)\r\n\r\n" + body
+      let texts = (0..<300).map { "GET /\($0) HTTP/1.1\r\nHost: h\r\n\r\n" }
+      let reply = try server.exchange(post + texts.joined() + Self.lastGet)
+      #expect(reply.matches(of: /POST \["first"\]  x+/).first?.output.count == 16 + body.count)
+      let answered = reply.matches(of: /GET \["(\w+)"\]/).map { String($0.1) }
+      #expect(answered == (0..<300).map(String.init) + ["last"])
+    }
+  }
+
   @Test func aHalfClosedConnectionIsAnswered() async throws {
     try await withServer { server in
       let client = try server.connect()
