@@ -19,7 +19,8 @@ static __always_inline void adjust_checksums(struct frame *frame, __u16 delta)
 	__u16 checksum = frame->udp->check;
 
 	if (frame->family == IPV4)
-		frame->ipv4->check = checksum_adjusted(frame->ipv4->check, delta + HOP_DELTA);
+		frame->ipv4->check =
+			checksum_adjusted(frame->ipv4->check, checksum_sum(delta, HOP_DELTA));
 	/* 0 means that the sender computed none (RFC 768, RFC 6935). */
 	if (!checksum)
 		return;
