@@ -13,7 +13,7 @@ struct client {
 	__u32 virtual_server; /* its number: a client of several has an association with each */
 	__u64 tag;	      /* as in a word of its bucket, 0 below */
 	__u32 first;	      /* the bucket that it is most often in */
-	__u32 other;	      /* how far behind it the second is, less 1 */
+	__u32 hash;	      /* tells how far behind it the second is */
 	struct ip_address *address; /* in the frame */
 	__be16 port;
 };
@@ -109,14 +109,14 @@ static __always_inline struct client client_of(const struct frame *frame,
 		client.family == IPV6 ? hash_of_v6(control, &client) : hash_of_v4(control, &client);
 
 	client.first = spread(hash >> 32, BUCKETS);
-	client.other = spread(hash, BUCKETS - 1);
+	client.hash = hash;
 	return client;
 }
 
 /* Never the first, where there is more than one bucket. */
 static __always_inline __u32 second_bucket(const struct client *client)
 {
-	__u32 second = client->first + 1 + client->other;
+	__u32 second = client->first + 1 + spread(client->hash, BUCKETS - 1);
 
 	return second < BUCKETS ? second : second - BUCKETS;
 }
