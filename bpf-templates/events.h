@@ -89,6 +89,7 @@ static __always_inline void report(const struct frame *frame, __u32 event,
 /* One row of the packet table: its event, then its verdict. Whoever returns it has it counted. */
 #define DECIDE(frame, event, verdict)                                                              \
 	({                                                                                         \
+		ASIDE();                                                                           \
 		TRACE(frame, event);                                                               \
 		if (LEVEL_##event >= LOG_LEVEL)                                                    \
 			report(frame, EVENT_##event, 0, 0);                                        \

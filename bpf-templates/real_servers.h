@@ -42,8 +42,10 @@ static __always_inline struct real_server *real_server_of_slot(enum family famil
 
 	if (!server || server->state < REAL_SERVER_DRAINING)
 		return 0;
-	if (VIRTUAL_SERVERS(family) > 1 && server->virtual_server != number)
+	if (VIRTUAL_SERVERS(family) > 1 && server->virtual_server != number) {
+		ASIDE();
 		return 0;
+	}
 	return server;
 }
 
