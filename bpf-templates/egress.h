@@ -40,6 +40,34 @@ static __always_inline int not_handled(struct frame *frame)
 	return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
 }
 
+/* No decision: a real server may send the frame. */
+#define IS_ACCEPTED -4
+
+/* The rows of what the real server of a slot may not send, whoever the client is. */
+static __always_inline int not_accepted(struct frame *frame, __u32 slot)
+{
+#if VERIFY_GATEWAY
+	if (!is_from_next_hop(frame, slot))
+		return DECIDE(frame, EGRESS_UNVERIFIED, XDP_DROP);
+#endif
+	if (!lengths_agree(frame))
+		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
+	return IS_ACCEPTED;
+}
+
+/* From the client's own real server, where nothing changes for the client. */
+static __always_inline int egress_of_settled(struct frame *frame, __u32 bank,
+					     struct real_server *server, __u32 slot)
+{
+	int decision = not_accepted(frame, slot);
+
+	if (decision == IS_ACCEPTED)
+		decision = not_sendable(frame);
+	if (decision == IS_SENDABLE)
+		decision = egress_nat(frame, bank, server, slot, false);
+	return decision;
+}
+
 /*
  * That a packet comes from its client's server settles who sent it, and only else is the sender
  * looked up by its address. Where several virtual servers have the port, the sender tells which of
@@ -55,6 +83,7 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	struct real_server *server = 0, *associated;
 	__u64 association = ASSOCIATION(0, CLASSLESS);
 	__u32 bank, slot = 0;
+	int decision;
 
 	if (number == NO_VIRTUAL_SERVER_NUMBER)
 		return IS_NOT_HANDLED;
@@ -72,6 +101,8 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	client = client_of(frame, control, destination, frame->udp->dest);
 	associated = find_association(control, bank, &client, &association);
 	if (associated && same_address(family, real_server_address(associated), source)) {
+		if (!IS_CHANGED_BY_EGRESS(STAMP_IN(association)))
+			return egress_of_settled(frame, bank, associated, SLOT_IN(association));
 		server = associated;
 		slot = SLOT_IN(association);
 	} else if (!server) {
@@ -79,12 +110,9 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	}
 	if (!server)
 		return IS_NOT_HANDLED;
-#if VERIFY_GATEWAY
-	if (!is_from_next_hop(frame, slot))
-		return DECIDE(frame, EGRESS_UNVERIFIED, XDP_DROP);
-#endif
-	if (!lengths_agree(frame))
-		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
+	decision = not_accepted(frame, slot);
+	if (decision != IS_ACCEPTED)
+		return decision;
 	if (!associated) {
 		expect_new_client(&client);
 		if (!is_answerable(family, destination, frame->udp->dest))
@@ -96,24 +124,19 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	}
 	if (associated && associated != server)
 		return DECIDE(frame, EGRESS_NOT_AUTHORIZED, XDP_DROP);
-	if (!is_sendable(frame))
-		return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
-	if (ip_lifetime(frame) <= 1)
-		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
-
-	if (!associated || IS_CHANGED_BY_EGRESS(STAMP_IN(association))) {
-		*unsettled = (struct unsettled_client){
-			.control = control,
-			.client = client,
-			.bank = bank,
-			.is_known = associated != 0,
-			.stamp = STAMP_IN(association),
-			.server = server,
-			.slot = slot,
-		};
-		return IS_UNSETTLED;
-	}
-	return egress_nat(frame, bank, server, slot, false);
+	decision = not_sendable(frame);
+	if (decision != IS_SENDABLE)
+		return decision;
+	*unsettled = (struct unsettled_client){
+		.control = control,
+		.client = client,
+		.bank = bank,
+		.is_known = associated != 0,
+		.stamp = STAMP_IN(association),
+		.server = server,
+		.slot = slot,
+	};
+	return IS_UNSETTLED;
 }
 
 /* The rows of a client that was not settled, and a real server wrote to. */

@@ -31,6 +31,7 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 	struct real_server *server;
 	__u64 association = ASSOCIATION(0, NO_STAMP);
 	__u32 bank;
+	int decision;
 
 	frame->virtual_server = virtual_server_at(family, row, frame->udp->dest);
 	if (frame->virtual_server == NO_VIRTUAL_SERVER_NUMBER)
@@ -53,6 +54,12 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 	    is_denied(family, ip_source(frame)))
 		return DECIDE(frame, INGRESS_DENIED, XDP_DROP);
 #endif
+	if (server && !IS_CHANGED_BY_INGRESS(STAMP_IN(association))) {
+		decision = not_sendable(frame);
+		return decision == IS_SENDABLE
+			       ? ingress_nat(frame, server, SLOT_IN(association), false)
+			       : decision;
+	}
 	if (!server) {
 		expect_new_client(&client);
 		if (!is_answerable(family, ip_source(frame), frame->udp->source))
@@ -61,25 +68,20 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 		if (!virtual_server || !virtual_server->length)
 			return DECIDE(frame, INGRESS_CANNOT_CREATE_ASSO, XDP_DROP);
 	}
-	if (!is_sendable(frame))
-		return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
-	if (ip_lifetime(frame) <= 1)
-		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
-
-	if (!server || IS_CHANGED_BY_INGRESS(STAMP_IN(association))) {
-		*unsettled = (struct unsettled_client){
-			.control = control,
-			.client = client,
-			.bank = bank,
-			.is_sender = true,
-			.is_known = server != 0,
-			.stamp = STAMP_IN(association),
-			.server = server,
-			.slot = SLOT_IN(association),
-		};
-		return IS_UNSETTLED;
-	}
-	return ingress_nat(frame, server, SLOT_IN(association), false);
+	decision = not_sendable(frame);
+	if (decision != IS_SENDABLE)
+		return decision;
+	*unsettled = (struct unsettled_client){
+		.control = control,
+		.client = client,
+		.bank = bank,
+		.is_sender = true,
+		.is_known = server != 0,
+		.stamp = STAMP_IN(association),
+		.server = server,
+		.slot = SLOT_IN(association),
+	};
+	return IS_UNSETTLED;
 }
 
 /* The rows of a client that was not settled. */

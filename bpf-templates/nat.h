@@ -6,12 +6,21 @@
 
 #include "checksum.h"
 #include "ethernet.h"
+#include "events.h"
 #include "real_servers.h"
 
-/* Whether one machine sent this to one machine, in the version that the EtherType says. */
-static __always_inline bool is_sendable(const struct frame *frame)
+/* No decision: nothing keeps the frame from being sent on. */
+#define IS_SENDABLE -3
+
+/* The rows of what was not sent by one machine to one machine, in the version that the EtherType
+ * says, and of what has come to the end of its way. */
+static __always_inline int not_sendable(struct frame *frame)
 {
-	return !is_to_group(frame->ethernet) && has_usual_header(frame);
+	if (is_to_group(frame->ethernet) || !has_usual_header(frame))
+		return DECIDE(frame, UNHANDLED_TRAFFIC, XDP_PASS);
+	if (ip_lifetime(frame) <= 1)
+		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
+	return IS_SENDABLE;
 }
 
 static __always_inline void adjust_checksums(struct frame *frame, __u16 delta)
