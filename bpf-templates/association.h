@@ -39,11 +39,18 @@ static __always_inline bool same_tag(__u64 a, __u64 b)
 	return !((a ^ b) >> 16);
 }
 
-/* The client's word in this bucket, which is used thereby, and its stamp of before; 0 for none. */
+/* Where an association was found leads to a slot, and its stamp: one number, as each that is kept
+ * costs a known client's packet a register. Of who is classless it is the slot. */
+#define ASSOCIATION(slot, stamp) ((slot) | STANDING(stamp))
+#define SLOT_IN(association)	 ((association)&0xffff)
+#define STAMP_IN(association)	 ((association) >> 16 ^ CLASSLESS)
+
+/* Whether the client has a word in this bucket, which is used thereby; and its association. A free
+ * place is not that of 0.0.0.0, port 0, though it has its tag. */
 #if SINGLE_BUCKET
 /* A new order takes many instructions: they are there once. */
-static __always_inline __u64 find_in(const struct control *control, struct bucket *bucket,
-				     __u64 tag, __u32 *stamp)
+static __always_inline bool find_in(const struct control *control, struct bucket *bucket, __u64 tag,
+				    __u64 *association)
 {
 	__u64 word = 0, place = 0;
 
@@ -52,53 +59,53 @@ static __always_inline __u64 find_in(const struct control *control, struct bucke
 		if (same_tag(word, tag))
 			break;
 	}
-	if (place == PLACES)
-		return 0;
+	if (place == PLACES || !word)
+		return false;
 	FORGET(place, control->secret[0]);
-	*stamp = touch(control, bucket, place);
-	return word;
+	*association = slot_of(word) | touch(control, bucket, place);
+	return true;
 }
 #else
-static __always_inline __u64 find_in(const struct control *control, struct bucket *bucket,
-				     __u64 tag, __u32 *stamp)
+static __always_inline bool find_in(const struct control *control, struct bucket *bucket, __u64 tag,
+				    __u64 *association)
 {
+	/* LLVM would read it from the stack anew for each place. */
+	OPAQUE(tag);
 #pragma unroll
 	for (int place = 0; place < PLACES; place++) {
 		__u64 word = read_word(&bucket->word[place]);
 
 		if (same_tag(word, tag)) {
-			*stamp = touch(control, bucket, place);
-			return word;
+			if (!word) {
+				ASIDE();
+				return false;
+			}
+			*association = slot_of(word) | touch(control, bucket, place);
+			return true;
 		}
 	}
-	return 0;
+	return false;
 }
 #endif
 
-static __always_inline __u64 find_word(const struct control *control, const struct client *client,
-				       __u32 *stamp)
+static __always_inline bool find_in_buckets(const struct control *control,
+					    const struct client *client, __u64 *association)
 {
 	struct bucket *bucket = bucket_at(client->family, client->first);
-	__u64 word;
 
-	if (!bucket)
-		return 0;
-	word = find_in(control, bucket, client->tag, stamp);
+	if (!bucket) {
+		ASIDE();
+		return false;
+	}
+	if (find_in(control, bucket, client->tag, association))
+		return true;
 #if !SINGLE_BUCKET
-	if (word)
-		return word;
 	bucket = bucket_at(client->family, second_bucket(client));
 	if (bucket)
-		word = find_in(control, bucket, client->tag, stamp);
+		return find_in(control, bucket, client->tag, association);
 #endif
-	return word;
+	return false;
 }
-
-/* Where an association was found leads to a slot, and its stamp: one number, as each that is kept
- * costs a known client's packet a register. */
-#define ASSOCIATION(slot, stamp) ((slot) | (stamp) << 16)
-#define SLOT_IN(association)	 ((association)&0xffff)
-#define STAMP_IN(association)	 ((association) >> 16)
 
 /*
  * The client's real server, and its association; null where it has none, or one that is no longer
@@ -108,16 +115,14 @@ static __always_inline struct real_server *find_association(const struct control
 							    __u32 bank, const struct client *client,
 							    __u64 *association)
 {
-	__u32 stamp = 0;
-	__u64 word = find_word(control, client, &stamp);
+	__u32 slot;
 
-	if (!word)
+	if (!find_in_buckets(control, client, association))
 		return 0;
-	*association = ASSOCIATION(slot_of(word), stamp);
+	slot = SLOT_IN(*association);
 	if (CLASSES)
 		OPAQUE(*association);
-	return real_server_of_slot(client->family, bank, client->virtual_server,
-				   SLOT_IN(*association));
+	return real_server_of_slot(client->family, bank, client->virtual_server, slot);
 }
 
 /* A bounded lock: whether it is this CPU's now. */

@@ -103,6 +103,7 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	if (associated && same_address(family, real_server_address(associated), source)) {
 		if (!IS_CHANGED_BY_EGRESS(STAMP_IN(association)))
 			return egress_of_settled(frame, bank, associated, SLOT_IN(association));
+		ASIDE();
 		server = associated;
 		slot = SLOT_IN(association);
 	} else if (!server) {

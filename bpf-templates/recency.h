@@ -18,6 +18,9 @@
 /* Where they do not, nothing changes with a known client's packet. */
 #define CLASSLESS (CLASS_RESIDENT << CLASS_EPOCH_BITS)
 
+/* A stamp as a number above a slot's; 0 where it is CLASSLESS. */
+#define STANDING(stamp) (((__u64)(stamp) ^ CLASSLESS) << 16)
+
 /*
  * How many epochs as many insertions are, or promotions, as there can be associations; and how many
  * are told apart: what is older is held at that age, before its stamp looks fresh again.
@@ -97,7 +100,7 @@ static __always_inline __u64 larger_of(__u64 a, __u64 b)
 #define RANK_ATTEMPTS 8
 
 /* The place was used last: its rank is 0, and those that were before it move up. */
-static __always_inline __u32 touch(const struct control *control, struct bucket *bucket,
+static __always_inline __u64 touch(const struct control *control, struct bucket *bucket,
 				   __u32 place)
 {
 	__u32 shift = place * STAMP_BITS;
@@ -118,7 +121,7 @@ static __always_inline __u32 touch(const struct control *control, struct bucket 
 		if (__sync_val_compare_and_swap(&bucket->stamps, seen, next) == seen)
 			break;
 	}
-	return CLASSLESS;
+	return STANDING(CLASSLESS);
 }
 
 /* The ranks of a bucket's places, an octet each: the highest is forgotten next. */
@@ -129,7 +132,7 @@ static __always_inline __u64 ranks_of(const struct control *control, const struc
 }
 #elif !CLASSES
 /* Notes that a place is used. Returns its stamp of before, as far as that tells a class. */
-static __always_inline __u32 touch(const struct control *control, struct bucket *bucket,
+static __always_inline __u64 touch(const struct control *control, struct bucket *bucket,
 				   __u32 place)
 {
 	volatile __u8 *stamp = &bucket->stamp[place];
@@ -137,7 +140,7 @@ static __always_inline __u32 touch(const struct control *control, struct bucket 
 
 	if (*stamp != epoch)
 		*stamp = epoch;
-	return CLASSLESS;
+	return STANDING(CLASSLESS);
 }
 
 /*
@@ -158,16 +161,22 @@ static __always_inline __u64 ranks_of(const struct control *control, const struc
 
 #else
 /* Notes that a place is used. Returns its stamp of before, which tells the class. */
-static __always_inline __u32 touch(const struct control *control, struct bucket *bucket,
+static __always_inline __u64 touch(const struct control *control, struct bucket *bucket,
 				   __u32 place)
 {
 	volatile __u8 *pointer = &bucket->stamp[place];
-	__u32 stamp = *pointer, present = control->present_stamp[CLASS_OF(stamp)];
+	__u64 stamp = *pointer, present, standing;
 
+	/* A resident in full swing, as most packets are of. */
+	if (stamp == control->present_stamp[CLASS_RESIDENT])
+		return STANDING(CLASSLESS);
+	present = control->present_stamp[CLASS_OF(stamp)];
 	/* When a client was answered stays. */
 	if (stamp != present && CLASS_OF(stamp) != CLASS_ANSWERED)
 		*pointer = present;
-	return stamp;
+	standing = STANDING(stamp);
+	OPAQUE(standing);
+	return standing;
 }
 
 /* In each octet 0x3f where a stamp's upper bits, both of them, are set; where the higher alone. */
