@@ -1,6 +1,7 @@
 /*
- * Rewrites a frame and sends it back: addresses, checksums, lifetime, MAC addresses. Checksums are
- * adjusted by differences that are worked out when a list of real servers comes into force.
+ * Which frames may be sent on at all; rewrites a frame and sends it back: addresses, checksums,
+ * lifetime, MAC addresses. Checksums are adjusted by differences that are worked out when a list of
+ * real servers comes into force.
  */
 #pragma once
 

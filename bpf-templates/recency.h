@@ -99,7 +99,8 @@ static __always_inline __u64 larger_of(__u64 a, __u64 b)
 /* How often the new order is tried to be written while others write theirs. */
 #define RANK_ATTEMPTS 8
 
-/* The place was used last: its rank is 0, and those that were before it move up. */
+/* The place was used last: its rank is 0, and those that were before it move up. There are
+ * no classes. */
 static __always_inline __u64 touch(const struct control *control, struct bucket *bucket,
 				   __u32 place)
 {
@@ -131,7 +132,7 @@ static __always_inline __u64 ranks_of(const struct control *control, const struc
 	return *(volatile const __u64 *)&bucket->stamps;
 }
 #elif !CLASSES
-/* Notes that a place is used. Returns its stamp of before, as far as that tells a class. */
+/* Notes that a place is used. There are no classes. */
 static __always_inline __u64 touch(const struct control *control, struct bucket *bucket,
 				   __u32 place)
 {
@@ -160,7 +161,7 @@ static __always_inline __u64 ranks_of(const struct control *control, const struc
 }
 
 #else
-/* Notes that a place is used. Returns its stamp of before, which tells the class. */
+/* Notes that a place is used. Returns what its stamp of before tells of its class, as STANDING. */
 static __always_inline __u64 touch(const struct control *control, struct bucket *bucket,
 				   __u32 place)
 {
