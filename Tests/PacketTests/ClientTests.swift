@@ -33,6 +33,27 @@ struct ClientTests {
     }
   }
 
+  /// The word that an IPv4 client of no address and no port would have is that of a free place.
+  @Test(
+    "a free place is nobody's", arguments: AddressFamily.allCases, [7, 4096] as [UInt32])
+  func freePlaces(family: AddressFamily, capacity: UInt32) throws {
+    let director = try Director(family, level: .trace, maxAssociations: capacity)
+    let addresses = director.addresses
+    let nobody = try #require(IPAddress(family == .ipv4 ? "0.0.0.0" : "::"))
+    let request = Case.changed(addresses.request(client: 0)) {
+      ($0.source, $0.sourcePort) = (nobody, 0)
+    }
+    try director.expect(
+      Case(name: "from nobody", event: .invalidClient, verdict: .drop, datagram: request))
+    for server in 1..<4 {
+      let reply = Case.changed(addresses.reply(server: server, client: 0)) {
+        ($0.destination, $0.destinationPort) = (nobody, 0)
+      }
+      try director.expect(
+        Case(name: "to nobody", event: .unhandledTraffic, verdict: .pass, datagram: reply))
+    }
+  }
+
   /// As tables have them that were filled before anyone was asked.
   @Test(
     "who is known is asked for nothing, until the server goes", arguments: AddressFamily.allCases)
