@@ -1,38 +1,15 @@
 """What the control socket and ulbctl cost. Each measurement is a dictionary that goes into the JSON."""
-import http.client
 import json
-import socket
 import statistics
 import threading
 import time
 
 from measure import SAVED
-from network import Failed, command
+from network import Connection, Failed, command
 
 MOST_SERVERS = 4096
 FOLLOWED = [f"10.50.0.{n}:5683" for n in range(1, 9)]
 PATIENCE = 30  # seconds
-
-
-class Connection(http.client.HTTPConnection):
-    """HTTP over a daemon's control socket."""
-
-    def __init__(self, path):
-        super().__init__("ulb", timeout=PATIENCE)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-    def ask(self, method, target, body=None, **headers):
-        """An answer of status 200, not read yet."""
-        self.request(method, target, body, headers)
-        response = self.getresponse()
-        if response.status != 200:
-            raise Failed(f"{method} {target}: {response.status} {response.read().decode()}")
-        return response
 
 
 class MemoryWatch(threading.Thread):

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import time
 
-from control import Connection
 from network import (ADDRESSES, PATIENCE, PORT, SERVERS, VIRTUAL, Daemon, Failed, Topology,
                      command, inside)
 
@@ -184,14 +183,6 @@ class FirstWords:
                 "mistranslated": len(self.mistranslated), "sent_again": self.again}
 
 
-def is_under_pressure(daemon, family):
-    connection = Connection(daemon.socket)
-    status = json.loads(connection.ask("GET", "/v1/status").read())
-    connection.close()
-    return next(table["under_pressure"] for table in status["associations"]
-                if table["family"] == f"ipv{family}")
-
-
 def honest(measurements):
     """New clients during a flood, of each family: {family: {"flood": …, "handshakes": what
     dtls-clients says, "first_words": what FirstWords does, "is_under_pressure": …}}."""
@@ -208,7 +199,8 @@ def honest(measurements):
                     FIRST_WORDS_PORT, "-ma", SIZE)
                 result[family] = row = {}
                 with network.flood(measurements, family) as row["flood"]:
-                    row["is_under_pressure"] = is_under_pressure(daemon, family)
+                    row["is_under_pressure"] = daemon.association_table(
+                        family)["under_pressure"]
                     row["handshakes"], = measurements.lines(
                         "dtls-clients", "-v", VIRTUAL[family], "-p", DTLS_PORT, "-n", clients,
                         "-b", begin, "-t", talk, within=inside(network.client.namespace))

@@ -130,7 +130,7 @@ def run(lab, arguments, executables):
         result["classes"][family], found = judged(
             lambda: measurements.classes(family), lambda costs: limits.of_classes(family, costs))
         for scenario, row in result["classes"][family].items():
-            say(f"  {scenario:18}{row['more']:4.1f} of {row['ns']:4.0f} ns")
+            say(f"  {scenario:22}{row['more']:4.1f} of {row['ns']:4.0f} ns")
         checks += found
         result["floods"][family], found = judged(
             lambda: measurements.floods(family), lambda rows: limits.of_floods(family, rows))

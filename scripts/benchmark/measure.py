@@ -13,6 +13,8 @@ from virtual_servers import (MANY, MIDDLE, config_text, of_both_families, ports_
                              ports_of_their_own, replace_file, virtual_server)
 
 KNOWN = ["hot", "flows:1000", "egress:1", "egress:1000"]
+ANSWERED = ["hot", "flows:1000", "answers:1", "answers:1000"]
+PLACES_OF_PROGRAMS = 5
 PASSED = ["tcp", "other"]
 SCENARIOS = [*KNOWN, *PASSED, "random:1000000", "new"]
 AT_ONCE = ["flows:1000", "new"]
@@ -113,20 +115,43 @@ class Measurements:
 
     def classes(self, family):
         """A packet's cost with classes, and how many ns more that is than without them (--probation 0), in
-        the same rounds: {scenario: {"ns", "more"}}. Known clients are residents."""
-        executable = self.executables["ulb"]
-        with_them, _ = self.started(executable, family=family)
-        without, _ = self.started(executable, family=family, arguments=["--probation", "0"])
-        directors = {"without": without, "with": with_them}
-        for scenario in ("flows:1000", "egress:1000"):
-            self.packet_cost(family, [scenario], directors, rounds=1)
+        the same rounds: {scenario: {"ns", "more"}}, of new clients, of those that were not answered, or
+        not heard yet, and of residents. Each is the median of several directors: where in memory its
+        program is makes a difference of 1 ns."""
+        # One server, which all clients are with, and answers.
+        options = {"family": family, "servers": ["-rs", SERVERS[family][0]]}
+        directors, daemons = {}, []
+        for number in range(PLACES_OF_PROGRAMS):
+            directors[f"with {number}"], daemon = self.started(self.executables["ulb"], **options)
+            directors[f"without {number}"], _ = self.started(
+                self.executables["ulb"], arguments=["--probation", "0"], **options)
+            daemons.append(daemon)
+
+        def cost(scenarios, **more):
+            return self.packet_cost(family, scenarios, directors, **more)[0]
+
+        costs = cost(KNOWN)
+        for scenario in ANSWERED:
+            cost([scenario], rounds=1)
         time.sleep(PROBATION)
-        self.packet_cost(family, ["flows:1000"], directors, rounds=1)
-        costs, _ = self.packet_cost(family, [*KNOWN, "new"], directors)
+        cost(["flows:1000"], rounds=1)
+        for daemon in daemons:
+            residents = daemon.association_table(family)["clients"]["resident"]
+            if residents < 1000:
+                raise Failed(f"of 1,000 answered clients {residents} are residents")
+        costs |= {f"resident {scenario}": row for scenario, row in cost(ANSWERED).items()}
+        costs |= cost(["new"])
         for director in directors.values():
             director.stop()
-        return {scenario: {"ns": row["with"]["ns"], "more": round(statistics.median(
-            more - less for more, less in zip(row["with"]["rounds"], row["without"]["rounds"])), 1)}
+
+        def rounds(row, kind):
+            return map(statistics.median, zip(*(
+                row[f"{kind} {number}"]["rounds"] for number in range(PLACES_OF_PROGRAMS))))
+
+        return {scenario: {
+            "ns": round(statistics.median(rounds(row, "with")), 1),
+            "more": round(statistics.median(
+                more - less for more, less in zip(rounds(row, "with"), rounds(row, "without"))), 1)}
             for scenario, row in costs.items()}
 
     def flood(self, family, size, percent, packets, answers, spacing=None):

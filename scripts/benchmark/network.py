@@ -9,6 +9,8 @@ All directors have the addresses of scripts/addresses. Real servers are addresse
 what is sent to them is counted there.
 """
 import contextlib
+import http.client
+import json
 import os
 import re
 import signal
@@ -67,6 +69,27 @@ def memory(process):
         status = file.read()
     return {name: int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) * 1024
             for name, field in (("anonymous", "RssAnon"), ("resident", "VmRSS"), ("most", "VmHWM"))}
+
+
+class Connection(http.client.HTTPConnection):
+    """HTTP over a daemon's control socket."""
+
+    def __init__(self, path):
+        super().__init__("ulb", timeout=PATIENCE)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+    def ask(self, method, target, body=None, **headers):
+        """An answer of status 200, not read yet."""
+        self.request(method, target, body, headers)
+        response = self.getresponse()
+        if response.status != 200:
+            raise Failed(f"{method} {target}: {response.status} {response.read().decode()}")
+        return response
 
 
 class Director:
@@ -128,6 +151,13 @@ class Daemon:
                 if time.monotonic() > start + PATIENCE:
                     raise Failed(f"ulb was not ready within {PATIENCE} s: {self.log()}")
             self.ready_after = time.monotonic() - start
+
+    def association_table(self, family):
+        """What the daemon's status says of it."""
+        connection = Connection(self.socket)
+        status = json.loads(connection.ask("GET", "/v1/status").read())
+        connection.close()
+        return next(table for table in status["associations"] if table["family"] == f"ipv{family}")
 
     def log(self):
         with open(self.log_path, errors="replace") as file:

@@ -3,7 +3,7 @@
  * side and interleaved, with the two floors beside them.
  *
  *   packet-cost [OPTIONS] DRIVER.o NAME=NETNS:IFNAME…
- *     -s SCENARIO[,SCENARIO…]  hot, flows:N, random:N, egress:N, new, tcp, other;
+ *     -s SCENARIO[,SCENARIO…]  hot, flows:N, random:N, egress:N, answers:N, new, tcp, other;
  *                              with @N: on one CPU and, in turn, on N at once
  *     -v VIRTUAL-SERVER -r REAL-SERVER -c FIRST-CLIENT, all needed    -p PORT
  *     -n PACKETS a round   -R ROUNDS   -a ENTRIES of the floor's table, and of all that are to be
@@ -118,6 +118,9 @@ static void select_scenario(const char *name, struct parameters *p)
 	} else if (!strncmp(name, "random", 6)) {
 		p->flows = number;
 		p->stride = 2654435761u;
+	} else if (!strncmp(name, "answers", 7)) { /* to the clients of flows:N */
+		p->flows = number;
+		p->from_server = 1;
 	} else if (!strncmp(name, "egress", 6)) {
 		p->flows = number;
 		p->from_server = 1;

@@ -7,9 +7,8 @@ import statistics
 import subprocess
 import time
 
-from control import Connection
 from measure import SAVED
-from network import (ADDRESSES, PATIENCE, PORTS, SERVERS, VIRTUAL, Daemon, Failed, Topology, cpu_time,
+from network import (ADDRESSES, PATIENCE, PORTS, SERVERS, VIRTUAL, Connection, Daemon, Failed, Topology, cpu_time,
                      memory)
 from redis_costs import BUCKETS
 from redis_server import RedisServer, encoded
