@@ -106,6 +106,9 @@ static __always_inline void count_insertion(enum family family, struct control *
 #define IS_CHANGED_BY_EGRESS(stamp)  (CLASS_OF(stamp) == CLASS_NEWCOMER)
 _Static_assert((CLASS_UNHEARD & CLASS_ANSWERED & 1) && !((CLASS_NEWCOMER | CLASS_RESIDENT) & 1),
 	       "one bit tells");
+_Static_assert(!IS_CHANGED_BY_INGRESS(STAMP(CLASS_LEFT_BY_INGRESS, 0)) &&
+		       !IS_CHANGED_BY_EGRESS(STAMP(CLASS_LEFT_BY_EGRESS, 0)),
+	       "else touch() hides what is to change");
 
 /* Notes that a place is a new client's, in a table with classes. */
 static __always_inline void begin(const struct control *control, struct bucket *bucket, __u32 place,

@@ -39,18 +39,12 @@ static __always_inline bool same_tag(__u64 a, __u64 b)
 	return !((a ^ b) >> 16);
 }
 
-/* Where an association was found leads to a slot, and its stamp: one number, as each that is kept
- * costs a known client's packet a register. Of who is classless it is the slot. */
-#define ASSOCIATION(slot, stamp) ((slot) | STANDING(stamp))
-#define SLOT_IN(association)	 ((association)&0xffff)
-#define STAMP_IN(association)	 ((association) >> 16 ^ CLASSLESS)
-
-/* Whether the client has a word in this bucket, which is used thereby; and its association. A free
- * place is not that of 0.0.0.0, port 0, though it has its tag. */
+/* Whether the client has a word in this bucket, which is used thereby; the slot that it leads to,
+ * and what touch() tells. A free place is not that of 0.0.0.0, port 0, though it has its tag. */
 #if SINGLE_BUCKET
 /* A new order takes many instructions: they are there once. */
 static __always_inline bool find_in(const struct control *control, struct bucket *bucket, __u64 tag,
-				    __u64 *association)
+				    bool is_sender, __u64 *slot, __u64 *standing)
 {
 	__u64 word = 0, place = 0;
 
@@ -62,12 +56,13 @@ static __always_inline bool find_in(const struct control *control, struct bucket
 	if (place == PLACES || !word)
 		return false;
 	FORGET(place, control->secret[0]);
-	*association = slot_of(word) | touch(control, bucket, place);
+	*slot = slot_of(word);
+	*standing = touch(control, bucket, place, is_sender);
 	return true;
 }
 #else
 static __always_inline bool find_in(const struct control *control, struct bucket *bucket, __u64 tag,
-				    __u64 *association)
+				    bool is_sender, __u64 *slot, __u64 *standing)
 {
 	/* LLVM would read it from the stack anew for each place. */
 	OPAQUE(tag);
@@ -80,7 +75,8 @@ static __always_inline bool find_in(const struct control *control, struct bucket
 				ASIDE();
 				return false;
 			}
-			*association = slot_of(word) | touch(control, bucket, place);
+			*slot = slot_of(word);
+			*standing = touch(control, bucket, place, is_sender);
 			return true;
 		}
 	}
@@ -88,8 +84,11 @@ static __always_inline bool find_in(const struct control *control, struct bucket
 }
 #endif
 
-static __always_inline bool find_in_buckets(const struct control *control,
-					    const struct client *client, __u64 *association)
+/* Whether the client has an association, which is used thereby; the slot that it leads to, and what
+ * touch() tells. Who asks first whether that is 0 keeps it for the few of whom it is not. */
+static __always_inline bool find_association(const struct control *control,
+					     const struct client *client, bool is_sender,
+					     __u64 *slot, __u64 *standing)
 {
 	struct bucket *bucket = bucket_at(client->family, client->first);
 
@@ -97,32 +96,14 @@ static __always_inline bool find_in_buckets(const struct control *control,
 		ASIDE();
 		return false;
 	}
-	if (find_in(control, bucket, client->tag, association))
+	if (find_in(control, bucket, client->tag, is_sender, slot, standing))
 		return true;
 #if !SINGLE_BUCKET
 	bucket = bucket_at(client->family, second_bucket(client));
 	if (bucket)
-		return find_in(control, bucket, client->tag, association);
+		return find_in(control, bucket, client->tag, is_sender, slot, standing);
 #endif
 	return false;
-}
-
-/*
- * The client's real server, and its association; null where it has none, or one that is no longer
- * listed.
- */
-static __always_inline struct real_server *find_association(const struct control *control,
-							    __u32 bank, const struct client *client,
-							    __u64 *association)
-{
-	__u32 slot;
-
-	if (!find_in_buckets(control, client, association))
-		return 0;
-	slot = SLOT_IN(*association);
-	if (CLASSES)
-		OPAQUE(*association);
-	return real_server_of_slot(client->family, bank, client->virtual_server, slot);
 }
 
 /* A bounded lock: whether it is this CPU's now. */
@@ -343,7 +324,7 @@ static __always_inline enum placing place_client(const struct arrival *arrival, 
 	if (CLASSES && !(score >> PLACE_IS_CLIENTS & 1))
 		begin(control, bucket, place, arrival->is_sender);
 	else
-		touch(control, bucket, place);
+		touch(control, bucket, place, arrival->is_sender);
 	if (__sync_val_compare_and_swap(&bucket->word[place], seen, client->tag | *slot) != seen)
 		return PLACE_LOST;
 	if (client->family == IPV6)

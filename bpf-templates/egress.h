@@ -80,8 +80,8 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	__u32 number = virtual_server_of_port_alone(family, frame->udp->source);
 	struct control *control;
 	struct client client;
-	struct real_server *server = 0, *associated;
-	__u64 association = ASSOCIATION(0, CLASSLESS);
+	struct real_server *server = 0, *associated = 0;
+	__u64 associated_slot = 0, standing = STANDING(CLASSLESS);
 	__u32 bank, slot = 0;
 	int decision;
 
@@ -99,13 +99,24 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	}
 	frame->virtual_server = number;
 	client = client_of(frame, control, destination, frame->udp->dest);
-	associated = find_association(control, bank, &client, &association);
+	if (find_association(control, &client, false, &associated_slot, &standing)) {
+		if (!standing) {
+			associated = real_server_of_slot(family, bank, number, associated_slot);
+			if (associated &&
+			    same_address(family, real_server_address(associated), source))
+				goto settled;
+			ASIDE();
+		} else {
+			ASIDE();
+			associated = real_server_of_slot(family, bank, number, associated_slot);
+		}
+	}
 	if (associated && same_address(family, real_server_address(associated), source)) {
-		if (!IS_CHANGED_BY_EGRESS(STAMP_IN(association)))
-			return egress_of_settled(frame, bank, associated, SLOT_IN(association));
+		if (!IS_CHANGED_BY_EGRESS(STAMP_OF(standing)))
+			goto settled;
 		ASIDE();
 		server = associated;
-		slot = SLOT_IN(association);
+		slot = associated_slot;
 	} else if (!server) {
 		server = find_real_server(family, bank, source, frame->udp->source, &number, &slot);
 	}
@@ -133,11 +144,13 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 		.client = client,
 		.bank = bank,
 		.is_known = associated != 0,
-		.stamp = STAMP_IN(association),
+		.stamp = STAMP_OF(standing),
 		.server = server,
 		.slot = slot,
 	};
 	return IS_UNSETTLED;
+settled:
+	return egress_of_settled(frame, bank, associated, associated_slot);
 }
 
 /* The rows of a client that was not settled, and a real server wrote to. */

@@ -28,8 +28,8 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 	struct virtual_server *virtual_server = 0;
 	struct control *control;
 	struct client client;
-	struct real_server *server;
-	__u64 association = ASSOCIATION(0, NO_STAMP);
+	struct real_server *server = 0;
+	__u64 slot = 0, standing = STANDING(NO_STAMP);
 	__u32 bank;
 	int decision;
 
@@ -48,18 +48,24 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 		return NOTHING_DECIDED;
 	bank = read_bank(control);
 	client = client_of(frame, control, ip_source(frame), frame->udp->source);
-	server = find_association(control, bank, &client, &association);
+	if (find_association(control, &client, true, &slot, &standing)) {
+		if (!standing) {
+			server = real_server_of_slot(family, bank, client.virtual_server, slot);
+			if (server)
+				goto settled;
+			ASIDE();
+		} else {
+			ASIDE();
+			server = real_server_of_slot(family, bank, client.virtual_server, slot);
+		}
+	}
 #if LISTS && !STRICT
-	if (is_asked_for(control, STAMP_IN(association), server != 0) &&
+	if (is_asked_for(control, STAMP_OF(standing), server != 0) &&
 	    is_denied(family, ip_source(frame)))
 		return DECIDE(frame, INGRESS_DENIED, XDP_DROP);
 #endif
-	if (server && !IS_CHANGED_BY_INGRESS(STAMP_IN(association))) {
-		decision = not_sendable(frame);
-		return decision == IS_SENDABLE
-			       ? ingress_nat(frame, server, SLOT_IN(association), false)
-			       : decision;
-	}
+	if (server && !IS_CHANGED_BY_INGRESS(STAMP_OF(standing)))
+		goto settled;
 	if (!server) {
 		expect_new_client(&client);
 		if (!is_answerable(family, ip_source(frame), frame->udp->source))
@@ -77,11 +83,14 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 		.bank = bank,
 		.is_sender = true,
 		.is_known = server != 0,
-		.stamp = STAMP_IN(association),
+		.stamp = STAMP_OF(standing),
 		.server = server,
-		.slot = SLOT_IN(association),
+		.slot = slot,
 	};
 	return IS_UNSETTLED;
+settled:
+	decision = not_sendable(frame);
+	return decision == IS_SENDABLE ? ingress_nat(frame, server, slot, false) : decision;
 }
 
 /* The rows of a client that was not settled. */

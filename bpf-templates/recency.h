@@ -18,8 +18,14 @@
 /* Where they do not, nothing changes with a known client's packet. */
 #define CLASSLESS (CLASS_RESIDENT << CLASS_EPOCH_BITS)
 
-/* A stamp as a number above a slot's; 0 where it is CLASSLESS. */
-#define STANDING(stamp) (((__u64)(stamp) ^ CLASSLESS) << 16)
+/* Besides residents, of whom a packet changes nothing: one of its own, or one to it. For a
+ * newcomer's own the lists may have to be asked, by its class. */
+#define CLASS_LEFT_BY_INGRESS (LISTS && !STRICT ? CLASS_RESIDENT : CLASS_NEWCOMER)
+#define CLASS_LEFT_BY_EGRESS  CLASS_UNHEARD
+
+/* A stamp as a number that is 0 where it is CLASSLESS, and such a number as a stamp. */
+#define STANDING(stamp)	   ((__u64)(stamp) ^ CLASSLESS)
+#define STAMP_OF(standing) ((standing) ^ CLASSLESS)
 
 /*
  * How many epochs as many insertions are, or promotions, as there can be associations; and how many
@@ -102,7 +108,7 @@ static __always_inline __u64 larger_of(__u64 a, __u64 b)
 /* The place was used last: its rank is 0, and those that were before it move up. There are
  * no classes. */
 static __always_inline __u64 touch(const struct control *control, struct bucket *bucket,
-				   __u32 place)
+				   __u32 place, bool is_sender)
 {
 	__u32 shift = place * STAMP_BITS;
 
@@ -134,7 +140,7 @@ static __always_inline __u64 ranks_of(const struct control *control, const struc
 #elif !CLASSES
 /* Notes that a place is used. There are no classes. */
 static __always_inline __u64 touch(const struct control *control, struct bucket *bucket,
-				   __u32 place)
+				   __u32 place, bool is_sender)
 {
 	volatile __u8 *stamp = &bucket->stamp[place];
 	__u8 epoch = control->epoch;
@@ -161,15 +167,19 @@ static __always_inline __u64 ranks_of(const struct control *control, const struc
 }
 
 #else
-/* Notes that a place is used. Returns what its stamp of before tells of its class, as STANDING. */
+/*
+ * Notes that a place is used. Returns what its stamp of before tells of its class, as STANDING; 0
+ * of whoever is in full swing, and has nothing changed by the packet, as it is with most.
+ */
 static __always_inline __u64 touch(const struct control *control, struct bucket *bucket,
-				   __u32 place)
+				   __u32 place, bool is_sender)
 {
 	volatile __u8 *pointer = &bucket->stamp[place];
 	__u64 stamp = *pointer, present, standing;
 
-	/* A resident in full swing, as most packets are of. */
-	if (stamp == control->present_stamp[CLASS_RESIDENT])
+	if (stamp == control->present_stamp[CLASS_RESIDENT] ||
+	    stamp == control->present_stamp[is_sender ? CLASS_LEFT_BY_INGRESS
+						      : CLASS_LEFT_BY_EGRESS])
 		return STANDING(CLASSLESS);
 	present = control->present_stamp[CLASS_OF(stamp)];
 	/* When a client was answered stays. */

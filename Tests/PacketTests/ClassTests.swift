@@ -102,6 +102,32 @@ struct ClassTests {
     #expect(director.buckets.octets == before)
   }
 
+  /// They are told from all others before it is asked who wrote.
+  @Test("a resident's own server writes to it, until it leaves", arguments: AddressFamily.allCases)
+  func serverOfResident(family: AddressFamily) throws {
+    let director = try Director(family, level: .trace)
+    let addresses = director.addresses
+    try director.settle([1])
+    let own = try director.number(of: 1)
+    let other = own % 3 + 1
+    _ = director.events()
+    let (reply, strange) = (
+      addresses.reply(server: own, client: 1), addresses.reply(server: other, client: 1)
+    )
+    try director.expect(
+      .sent("its own", .egressReusedNAT, reply, from: addresses.virtualServer))
+    try director.expect(
+      Case(name: "another", event: .egressNotAuthorized, verdict: .drop, datagram: strange))
+    #expect(director.state(of: 1) == .resident)
+    try director.dataPlane.apply([addresses.server(other)])
+    try director.expect(
+      Case(name: "one that left", event: .unhandledTraffic, verdict: .pass, datagram: reply))
+    try director.expect(
+      .sent("its next", .ingressNewNAT, addresses.request(client: 1), to: addresses.server(other)))
+    try director.expect(
+      .sent("it answers", .egressReusedNAT, strange, from: addresses.virtualServer))
+  }
+
   @Test("who a real server wrote to first has to send before it is answered")
   func unheard() throws {
     let director = try Director(.ipv4)

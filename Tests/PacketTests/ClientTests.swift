@@ -66,12 +66,14 @@ struct ClientTests {
       try director.dataPlane.apply(addresses.servers(1..<4))
       let client = Client(address: request.source, port: request.sourcePort)
       let restored = director.dataPlane.restore(
-        [Association(client: client, realServer: 0)],
-        of: [director.dataPlane.saved([addresses.server(1)])])
+        [Association(client: client, realServer: 0, rank: Ranking.byClass.rank(.newcomer, age: 0))],
+        rankedBy: .byClass, of: [director.dataPlane.saved([addresses.server(1)])])
       try #require(restored.count == 1)
       try director.expect(.sent("\(address)", .ingressReusedNAT, request, to: addresses.server(1)))
       try director.expect(
         .sent("\(address)", .egressReusedNAT, reply, from: addresses.virtualServer))
+      // Now it is answered, and each packet of its own may make it a resident.
+      try director.expect(.sent("\(address)", .ingressReusedNAT, request, to: addresses.server(1)))
       try director.dataPlane.apply(addresses.servers(2..<4))
       try director.expect(
         Case(name: "\(address)", event: .invalidClient, verdict: .drop, datagram: request))
