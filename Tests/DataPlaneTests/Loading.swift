@@ -129,6 +129,8 @@ final class Wire: Sendable {
     namespace = try NetworkNamespace.create(named: "ulb-wire-\(UUID().uuidString.prefix(8))")
     for arguments in [
       ["link", "add", "one", "type", "veth", "peer", "name", "two"],
+      // Without addresses the kernel sends nothing of its own, which a test would count.
+      ["link", "set", "one", "addrgenmode", "none"], ["link", "set", "two", "addrgenmode", "none"],
       ["link", "set", "one", "up"], ["link", "set", "two", "up"],
     ] { try ip(arguments) }
   }
