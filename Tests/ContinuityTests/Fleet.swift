@@ -363,9 +363,7 @@ final class FleetDirector {
     if linksToo {
       try runSuccessfully(["ip", "-n", topology.gateway.name, "link", "set", port, "down"])
     }
-    for pid in try runSuccessfully(["ip", "netns", "pids", namespace.name]).compactMap(pid_t.init) {
-      kill(pid, SIGKILL)
-    }
+    try killProcesses()
     try waitForEnds()
     // keepalived had no time for these, as a machine that starts anew has not.
     for file in pidFiles.values { try? FileManager.default.removeItem(atPath: file) }
@@ -375,6 +373,15 @@ final class FleetDirector {
         "\(Topology.virtualServer(family))/\(length)", "dev", "lb0")
     }
   }
+
+  /// Also what these have started: keepalived's own do not end with it.
+  private func killProcesses() throws {
+    for pid in try runSuccessfully(["ip", "netns", "pids", namespace.name]).compactMap(pid_t.init) {
+      kill(pid, SIGKILL)
+    }
+  }
+
+  deinit { try? killProcesses() }
 
   /// An operator stops all of it, in the order of systemd's units.
   func stop() throws {
