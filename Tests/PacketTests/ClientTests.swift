@@ -56,8 +56,9 @@ struct ClientTests {
 
   /// As tables have them that were filled before anyone was asked.
   @Test(
-    "who is known is asked for nothing, until the server goes", arguments: AddressFamily.allCases)
-  func known(family: AddressFamily) throws {
+    "who is known is asked for nothing, until the server goes", arguments: AddressFamily.allCases,
+    [ClientClass.newcomer, .resident])
+  func known(family: AddressFamily, clientClass: ClientClass) throws {
     let director = try Director(family, level: .trace)
     let addresses = director.addresses
     for address in ClientAddress.unanswerable(addresses) {
@@ -66,13 +67,16 @@ struct ClientTests {
       try director.dataPlane.apply(addresses.servers(1..<4))
       let client = Client(address: request.source, port: request.sourcePort)
       let restored = director.dataPlane.restore(
-        [Association(client: client, realServer: 0, rank: Ranking.byClass.rank(.newcomer, age: 0))],
+        [
+          Association(
+            client: client, realServer: 0, rank: Ranking.byClass.rank(clientClass, age: 0))
+        ],
         rankedBy: .byClass, of: [director.dataPlane.saved([addresses.server(1)])])
       try #require(restored.count == 1)
       try director.expect(.sent("\(address)", .ingressReusedNAT, request, to: addresses.server(1)))
       try director.expect(
         .sent("\(address)", .egressReusedNAT, reply, from: addresses.virtualServer))
-      // Now it is answered, and each packet of its own may make it a resident.
+      // A newcomer is answered now, and each packet of its own may make it a resident.
       try director.expect(.sent("\(address)", .ingressReusedNAT, request, to: addresses.server(1)))
       try director.dataPlane.apply(addresses.servers(2..<4))
       try director.expect(
