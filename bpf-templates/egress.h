@@ -100,6 +100,7 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	frame->virtual_server = number;
 	client = client_of(frame, control, destination, frame->udp->dest);
 	if (find_association(control, &client, false, &associated_slot, &standing)) {
+		/* As in ingress(). */
 		if (!standing) {
 			associated = real_server_of_slot(family, bank, number, associated_slot);
 			if (associated &&

@@ -49,6 +49,7 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 	bank = read_bank(control);
 	client = client_of(frame, control, ip_source(frame), frame->udp->source);
 	if (find_association(control, &client, true, &slot, &standing)) {
+		/* Both ways look for the server alike, but one of them keeps no standing. */
 		if (!standing) {
 			server = real_server_of_slot(family, bank, client.virtual_server, slot);
 			if (server)
