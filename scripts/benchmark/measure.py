@@ -14,7 +14,7 @@ from virtual_servers import (MANY, MIDDLE, config_text, of_both_families, ports_
 
 KNOWN = ["hot", "flows:1000", "egress:1", "egress:1000"]
 ANSWERED = ["hot", "flows:1000", "answers:1", "answers:1000"]
-PLACES_OF_PROGRAMS = 5
+PLACES_OF_PROGRAMS = 5  # directors of a kind: each has its program somewhere else in memory
 PASSED = ["tcp", "other"]
 SCENARIOS = [*KNOWN, *PASSED, "random:1000000", "new"]
 AT_ONCE = ["flows:1000", "new"]

@@ -8,8 +8,8 @@ import subprocess
 import time
 
 from measure import SAVED
-from network import (ADDRESSES, PATIENCE, PORTS, SERVERS, VIRTUAL, Connection, Daemon, Failed, Topology, cpu_time,
-                     memory)
+from network import (ADDRESSES, PATIENCE, PORTS, SERVERS, VIRTUAL, Connection, Daemon, Failed,
+                     Topology, cpu_time, memory)
 from redis_costs import BUCKETS
 from redis_server import RedisServer, encoded
 
