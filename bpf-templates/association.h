@@ -43,14 +43,15 @@ static __always_inline bool same_tag(__u64 a, __u64 b)
  * and what touch() tells. A free place is not that of 0.0.0.0, port 0, though it has its tag. */
 #if SINGLE_BUCKET
 /* A new order takes many instructions: they are there once. */
-static __always_inline bool find_in(const struct control *control, struct bucket *bucket, __u64 tag,
-				    bool is_sender, __u64 *slot, __u64 *standing)
+static __always_inline bool find_in(const struct control *control, struct bucket *bucket,
+				    const struct client *client, bool is_sender, __u64 *slot,
+				    __u64 *standing)
 {
 	__u64 word = 0, place = 0;
 
 	for (; place < PLACES; place++) {
 		word = read_word(&bucket->word[place]);
-		if (same_tag(word, tag))
+		if (same_tag(word, client->tag))
 			break;
 	}
 	if (place == PLACES || !word)
@@ -61,26 +62,32 @@ static __always_inline bool find_in(const struct control *control, struct bucket
 	return true;
 }
 #else
-static __always_inline bool find_in(const struct control *control, struct bucket *bucket, __u64 tag,
-				    bool is_sender, __u64 *slot, __u64 *standing)
+static __always_inline bool find_in(const struct control *control, struct bucket *bucket,
+				    const struct client *client, bool is_sender, __u64 *slot,
+				    __u64 *standing)
 {
+	__u64 tag = client->tag, place = usual_place(client);
+	__u64 word = read_word(&bucket->word[place]);
+
 	/* LLVM would read it from the stack anew for each place. */
 	OPAQUE(tag);
+	if (same_tag(word, tag))
+		goto found;
 #pragma unroll
-	for (int place = 0; place < PLACES; place++) {
-		__u64 word = read_word(&bucket->word[place]);
-
-		if (same_tag(word, tag)) {
-			if (!word) {
-				ASIDE();
-				return false;
-			}
-			*slot = slot_of(word);
-			*standing = touch(control, bucket, place, is_sender);
-			return true;
-		}
+	for (place = 0; place < PLACES; place++) {
+		word = read_word(&bucket->word[place]);
+		if (same_tag(word, tag))
+			goto found;
 	}
 	return false;
+found:
+	if (!word) {
+		ASIDE();
+		return false;
+	}
+	*slot = slot_of(word);
+	*standing = touch(control, bucket, place, is_sender);
+	return true;
 }
 #endif
 
@@ -96,12 +103,12 @@ static __always_inline bool find_association(const struct control *control,
 		ASIDE();
 		return false;
 	}
-	if (find_in(control, bucket, client->tag, is_sender, slot, standing))
+	if (find_in(control, bucket, client, is_sender, slot, standing))
 		return true;
 #if !SINGLE_BUCKET
 	bucket = bucket_at(client->family, second_bucket(client));
 	if (bucket)
-		return find_in(control, bucket, client->tag, is_sender, slot, standing);
+		return find_in(control, bucket, client, is_sender, slot, standing);
 #endif
 	return false;
 }
@@ -132,7 +139,8 @@ static __always_inline void unlock(struct bucket *bucket)
 
 /*
  * A place is chosen without branches. What is best has the highest score, of whose bits the highest
- * say what the place is, the next its rank, and the lowest where it is.
+ * say what the place is, the next its rank, and the lowest where it is: the place, turned so that
+ * the client's usual one has the highest of these.
  */
 #define PLACE_IS_CLIENTS 38
 #define PLACE_SLOT	 22 /* inverted, of the client's own */
@@ -140,6 +148,7 @@ static __always_inline void unlock(struct bucket *bucket)
 #define PLACE_PREFERRED	 18
 #define PLACE_RANK	 8
 #define PLACE_IN_SECOND	 3
+#define PLACE_TURNED	 7			 /* of the usual place */
 #define NO_RESIDENTS	 (0x40ULL << PLACE_RANK) /* below, it is a resident's */
 
 /* 1 for a negative number, else 0. */
@@ -149,24 +158,32 @@ static __always_inline __u64 is_below_zero(__s64 x)
 	return (__u64)x >> 63;
 }
 
+/* Turns a place, and back. */
+static __always_inline __u64 turning(const struct client *client)
+{
+	return usual_place(client) ^ PLACE_TURNED;
+}
+
 /*
  * The score of a place. Of the client's own words an association counts more than a pending word:
  * the daemon may have put that down beside one that was made when it had just looked.
  */
-static __always_inline __u64 score_of(__u64 word, __u64 tag, __u64 ranks, __u64 place)
+static __always_inline __u64 score_of(__u64 word, const struct client *client, __u64 ranks,
+				      __u64 place)
 {
-	__u64 difference = word ^ tag;
+	__u64 difference = word ^ client->tag;
 	__s64 is_clients = (difference >> 16) - 1;
 
 	OPAQUE(is_clients);
 	return (is_clients >> 63 & (difference ^ 0x1ffff)) << PLACE_SLOT |
 	       is_below_zero(~word & (word - 1)) << PLACE_IS_FREE |
-	       (__u64)octet_of(ranks, place) << PLACE_RANK | place;
+	       (__u64)octet_of(ranks, place) << PLACE_RANK | (place ^ turning(client));
 }
 
 /* The score of the best place of a bucket, and how many are free. */
 static __always_inline __u64 best_place(const struct control *control, const struct bucket *bucket,
-					__u64 tag, __u64 half_seconds, __u64 *free_places)
+					const struct client *client, __u64 half_seconds,
+					__u64 *free_places)
 {
 	__u64 best = 0, ranks = ranks_of(control, bucket, half_seconds);
 
@@ -174,7 +191,7 @@ static __always_inline __u64 best_place(const struct control *control, const str
 #pragma unroll
 	for (int place = 0; place < PLACES; place++) {
 		__u64 word = read_word(&bucket->word[place]);
-		__u64 score = score_of(word, tag, ranks, place);
+		__u64 score = score_of(word, client, ranks, place);
 
 		*free_places += score >> PLACE_IS_FREE & 1;
 		best = larger_of(best, score);
@@ -192,10 +209,10 @@ static __always_inline __u64 choose_place(const struct control *control,
 					  const struct bucket *second, __u64 half_seconds)
 {
 	__u64 free_in_first,
-		best = best_place(control, first, client->tag, half_seconds, &free_in_first);
+		best = best_place(control, first, client, half_seconds, &free_in_first);
 #if !SINGLE_BUCKET
 	__u64 free_in_second,
-		other = best_place(control, second, client->tag, half_seconds, &free_in_second);
+		other = best_place(control, second, client, half_seconds, &free_in_second);
 	__u64 prefers_second =
 		is_below_zero(free_in_first - 3) & is_below_zero(free_in_first - free_in_second);
 
@@ -285,7 +302,8 @@ static __always_inline enum placing place_client(const struct arrival *arrival, 
 	__u32 bank = read_bank(control);
 	__u64 best = choose_place(control, client, arrival->first, arrival->second,
 				  arrival->half_seconds);
-	__u64 place = best & 7, is_second = best >> PLACE_IN_SECOND & 1, seen, score;
+	__u64 place = (best & 7) ^ turning(client), is_second = best >> PLACE_IN_SECOND & 1, seen,
+	      score;
 	struct bucket *bucket = is_second ? arrival->second : arrival->first;
 
 	if (place >= PLACES)
@@ -297,8 +315,7 @@ static __always_inline enum placing place_client(const struct arrival *arrival, 
 	 * Another's word may have come: what is fresh is not what was the oldest. That an epoch has
 	 * begun makes nothing worse.
 	 */
-	score = score_of(seen, client->tag, ranks_of(control, bucket, arrival->half_seconds),
-			 place);
+	score = score_of(seen, client, ranks_of(control, bucket, arrival->half_seconds), place);
 	if (score < (best & ~(1ULL << PLACE_PREFERRED | 1ULL << PLACE_IN_SECOND)))
 		return PLACE_LOST;
 	*former = (struct former_place){.word = seen, .rank = score >> PLACE_RANK & 0xff};

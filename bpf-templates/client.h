@@ -13,7 +13,7 @@ struct client {
 	__u32 virtual_server; /* its number: a client of several has an association with each */
 	__u64 tag;	      /* as in a word of its bucket, 0 below */
 	__u32 first;	      /* the bucket that it is most often in */
-	__u32 hash;	      /* tells how far behind it the second is */
+	__u32 hash;	      /* tells how far behind it the second is, and the usual place */
 	struct ip_address *address; /* in the frame */
 	__be16 port;
 };
@@ -119,4 +119,14 @@ static __always_inline __u32 second_bucket(const struct client *client)
 	__u32 second = client->first + 1 + spread(client->hash, BUCKETS - 1);
 
 	return second < BUCKETS ? second : second - BUCKETS;
+}
+
+/*
+ * The place of either bucket that the client is given where it has the choice, and that is looked
+ * at first: which of seven it is in no CPU can predict. Where the table is a single bucket there is
+ * none.
+ */
+static __always_inline __u32 usual_place(const struct client *client)
+{
+	return SINGLE_BUCKET ? BUCKET_PLACES : (client->hash & 0xffff) * BUCKET_PLACES >> 16;
 }

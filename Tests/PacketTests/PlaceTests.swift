@@ -7,15 +7,19 @@ import Testing
 @testable import DataPlane
 
 extension Director {
-  /// The buckets that a client may be in, as user space has them.
-  func bucketsAndTag(of client: Int) -> (first: Int, second: Int, tag: UInt64) {
+  /// A client as user space knows it.
+  func hash(of client: Int) -> ClientHash {
     let secret = buckets.secret
     let key = (secret[0], secret[1], secret[2], secret[3])
     let identity = addresses.identity(of: client)
-    let hash =
-      addresses.family == .ipv4
+    return addresses.family == .ipv4
       ? IPv4ClientKey(identity).hash(key, virtualServer: 0)
       : IPv6ClientKey(identity).hash(key, virtualServer: 0)
+  }
+
+  /// The buckets that a client may be in, as user space has them.
+  func bucketsAndTag(of client: Int) -> (first: Int, second: Int, tag: UInt64) {
+    let hash = hash(of: client)
     let (first, second) = hash.buckets(of: buckets.count)
     return (first, second, hash.tag)
   }
@@ -58,13 +62,14 @@ struct PlaceTests {
 
   /// The state of the table is made up before each new client: places free, and used at any time.
   @Test(
-    "a free place, of the first bucket while it has three, else the oldest",
+    "a free place, of the first bucket while it has three, else the oldest; the usual of equals",
     arguments: AddressFamily.allCases,
     [(8, 1), (12, 0), (12, 1), (64, 0), (64, 1)] as [(UInt32, Int)])
   func rule(family: AddressFamily, table: (capacity: UInt32, probation: Int)) throws {
     let director = try Director(
       family, maxAssociations: table.capacity, probation: table.probation)
     let buckets = director.buckets
+    let table = try AssociationTable(director.dataPlane.tables.associations[family]!)
     // Newcomers all, who have sent or not; without classes an octet is an age.
     let classes: [UInt8] = buckets.hasClasses ? [0, 0x40] : [0]
     let ages: UInt8 = buckets.hasClasses ? 0x3f : 0xff
@@ -73,13 +78,15 @@ struct PlaceTests {
     for client in 0..<3_000 {
       let freeInHundred = [0, 0, 10, 30, 60].randomElement(using: &numbers)!
       let oldest = UInt8.random(in: 0...ages / 2, using: &numbers)
+      // Free places whose clients were forgotten by hand; else as in a new table.
+      let wereUsed = client % 3 == 0
       for bucket in 0..<buckets.count {
         for index in 0..<Buckets.places {
           let place = Buckets.Place(bucket: bucket, index: index)
           let isFree = Int.random(in: 0..<100, using: &numbers) < freeInHundred
           // Tags that no client has; of slots that are, or are not.
           buckets[place] = isFree ? 0 : numbers.next() | 0xff00_0000_0000_0000
-          let age = UInt8.random(in: 0...oldest, using: &numbers)
+          let age = isFree && !wereUsed ? oldest : UInt8.random(in: 0...oldest, using: &numbers)
           buckets[stampAt: place] =
             classes.randomElement(using: &numbers)!
             | (UInt8(truncatingIfNeeded: buckets.epoch) &- age) & ages
@@ -92,6 +99,12 @@ struct PlaceTests {
       }
       let free = [first, second].map { Buckets.places - buckets.entries(of: $0).count }
       let greatest = inBoth(before).map { buckets.age($0) }.max()
+      let usual = director.hash(of: client).usualPlace
+      /// Whether the client is in its usual place if that is one of these, of which it is in one.
+      func isUsual(_ place: Buckets.Place, of places: [Buckets.Place]) -> Bool {
+        let best = Buckets.Place(bucket: place.bucket, index: usual)
+        return places.contains(place) && (!places.contains(best) || place == best)
+      }
       let byServer = client % 2 == 0
       let stamp = (byServer ? classes.last! : 0) | UInt8(truncatingIfNeeded: buckets.epoch) & ages
       try director.settle(client, byServer: byServer)
@@ -108,12 +121,23 @@ struct PlaceTests {
         try #require(inBoth(before).contains(gone))
         try #require((stamp &- gone.stamp) & ages == greatest)
         try #require(others == before.filter { $0.place != placed.place })
+        let oldest = inBoth(before).filter { (stamp &- $0.stamp) & ages == greatest }
+        try #require(isUsual(placed.place, of: oldest.map(\.place)))
       } else {
         let isFirst = free[0] >= 3 || free[0] >= free[1]
         way =
           isFirst ? free[0] >= 3 ? "the first" : "the freer, the first" : "the freer, the second"
         try #require(placed.place.bucket == (isFirst ? first : second), "free \(free)")
         try #require(others == before)
+        let taken = Set(before.map(\.place))
+        let free = (0..<Buckets.places).map {
+          Buckets.Place(bucket: placed.place.bucket, index: $0)
+        }.filter { !taken.contains($0) }
+        try #require(wereUsed ? free.contains(placed.place) : isUsual(placed.place, of: free))
+        // So does user space, had it been first.
+        buckets[placed.place] = 0
+        let place = try #require(table.findFree(director.hash(of: client)))
+        try #require(isUsual(Buckets.Place(bucket: place.bucket, index: place.index), of: free))
       }
       ways[way, default: 0] += 1
     }

@@ -295,26 +295,27 @@ struct AssociationTable: Sendable {
   }
 
   /// A free place for a client, as packets choose it: in its first bucket while that has three or as
-  /// many as the second.
+  /// many as the second, and of a bucket's the usual one.
   @inline(__always)
   func findFree(_ hash: ClientHash) -> Place? {
     let (first, second, count) = buckets(of: hash)
-    let (placeInFirst, freeInFirst) = findFree(inBucket: first)
+    let usual = count > 1 ? hash.usualPlace : nil
+    let (placeInFirst, freeInFirst) = findFree(inBucket: first, usual: usual)
     guard count > 1, freeInFirst < 3 else { return placeInFirst }
-    let (placeInSecond, freeInSecond) = findFree(inBucket: second)
+    let (placeInSecond, freeInSecond) = findFree(inBucket: second, usual: usual)
     return freeInFirst < freeInSecond ? placeInSecond : placeInFirst
   }
 
   @inline(__always)
-  private func findFree(inBucket index: Int) -> (place: Place?, count: Int) {
+  private func findFree(inBucket index: Int, usual: Int?) -> (place: Place?, count: Int) {
     let bucket = SharedBucket(buckets[index])
-    var found: Place?
+    var found: Int?
     var count = 0
     for place in 0..<places where bucket.word(place) == 0 {
-      found = Place(bucket: index, index: place)
+      if found == nil || found != usual { found = place }
       count += 1
     }
-    return (found, count)
+    return (found.map { Place(bucket: index, index: $0) }, count)
   }
 
   /// The place of a client's buckets whose client is forgotten next.
@@ -423,9 +424,10 @@ struct AssociationTable: Sendable {
           word: word, place: place.index, names: names(place), secret: secret,
           virtualServer: owner)
       else { continue }
-      let own = self.hash(client, of: owner).buckets(of: buckets.count)
-      let other = own.first == place.bucket ? own.second : own.first
-      guard let free = findFree(inBucket: other).place else { continue }
+      let own = self.hash(client, of: owner)
+      let (first, second) = own.buckets(of: buckets.count)
+      let other = first == place.bucket ? second : first
+      guard let free = findFree(inBucket: other, usual: own.usualPlace).place else { continue }
       self.bucket(free).setStamp(free.index, bucket.stamp(place.index))
       self.bucket(free).setWord(free.index, word)
       client.note(place: free.index, names: names(free))

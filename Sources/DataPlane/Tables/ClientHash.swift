@@ -21,6 +21,10 @@ struct ClientHash: Equatable {
     return (first, second < count ? second : second - count)
   }
 
+  /// The place of either bucket that packets look at first. Not told of a table of a single bucket.
+  @inline(__always)
+  var usualPlace: Int { Int(((hash & 0xffff) &* UInt64(SharedBucket.places)) >> 16) }
+
   /// - Parameter number: of 32 bits.
   @inline(__always)
   private static func spread(_ number: UInt64, over count: Int) -> UInt64 {
