@@ -148,7 +148,6 @@ static __always_inline void unlock(struct bucket *bucket)
 #define PLACE_PREFERRED	 18
 #define PLACE_RANK	 8
 #define PLACE_IN_SECOND	 3
-#define PLACE_TURNED	 7			 /* of the usual place */
 #define NO_RESIDENTS	 (0x40ULL << PLACE_RANK) /* below, it is a resident's */
 
 /* 1 for a negative number, else 0. */
@@ -158,10 +157,10 @@ static __always_inline __u64 is_below_zero(__s64 x)
 	return (__u64)x >> 63;
 }
 
-/* Turns a place, and back. */
+/* Turns a place, and back: the usual one becomes 7, which no other does. */
 static __always_inline __u64 turning(const struct client *client)
 {
-	return usual_place(client) ^ PLACE_TURNED;
+	return usual_place(client) ^ 7;
 }
 
 /*
