@@ -1,4 +1,5 @@
-// The hash of clients: that SipHash is SipHash, and that no pattern of clients fills buckets unevenly.
+// The hash of clients: that SipHash is SipHash, and that no pattern of clients fills buckets, or
+// places of them, unevenly.
 import Foundation
 import LoadBalancing
 import TestSupport
@@ -174,12 +175,17 @@ struct ClientHashTests {
     return (pow(chiSquare / freedom, 1 / 3.0) - (1 - term)) / term.squareRoot()
   }
 
-  /// The worst of all sizes of tables: of the first bucket, and of the second; and of both together,
-  /// as clients that share one are not to share the other.
+  /// The worst of all sizes of tables: of the first bucket, and of the second; of both together, as
+  /// clients that share one are not to share the other; and of the usual place together with either.
   private static func unevenness(_ hashes: [ClientHash]) -> Double {
     var both = [Int](repeating: 0, count: 1 << 16)
+    var placeInFirst = [Int](repeating: 0, count: SharedBucket.places << 8)
+    var placeInSecond = placeInFirst
     for hash in hashes {
-      both[Int(hash.hash >> 56) << 8 | Int(hash.hash >> 24 & 0xff)] += 1
+      let (first, second) = (Int(hash.hash >> 56), Int(hash.hash >> 24 & 0xff))
+      both[first << 8 | second] += 1
+      placeInFirst[hash.usualPlace << 8 | first] += 1
+      placeInSecond[hash.usualPlace << 8 | second] += 1
     }
     let ofEach = bucketCounts.map { count in
       var first = [Int](repeating: 0, count: count)
@@ -191,7 +197,7 @@ struct ClientHashTests {
       }
       return max(unevenness(first), unevenness(second))
     }
-    return max(unevenness(both), ofEach.max()!)
+    return ([both, placeInFirst, placeInSecond].map(unevenness) + ofEach).max()!
   }
 
   /// An even hash is above it by chance once in 1,000,000,000 times.
@@ -209,12 +215,14 @@ struct ClientHashTests {
     }
   }
 
-  @Test("no pattern of IPv4 clients fills buckets unevenly", arguments: ClientPattern.ipv4)
+  @Test(
+    "no pattern of IPv4 clients fills buckets or places unevenly", arguments: ClientPattern.ipv4)
   func ipv4(_ pattern: ClientPattern) {
     #expect(failures(pattern, IPv4ClientKey.self) { $0.hash($1) } == [])
   }
 
-  @Test("no pattern of IPv6 clients fills buckets unevenly", arguments: ClientPattern.ipv6)
+  @Test(
+    "no pattern of IPv6 clients fills buckets or places unevenly", arguments: ClientPattern.ipv6)
   func ipv6(_ pattern: ClientPattern) {
     #expect(failures(pattern, IPv6ClientKey.self) { $0.hash($1) } == [])
   }
