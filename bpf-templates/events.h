@@ -99,7 +99,7 @@ static __always_inline void report(const struct frame *frame, __u32 event,
 #define DECIDE_TRANSLATED(frame, event, new_source, new_destination)                               \
 	({                                                                                         \
 		TRACE(frame, event);                                                               \
-		if (LEVEL_##event >= LOG_LEVEL || is_followed(frame))                              \
+		if (LEVEL_##event >= LOG_LEVEL || (frame)->is_followed)                            \
 			report(frame, EVENT_##event, new_source, new_destination);                 \
 		DECISION(EVENT_##event, XDP_TX);                                                   \
 	})

@@ -36,6 +36,7 @@ struct frame {
 	};
 	struct udphdr *udp;
 	enum family family;
+	__u64 is_followed;    /* whether its client is; 0 as long as no port was reached */
 	__u32 virtual_server; /* its number, or NO_VIRTUAL_SERVER_NUMBER */
 };
 

@@ -30,6 +30,13 @@ static __always_inline int of_family(struct frame *frame, const enum family fami
 		return DECIDE(frame, LIFETIME_EXPIRED, XDP_DROP);
 	if (!read_udp(frame))
 		return DECIDE(frame, INVALID_UDP_SIZE, XDP_DROP);
+	/* Once for all rows: what compares addresses is long. */
+	if (FOLLOWED) {
+		const __u64 unknown = frame->udp->len;
+
+		frame->is_followed = is_followed(frame);
+		FORGET(frame->is_followed, unknown);
+	}
 	if (VIRTUAL_SERVERS(family) == 0)
 		return DECIDE(frame, NO_VIRTUAL_SERVER, XDP_PASS);
 	row = row_of_address(family, ip_destination(frame));

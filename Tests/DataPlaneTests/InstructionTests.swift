@@ -89,6 +89,60 @@ struct InstructionTests {
     #expect(infos[0].verifiedInstructionCount == infos[1].verifiedInstructionCount)
   }
 
+  /// LLVM ends the process where a program takes more of the stack than the kernel gives it, 512 bytes.
+  /// What most can be compiled in of: two virtual servers of each family, lists, next hops, trace points,
+  /// and as many followed clients as can be.
+  @Test(
+    "the stack has room",
+    arguments: [(.critical, 0), (.trace, 0), (.error, 1)] as [(LogLevel, Int)])
+  func stack(level: LogLevel, debug: Int) throws {
+    let families = [AddressFamily.ipv4, .ipv6].map { Configuration.sample($0).virtualServers[0] }
+    for (hasLists, isFollowing) in [(false, false), (false, true), (true, false), (true, true)] {
+      var configuration = Configuration.sample(level: level, debug: debug, maxAssociations: 4096)
+      configuration.virtualServers = families.flatMap { [$0, Self.neighbour(of: $0)] }
+      if hasLists {
+        configuration.lists.denied = NetworkList(file: "denied", networks: [])
+        configuration.verifiesGateway = true
+      }
+      let followed =
+        isFollowing
+        ? families.flatMap { virtualServer in
+          (1...UInt16(DataPlane.mostFollowed / 2)).map {
+            Client(address: virtualServer.realServers[0].address, port: $0)
+          }
+        } : []
+      var plan = ServicePlan()
+      _ = try plan.apply(configuration, mayGrow: true)
+      let passes = LoadedProgram.Passes.attempts(configuration, following: followed).first
+      let listing = try compiling {
+        let headers = try KernelHeaderTree(.own)
+        let source = try Renderer.source(
+          for: configuration, plan.served,
+          plan.sizes(maxRealServers: configuration.maxRealServers), following: followed, cpus: 2)
+        return try Module(
+          source: source, flags: .byteCode,
+          compilerFlags: passes.compilerFlags(for: .byteCode) + headers.compilerFlags
+        ).output
+      }
+      let depths = listing.matches(of: /\(r10 - (\d+)\)/).compactMap { Int($0.1) }
+      let most = try #require(depths.max())
+      #expect(most <= 480, "lists: \(hasLists), followed: \(isFollowing)")
+    }
+  }
+
+  /// Another virtual server on the same ports, with a real server of its own.
+  private static func neighbour(of virtualServer: VirtualServer) -> VirtualServer {
+    func next(_ address: IPAddress) -> IPAddress {
+      var octets = address.octets
+      octets[octets.count - 1] += 100
+      return IPAddress(octets: octets)
+    }
+    return VirtualServer(
+      name: "neighbour of \(virtualServer.address)", address: next(virtualServer.address),
+      ports: virtualServer.ports,
+      realServers: [RealServer(next(virtualServer.realServers[0].address))])
+  }
+
   /// At CRITICAL no row is an event. The helpers are 131, bpf_ringbuf_reserve, and 132,
   /// bpf_ringbuf_submit.
   @Test("no event, no ring buffer", arguments: AddressFamily.allCases)

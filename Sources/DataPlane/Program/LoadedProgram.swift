@@ -28,6 +28,16 @@ struct LoadedProgram {
   enum Passes {
     case libbcc, clangAndLibbcc
 
+    /// Whose are tried, and whose where the verifier refuses that. A program that has trace points and
+    /// follows clients keeps the most at hand, and what clang's passes leave of it takes less of the stack:
+    /// LLVM ends the process where that is more than the 512 bytes that there are.
+    static func attempts(
+      _ configuration: Configuration, following followed: [Client]
+    ) -> (first: Passes, second: Passes) {
+      followed.isEmpty || configuration.debug == 0
+        ? (.libbcc, .clangAndLibbcc) : (.clangAndLibbcc, .libbcc)
+    }
+
     /// What clang is told besides where the kernel's headers are. What debuggers want, and which types share
     /// no address, libbcc asks for, and both together are a quarter of the time, for the same byte code. Its
     /// dumps of byte code want the lines, and so does who reads why a program is refused.
@@ -51,13 +61,14 @@ struct LoadedProgram {
     _ configuration: Configuration, _ served: [NumberedVirtualServer], _ sizes: ProgramSizes,
     following followed: [Client] = [], sharing shared: SharedTables = SharedTables()
   ) throws(DataPlaneError) {
+    let attempts = Passes.attempts(configuration, following: followed)
     var stopwatch = Stopwatch()
     do throws(DataPlaneError) {
-      try self.init(configuration, served, sizes, followed, shared, optimisedBy: .libbcc)
+      try self.init(configuration, served, sizes, followed, shared, optimisedBy: attempts.first)
     } catch {
       guard case .bpf(.verification) = error else { throw error }
       let lost = stopwatch.lap()
-      try self.init(configuration, served, sizes, followed, shared, optimisedBy: .clangAndLibbcc)
+      try self.init(configuration, served, sizes, followed, shared, optimisedBy: attempts.second)
       times.compile += lost
     }
   }
