@@ -26,10 +26,29 @@ func capturingOutput<Result>(_ body: () -> Result) throws(BCCError) -> (
   for (original, _) in saved where dup2(memory, original) != original {
     throw .system(operation: "capture libbcc's output", errno: .last)
   }
+  _ = tellingAtExit
+  captured = (memory, saved[1].copy)
+  defer { captured = nil }
   let result = body()
   fflush(nil)
   return (result, contents(of: memory))
 }
+
+/// What output is captured in, and where standard error was before, while it is.
+private nonisolated(unsafe) var captured: (memory: Int32, standardError: Int32)?
+
+/// LLVM ends the process, with status 1, where it can make no program of a source that clang has taken:
+/// where that wants more of the stack than there is, for one. Then what it has said is told where standard
+/// error was.
+private let tellingAtExit: Void = {
+  atexit {
+    guard let (memory, standardError) = captured else { return }
+    fflush(nil)
+    let lines = contents(of: memory).split(separator: "\n")
+    let text = "error: libbcc's compiler ended the process: \(lines.joined(separator: "; "))\n"
+    _ = text.withCString { write(standardError, $0, strlen($0)) }
+  }
+}()
 
 /// Copies of standard output and standard error; -1 for one that is not open.
 private func savedOutputs() throws(BCCError) -> [(original: Int32, copy: Int32)] {
