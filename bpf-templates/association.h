@@ -81,10 +81,8 @@ static __always_inline bool find_in(const struct control *control, struct bucket
 	}
 	return false;
 found:
-	if (!word) {
-		ASIDE();
+	if (!word)
 		return false;
-	}
 	*slot = slot_of(word);
 	*standing = touch(control, bucket, place, is_sender);
 	return true;
@@ -99,10 +97,8 @@ static __always_inline bool find_association(const struct control *control,
 {
 	struct bucket *bucket = bucket_at(client->family, client->first);
 
-	if (!bucket) {
-		ASIDE();
+	if (!bucket)
 		return false;
-	}
 	if (find_in(control, bucket, client, is_sender, slot, standing))
 		return true;
 #if !SINGLE_BUCKET

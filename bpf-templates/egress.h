@@ -106,16 +106,13 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 			if (associated &&
 			    same_address(family, real_server_address(associated), source))
 				goto settled;
-			ASIDE();
 		} else {
-			ASIDE();
 			associated = real_server_of_slot(family, bank, number, associated_slot);
 		}
 	}
 	if (associated && same_address(family, real_server_address(associated), source)) {
 		if (!IS_CHANGED_BY_EGRESS(STAMP_OF(standing)))
 			goto settled;
-		ASIDE();
 		server = associated;
 		slot = associated_slot;
 	} else if (!server) {

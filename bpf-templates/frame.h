@@ -43,10 +43,6 @@ struct frame {
 /* What LLVM is to take as it is, and to work out nothing from. */
 #define OPAQUE(x) asm volatile("" : "+r"(x))
 
-/* LLVM works out what a branch needs that few take before it asks who takes it: what stands behind
- * this it leaves there. No two are the same, so that it puts none together. */
-#define ASIDE() asm volatile("" : : "i"(__COUNTER__))
-
 /*
  * Has the verifier forget what it knows of a number, by one of which it knows nothing. It would
  * follow each way that led to it apart, and all that comes after it with each of them.

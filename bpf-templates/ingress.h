@@ -54,9 +54,7 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 			server = real_server_of_slot(family, bank, client.virtual_server, slot);
 			if (server)
 				goto settled;
-			ASIDE();
 		} else {
-			ASIDE();
 			server = real_server_of_slot(family, bank, client.virtual_server, slot);
 		}
 	}

@@ -42,10 +42,8 @@ static __always_inline struct real_server *real_server_of_slot(enum family famil
 
 	if (!server || server->state < REAL_SERVER_DRAINING)
 		return 0;
-	if (VIRTUAL_SERVERS(family) > 1 && server->virtual_server != number) {
-		ASIDE();
+	if (VIRTUAL_SERVERS(family) > 1 && server->virtual_server != number)
 		return 0;
-	}
 	return server;
 }
 
