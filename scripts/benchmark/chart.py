@@ -215,7 +215,9 @@ def draw(result):
     page.bars(rates, "million/s")
     names = {"hot": "one client", "flows:1000": "1,000 clients", "egress:1": "one client, back",
              "egress:1000": "1,000 clients, back", "tcp": "TCP, passed", "other": "other port, passed",
-             "random:1000000": "1,000,000 clients", "new": "new clients only"}
+             "random:1000000": "1,000,000 clients", "new": "new clients only",
+             "full flows:1000": "1,000 clients, full",
+             "full egress:1000": "1,000, back, full"}
     for family, costs in result["packet_cost"].items():
         page.heading(f"What a packet costs, IPv{family}, in ns on one CPU (less is better)",
                      "bounce: MAC addresses swapped. sticky: the least a director can do that "

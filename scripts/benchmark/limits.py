@@ -60,7 +60,7 @@ def of_scenarios(family, costs, target="ulb"):
     for scenario, row in costs.items():
         ns = {name: cell["ns"] for name, cell in row.items()}
         name = f"IPv{family} {scenario}"
-        if scenario in KNOWN:
+        if scenario.removeprefix("full ") in KNOWN:
             result.append(check(
                 f"{name}: cost beyond bounce ÷ sticky's",
                 (ns[target] - ns["bounce"]) / max(1, ns["sticky"] - ns["bounce"]),

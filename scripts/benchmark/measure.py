@@ -17,6 +17,7 @@ ANSWERED = ["hot", "flows:1000", "answers:1", "answers:1000"]
 PLACES_OF_PROGRAMS = 5  # directors of a kind: each has its program somewhere else in memory
 PASSED = ["tcp", "other"]
 SCENARIOS = [*KNOWN, *PASSED, "random:1000000", "new"]
+IN_FULL_TABLE = ["flows:1000", "egress:1000"]
 AT_ONCE = ["flows:1000", "new"]
 NEAR = 150  # ns, more than a cache line takes between two CPUs of one cache and back
 PATIENCE, TRIES = 15, 2  # seconds to wait for CPUs to be near; they may part again
@@ -83,9 +84,12 @@ class Measurements:
                 for name, path in self.executables.items()}
 
     def scenarios(self, family):
-        """All scenarios, in fresh daemons: a full table is slower than an empty one."""
+        """All scenarios, in fresh daemons: a full table is slower than an empty one. Then those of clients
+        that come into the table which the last of them has filled."""
         directors = self.all_started(family)
         result, _ = self.packet_cost(family, SCENARIOS, directors)
+        full, _ = self.packet_cost(family, IN_FULL_TABLE, directors)
+        result |= {f"full {scenario}": row for scenario, row in full.items()}
         for director in directors.values():
             director.stop()
         return result
