@@ -161,6 +161,31 @@ struct VirtualServerTests {
     }
   }
 
+  /// The longest programs: of those that follow clients, the ones with the most beside that.
+  @Test(
+    "the kernel takes the program that follows clients, beside lists and next hops",
+    arguments: Shape.allCases, [(.critical, 0), (.trace, 1)] as [(LogLevel, Int)])
+  func followed(shape: Shape, settings: (level: LogLevel, debug: Int)) throws {
+    let all = shape.virtualServers
+    let services = try Services(all, level: settings.level) {
+      $0.maxPorts = 64
+      $0.debug = settings.debug
+      $0.lists.denied = NetworkList(file: "denied", networks: [])
+      $0.verifiesGateway = true
+    }
+    let clients = (0..<DataPlane.mostFollowed).map {
+      Client(address: address(all[$0 % all.count].family, 50, $0), port: 40000)
+    }
+    try compiling { try services.dataPlane.follow(clients) }
+    #expect(services.dataPlane.followed == clients)
+    #expect(try services.dataPlane.program.info().verifiedInstructionCount < 1_000_000 / 2)
+    _ = services.events()
+    for client in [0, DataPlane.mostFollowed - 1] {
+      _ = try services.run(request(all[client % all.count], client: client))
+    }
+    #expect(services.events().filter { $0.event == .ingressNewNAT }.count == 2)
+  }
+
   @Test("each has its clients, its ports and its round", arguments: Shape.allCases)
   func each(shape: Shape) throws {
     let all = shape.virtualServers
