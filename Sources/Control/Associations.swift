@@ -7,8 +7,8 @@ public struct AssociationEntry: Codable, Sendable, Equatable {
   public var virtualServer: String
   public var realServer: String
   public var `class`: AssociationClass
-  /// How many others were used since, in parts of the table: 0 is in use, 128 was not used for long.
-  /// The least recently used go first.
+  /// How long ago it was used, by its class, as the data plane's `ListedAssociation` tells it: 0 to 32, or
+  /// to 128 without classes. The least recently used of a class go first.
   public var age: UInt8
   /// When its last packet came, as far as the daemon knows; nothing of before it began.
   public var lastUsed: TimeSpan?

@@ -9,9 +9,11 @@ struct ListClients: AsyncParsableCommand {
     commandName: "clients",
     abstract: "Which clients are on which real server, as conntrack -L shows it.",
     discussion: """
-      Lists all unless --limit says how many. Age tells how many others were used since, in parts \
-      of the table: 0 is in use, 128 was not used for long. With --json a client is an object on a \
-      line of its own.
+      Lists all unless --limit says how many. Age, 0 to 32, tells how long ago a client was used: of \
+      a newcomer by how many have come since, of a resident by how many have become residents, in \
+      sixteenths of --max_associations; of one that was answered, how many half seconds ago that \
+      was. With --probation 0 it is 0 to 128, in sixty-fourths. With --json a client is an object on \
+      a line of its own.
       """)
 
   enum Order: String, CaseIterable, ExpressibleByArgument {
