@@ -12,6 +12,7 @@
 #include "admission.h"
 #include "client.h"
 #include "counters.h"
+#include "places.h"
 #include "real_servers.h"
 
 /*
@@ -22,22 +23,6 @@
 #define LOCK_ATTEMPTS 128
 /* How often a place is chosen anew because another CPU, or the daemon, was faster. */
 #define PLACE_ATTEMPTS 4
-
-static __always_inline __u64 read_word(const __u64 *word)
-{
-	return *(volatile const __u64 *)word;
-}
-
-static __always_inline __u32 slot_of(__u64 word)
-{
-	return word & 0xffff;
-}
-
-/* Whether two tags, in words or not, are the same. */
-static __always_inline bool same_tag(__u64 a, __u64 b)
-{
-	return !((a ^ b) >> 16);
-}
 
 /* Whether the client has a word in this bucket, which is used thereby; the slot that it leads to,
  * and what touch() tells. A free place is not that of 0.0.0.0, port 0, though it has its tag. */
@@ -133,92 +118,6 @@ static __always_inline void unlock(struct bucket *bucket)
 	*(volatile __u8 *)&bucket->lock = 0;
 }
 
-/*
- * A place is chosen without branches. What is best has the highest score, of whose bits the highest
- * say what the place is, the next its rank, and the lowest where it is: the place, turned so that
- * the client's usual one has the highest of these.
- */
-#define PLACE_IS_CLIENTS 38
-#define PLACE_SLOT	 22 /* inverted, of the client's own */
-#define PLACE_IS_FREE	 20
-#define PLACE_PREFERRED	 18
-#define PLACE_RANK	 8
-#define PLACE_IN_SECOND	 3
-#define NO_RESIDENTS	 (0x40ULL << PLACE_RANK) /* below, it is a resident's */
-
-/* 1 for a negative number, else 0. */
-static __always_inline __u64 is_below_zero(__s64 x)
-{
-	OPAQUE(x);
-	return (__u64)x >> 63;
-}
-
-/* Turns a place, and back: the usual one becomes 7, which no other does. */
-static __always_inline __u64 turning(const struct client *client)
-{
-	return usual_place(client) ^ 7;
-}
-
-/*
- * The score of a place. Of the client's own words an association counts more than a pending word:
- * the daemon may have put that down beside one that was made when it had just looked.
- */
-static __always_inline __u64 score_of(__u64 word, const struct client *client, __u64 ranks,
-				      __u64 place)
-{
-	__u64 difference = word ^ client->tag;
-	__s64 is_clients = (difference >> 16) - 1;
-
-	OPAQUE(is_clients);
-	return (is_clients >> 63 & (difference ^ 0x1ffff)) << PLACE_SLOT |
-	       is_below_zero(~word & (word - 1)) << PLACE_IS_FREE |
-	       (__u64)octet_of(ranks, place) << PLACE_RANK | (place ^ turning(client));
-}
-
-/* The score of the best place of a bucket, and how many are free. */
-static __always_inline __u64 best_place(const struct control *control, const struct bucket *bucket,
-					const struct client *client, __u64 half_seconds,
-					__u64 *free_places)
-{
-	__u64 best = 0, ranks = ranks_of(control, bucket, half_seconds);
-
-	*free_places = 0;
-#pragma unroll
-	for (int place = 0; place < PLACES; place++) {
-		__u64 word = read_word(&bucket->word[place]);
-		__u64 score = score_of(word, client, ranks, place);
-
-		*free_places += score >> PLACE_IS_FREE & 1;
-		best = larger_of(best, score);
-	}
-	return best;
-}
-
-/*
- * Where the client's word goes: to where it is, though it leads nowhere; else to a free place, of
- * the first bucket as long as that has three or as many as the second; else to the place whose
- * client is forgotten next.
- */
-static __always_inline __u64 choose_place(const struct control *control,
-					  const struct client *client, const struct bucket *first,
-					  const struct bucket *second, __u64 half_seconds)
-{
-	__u64 free_in_first,
-		best = best_place(control, first, client, half_seconds, &free_in_first);
-#if !SINGLE_BUCKET
-	__u64 free_in_second,
-		other = best_place(control, second, client, half_seconds, &free_in_second);
-	__u64 prefers_second =
-		is_below_zero(free_in_first - 3) & is_below_zero(free_in_first - free_in_second);
-
-	/* A preference among free places: their bit, moved to where it decides between two. */
-	best += best >> (PLACE_IS_FREE - PLACE_PREFERRED) & (prefers_second ^ 1) << PLACE_PREFERRED;
-	other += other >> (PLACE_IS_FREE - PLACE_PREFERRED) & prefers_second << PLACE_PREFERRED;
-	best = larger_of(best, other | 1 << PLACE_IN_SECOND);
-#endif
-	return best;
-}
-
 #if HAS_IPV6
 static __always_inline void fetch_names(__u32 index)
 {
@@ -271,7 +170,7 @@ enum placing { PLACE_TAKEN, PLACE_LOST, NO_PLACE, CLIENT_IS_PLACED };
 struct arrival {
 	struct control *control;
 	const struct client *client;
-	struct bucket *first, *second;
+	struct buckets buckets;
 	bool is_sender; /* whether it wrote, or a real server to it */
 	__u64 half_seconds;
 };
@@ -295,32 +194,30 @@ static __always_inline enum placing place_client(const struct arrival *arrival, 
 	const struct client *client = arrival->client;
 	struct control *control = arrival->control;
 	__u32 bank = read_bank(control);
-	__u64 best = choose_place(control, client, arrival->first, arrival->second,
-				  arrival->half_seconds);
-	__u64 place = (best & 7) ^ turning(client), is_second = best >> PLACE_IN_SECOND & 1, seen,
-	      score;
-	struct bucket *bucket = is_second ? arrival->second : arrival->first;
+	struct choice choice =
+		choose_place(control, &arrival->buckets, client, arrival->half_seconds);
+	const __u64 unknown = control->secret[0];
+	__u64 place = place_of(&choice, client), seen, stands;
+	struct bucket *bucket =
+		is_in_second(&choice) ? arrival->buckets.second : arrival->buckets.first;
 
 	if (place >= PLACES)
 		return PLACE_LOST;
-	if (CLASSES && best < NO_RESIDENTS)
+	if (CLASSES && choice.score < NO_RESIDENTS)
 		return NO_PLACE;
 	seen = read_word(&bucket->word[place]);
-	/*
-	 * Another's word may have come: what is fresh is not what was the oldest. That an epoch has
-	 * begun makes nothing worse.
-	 */
-	score = score_of(seen, client, ranks_of(control, bucket, arrival->half_seconds), place);
-	if (score < (best & ~(1ULL << PLACE_PREFERRED | 1ULL << PLACE_IN_SECOND)))
+	stands = is_as_chosen(&choice, client, bucket, seen);
+	FORGET(stands, unknown);
+	if (!stands)
 		return PLACE_LOST;
-	*former = (struct former_place){.word = seen, .rank = score >> PLACE_RANK & 0xff};
-	if (score >> PLACE_IS_CLIENTS & 1) {
+	*former = (struct former_place){.word = seen, .rank = rank_of(&choice)};
+	if (is_own(&choice)) {
 		struct real_server *present = real_server_of_slot(
 			client->family, bank, client->virtual_server, slot_of(seen));
 
 		if (present) {
-			reconsider(client->family, control, arrival->first, arrival->second, bucket,
-				   place, arrival->is_sender);
+			reconsider(client->family, control, arrival->buckets.first,
+				   arrival->buckets.second, bucket, place, arrival->is_sender);
 			*server = present;
 			*slot = slot_of(seen);
 			return CLIENT_IS_PLACED;
@@ -333,14 +230,15 @@ static __always_inline enum placing place_client(const struct arrival *arrival, 
 	 * Before the word: what has just come shall not look like the oldest to anybody. What the
 	 * client has shown of itself holds with whichever real server.
 	 */
-	if (CLASSES && !(score >> PLACE_IS_CLIENTS & 1))
+	if (CLASSES && !is_own(&choice))
 		begin(control, bucket, place, arrival->is_sender);
 	else
 		touch(control, bucket, place, arrival->is_sender);
 	if (__sync_val_compare_and_swap(&bucket->word[place], seen, client->tag | *slot) != seen)
 		return PLACE_LOST;
 	if (client->family == IPV6)
-		note_client(client, is_second ? second_bucket(client) : client->first, place);
+		note_client(client, is_in_second(&choice) ? second_bucket(client) : client->first,
+			    place);
 	return PLACE_TAKEN;
 }
 
@@ -368,7 +266,7 @@ static __always_inline enum placing settle_association(struct control *control,
 	struct arrival arrival = {
 		.control = control,
 		.client = client,
-		.first = bucket_at(client->family, client->first),
+		.buckets.first = bucket_at(client->family, client->first),
 		.is_sender = is_sender,
 		.half_seconds = half_seconds_of(now),
 	};
@@ -377,16 +275,16 @@ static __always_inline enum placing settle_association(struct control *control,
 	enum placing placing = PLACE_LOST;
 	__u64 outcome, user, rank;
 
-#if SINGLE_BUCKET
-	arrival.second = arrival.first;
-#else
-	arrival.second = bucket_at(client->family, second_bucket(client));
+#if !SINGLE_BUCKET
+	arrival.buckets.second = bucket_at(client->family, second_bucket(client));
+	if (!arrival.buckets.second)
+		return PLACE_LOST;
 #endif
-	if (!arrival.first || !arrival.second || !lock(arrival.first))
+	if (!arrival.buckets.first || !lock(arrival.buckets.first))
 		return PLACE_LOST;
 	for (int attempt = 0; attempt < PLACE_ATTEMPTS && placing == PLACE_LOST; attempt++)
 		placing = place_client(&arrival, slot, server, &former);
-	unlock(arrival.first);
+	unlock(arrival.buckets.first);
 	outcome = placing;
 	FORGET(outcome, unknown);
 	if (outcome == PLACE_TAKEN) {

@@ -101,6 +101,11 @@ static __always_inline __u64 larger_of(__u64 a, __u64 b)
 	return a - (less & less >> 63);
 }
 
+static __always_inline __u64 stamps_of(const struct bucket *bucket)
+{
+	return *(volatile const __u64 *)&bucket->stamps;
+}
+
 #if SINGLE_BUCKET
 /* How often the new order is tried to be written while others write theirs. */
 #define RANK_ATTEMPTS 8
@@ -131,12 +136,13 @@ static __always_inline __u64 touch(const struct control *control, struct bucket 
 	return STANDING(CLASSLESS);
 }
 
-/* The ranks of a bucket's places, an octet each: the highest is forgotten next. */
-static __always_inline __u64 ranks_of(const struct control *control, const struct bucket *bucket,
-				      __u64 half_seconds)
+/* The ranks of a bucket's places, an octet each: the highest is forgotten next. Without classes all
+ * clients are newcomers. */
+static __always_inline __u64 ranks_of_newcomers(const struct control *control, __u64 stamps)
 {
-	return *(volatile const __u64 *)&bucket->stamps;
+	return stamps;
 }
+
 #elif !CLASSES
 /* Notes that a place is used. There are no classes. */
 static __always_inline __u64 touch(const struct control *control, struct bucket *bucket,
@@ -156,10 +162,8 @@ static __always_inline __u64 touch(const struct control *control, struct bucket 
  * has begun since would look 255 epochs old. All octets are subtracted at once: the highest bits
  * apart, so that none borrows of the next.
  */
-static __always_inline __u64 ranks_of(const struct control *control, const struct bucket *bucket,
-				      __u64 half_seconds)
+static __always_inline __u64 ranks_of_newcomers(const struct control *control, __u64 stamps)
 {
-	__u64 stamps = *(volatile const __u64 *)&bucket->stamps;
 	__u64 epoch = OCTETS(*(volatile const __u64 *)&control->epoch & 0xff);
 
 	return ((epoch | OCTETS(0x80)) - (stamps & OCTETS(0x7f))) ^
@@ -201,10 +205,17 @@ static __always_inline __u64 of_residents(__u64 stamps)
 	return (stamps >> 7 & ~(stamps >> 6) & OCTETS(1)) * EPOCH_MASK;
 }
 
+/* How many epochs ago each stamp was written, by the present epoch in each octet: 0 to 63. */
+static __always_inline __u64 ages_by(__u64 epochs, __u64 stamps)
+{
+	return ((epochs | OCTETS(1 << EPOCH_BITS)) - (stamps & OCTETS(EPOCH_MASK))) &
+	       OCTETS(EPOCH_MASK);
+}
+
 /*
- * The ages of a bucket's places by the epoch of the class of each, an octet each: 0 to 63. The
- * epochs are read after the stamps: one of an epoch that another CPU has begun since would look 63
- * epochs old. Of half seconds it may have begun one since the time was asked for.
+ * The ages of a bucket's places by the epoch of the class of each, an octet each. The epochs are
+ * read after the stamps: one of an epoch that another CPU has begun since would look 63 epochs old.
+ * Of half seconds it may have begun one since the time was asked for.
  */
 static __always_inline __u64 ages_of(const struct control *control, __u64 stamps,
 				     __u64 half_seconds)
@@ -214,20 +225,25 @@ static __always_inline __u64 ages_of(const struct control *control, __u64 stamps
 
 	epochs ^= (epochs ^ promotions) & of_residents(stamps);
 	epochs ^= (epochs ^ OCTETS((half_seconds + 1) & EPOCH_MASK)) & of_answered(stamps);
-	return ((epochs | OCTETS(1 << EPOCH_BITS)) - (stamps & OCTETS(EPOCH_MASK))) &
-	       OCTETS(EPOCH_MASK);
+	return ages_by(epochs, stamps);
 }
 
 /*
- * The ranks of a bucket's places, an octet each: the highest is forgotten next. The upper bits tell
- * the class, the lower how old it is.
+ * The ranks of a bucket's places, an octet each: the highest is forgotten next. Of newcomers they
+ * tell how old these are; those of others are below them, and tell nothing.
  */
-static __always_inline __u64 ranks_of(const struct control *control, const struct bucket *bucket,
-				      __u64 half_seconds)
+static __always_inline __u64 ranks_of_newcomers(const struct control *control, __u64 stamps)
 {
-	__u64 stamps = *(volatile const __u64 *)&bucket->stamps;
+	__u64 epochs = OCTETS(*(volatile const __u64 *)&control->epoch & EPOCH_MASK);
 
-	return ages_of(control, stamps, half_seconds) | (~stamps & OCTETS(RANK_NEWCOMER)) |
+	return ages_by(epochs, stamps) | (~stamps & OCTETS(RANK_NEWCOMER));
+}
+
+/* The same where there are no newcomers: the upper bits tell the class, the lower how old it is. */
+static __always_inline __u64 ranks_of_others(const struct control *control, __u64 stamps,
+					     __u64 half_seconds)
+{
+	return ages_of(control, stamps, half_seconds) |
 	       (stamps & stamps >> 1 & OCTETS(RANK_ANSWERED));
 }
 #endif
@@ -250,7 +266,7 @@ static __always_inline void hold_oldest(enum family family, const struct control
 #if CLASSES
 	ages = ages_of(control, stamps, half_seconds);
 #else
-	ages = ranks_of(control, bucket, half_seconds);
+	ages = ranks_of_newcomers(control, stamps);
 #endif
 	/* Whether any is: the highest bit of its age is set, and another. */
 	if (!(ages & ((ages & OCTETS(OLDEST_EPOCH - 1)) + OCTETS(OLDEST_EPOCH - 1)) &

@@ -43,6 +43,7 @@ public enum BPFTemplates {
     "recency.h": PackageResources.recency_h,
     "lists.h": PackageResources.lists_h,
     "next_hops.h": PackageResources.next_hops_h,
+    "places.h": PackageResources.places_h,
     "association.h": PackageResources.association_h,
     "admission.h": PackageResources.admission_h,
     "vouching.h": PackageResources.vouching_h,

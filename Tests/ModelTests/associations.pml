@@ -31,9 +31,10 @@
  *	find_word      find_word, find_association (association.h)
  *	choose_server  the turn in the round (ingress.h), the sender's slot (egress.h)
  *	lock           lock (association.h)
- *	choose_place   choose_place
+ *	choose_place   choose_place (places.h)
  *	place_client   place_client, from where it reads the word of the chosen place. Of another's
- *		       word the C sees besides whether it was used since: fewer are pushed out
+ *		       place the C sees besides whether it is that still, and was not used since:
+ *		       fewer are pushed out
  *	lost           the loop of settle_association
  *	unlock, send   the rest of it; nat.h
  *
