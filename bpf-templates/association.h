@@ -74,22 +74,27 @@ found:
 }
 #endif
 
+/* The client's other bucket. Null where there is none, as far as the verifier knows. */
+static __always_inline struct bucket *second_bucket_of(const struct client *client)
+{
+	return bucket_at(client->family, second_bucket(client));
+}
+
 /* Whether the client has an association, which is used thereby; the slot that it leads to, and what
- * touch() tells. Who asks first whether that is 0 keeps it for the few of whom it is not. */
+ * touch() tells. Who asks first whether that is 0 keeps it for the few of whom it is not. The
+ * second bucket is told of a client that has none. */
 static __always_inline bool find_association(const struct control *control,
 					     const struct client *client, bool is_sender,
-					     __u64 *slot, __u64 *standing)
+					     struct buckets *buckets, __u64 *slot, __u64 *standing)
 {
-	struct bucket *bucket = bucket_at(client->family, client->first);
-
-	if (!bucket)
-		return false;
-	if (find_in(control, bucket, client, is_sender, slot, standing))
+	if (find_in(control, buckets->first, client, is_sender, slot, standing))
 		return true;
 #if !SINGLE_BUCKET
-	bucket = bucket_at(client->family, second_bucket(client));
-	if (bucket)
-		return find_in(control, bucket, client, is_sender, slot, standing);
+	struct bucket *second = second_bucket_of(client);
+
+	if (second && find_in(control, second, client, is_sender, slot, standing))
+		return true;
+	buckets->second = second;
 #endif
 	return false;
 }
@@ -261,12 +266,13 @@ static __always_inline enum former_user user_of(const struct former_place *forme
 static __always_inline enum placing settle_association(struct control *control,
 						       const struct client *client,
 						       struct real_server **server, __u32 *slot,
-						       bool is_sender, __u64 now)
+						       struct buckets buckets, bool is_sender,
+						       __u64 now)
 {
 	struct arrival arrival = {
 		.control = control,
 		.client = client,
-		.buckets.first = bucket_at(client->family, client->first),
+		.buckets = buckets,
 		.is_sender = is_sender,
 		.half_seconds = half_seconds_of(now),
 	};
@@ -275,16 +281,17 @@ static __always_inline enum placing settle_association(struct control *control,
 	enum placing placing = PLACE_LOST;
 	__u64 outcome, user, rank;
 
-#if !SINGLE_BUCKET
-	arrival.buckets.second = bucket_at(client->family, second_bucket(client));
-	if (!arrival.buckets.second)
+#if SINGLE_BUCKET
+	/* Anew, for the verifier to notice that it was here before. */
+	buckets.first = arrival.buckets.first = bucket_at(client->family, client->first);
+	if (!buckets.first)
 		return PLACE_LOST;
 #endif
-	if (!arrival.buckets.first || !lock(arrival.buckets.first))
+	if (!lock(buckets.first))
 		return PLACE_LOST;
 	for (int attempt = 0; attempt < PLACE_ATTEMPTS && placing == PLACE_LOST; attempt++)
 		placing = place_client(&arrival, slot, server, &former);
-	unlock(arrival.buckets.first);
+	unlock(buckets.first);
 	outcome = placing;
 	FORGET(outcome, unknown);
 	if (outcome == PLACE_TAKEN) {

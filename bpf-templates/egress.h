@@ -80,6 +80,7 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	__u32 number = virtual_server_of_port_alone(family, frame->udp->source);
 	struct control *control;
 	struct client client;
+	struct buckets buckets = {};
 	struct real_server *server = 0, *associated = 0;
 	__u64 associated_slot = 0, standing = STANDING(CLASSLESS);
 	__u32 bank, slot = 0;
@@ -99,7 +100,10 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	}
 	frame->virtual_server = number;
 	client = client_of(frame, control, destination, frame->udp->dest);
-	if (find_association(control, &client, false, &associated_slot, &standing)) {
+	buckets.first = bucket_at(family, client.first);
+	if (!buckets.first)
+		return NOTHING_DECIDED;
+	if (find_association(control, &client, false, &buckets, &associated_slot, &standing)) {
 		/* As in ingress(). */
 		if (!standing) {
 			associated = real_server_of_slot(family, bank, number, associated_slot);
@@ -140,6 +144,7 @@ static __always_inline int egress(struct frame *frame, struct unsettled_client *
 	*unsettled = (struct unsettled_client){
 		.control = control,
 		.client = client,
+		.buckets = buckets,
 		.bank = bank,
 		.is_known = associated != 0,
 		.stamp = STAMP_OF(standing),

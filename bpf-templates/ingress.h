@@ -28,6 +28,7 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 	struct virtual_server *virtual_server = 0;
 	struct control *control;
 	struct client client;
+	struct buckets buckets = {};
 	struct real_server *server = 0;
 	__u64 slot = 0, standing = STANDING(NO_STAMP);
 	__u32 bank;
@@ -48,7 +49,10 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 		return NOTHING_DECIDED;
 	bank = read_bank(control);
 	client = client_of(frame, control, ip_source(frame), frame->udp->source);
-	if (find_association(control, &client, true, &slot, &standing)) {
+	buckets.first = bucket_at(family, client.first);
+	if (!buckets.first)
+		return NOTHING_DECIDED;
+	if (find_association(control, &client, true, &buckets, &slot, &standing)) {
 		/* Both ways look for the server alike, but one of them keeps no standing. */
 		if (!standing) {
 			server = real_server_of_slot(family, bank, client.virtual_server, slot);
@@ -79,11 +83,13 @@ static __always_inline int ingress(struct frame *frame, __u32 row,
 	*unsettled = (struct unsettled_client){
 		.control = control,
 		.client = client,
+		.buckets = buckets,
 		.bank = bank,
 		.is_sender = true,
 		.is_known = server != 0,
 		.stamp = STAMP_OF(standing),
 		.server = server,
+		.virtual_server = virtual_server,
 		.slot = slot,
 	};
 	return IS_UNSETTLED;

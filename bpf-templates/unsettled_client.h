@@ -16,12 +16,15 @@
 struct unsettled_client {
 	struct control *control;
 	struct client client;
+	struct buckets buckets;
 	__u64 bank;
 	__u64 is_sender; /* whether it wrote, or a real server to it */
 	__u64 is_known;	 /* whether it has a real server already, and this stamp */
 	__u64 stamp;
-	/* Its real server, or the one that wrote to a new one. */
+	/* Its real server, or the one that wrote to a new one; else null, and where that comes
+	 * from. */
 	struct real_server *server;
+	const struct virtual_server *virtual_server;
 	/* Of the real server that the client has, as soon as that is known. */
 	__u32 slot;
 };
@@ -36,19 +39,6 @@ static __always_inline bool changes_class(const struct frame *frame,
 	       is_past_probation(client->stamp, half_seconds);
 }
 
-/* The real server that a new client is given, and its slot. */
-static __always_inline struct real_server *schedule_unsettled(struct unsettled_client *client,
-							      bool by_hash)
-{
-	struct virtual_server *virtual_server =
-		virtual_server_of(client->bank, client->client.virtual_server);
-
-	if (!virtual_server)
-		return 0;
-	return schedule_client(virtual_server, &client->client, client->bank, by_hash,
-			       &client->slot);
-}
-
 /*
  * The real server that the client has now, and whether that is new: another CPU may have been
  * first. Null where it can have none.
@@ -59,14 +49,23 @@ static __always_inline struct real_server *settle(const struct frame *frame,
 	const __u64 unknown = client->control->secret[0];
 	struct real_server *server = client->server;
 	__u64 now = time_of_tick();
+	const struct virtual_server *virtual_server;
 	struct ip_address address;
 	enum placing placing;
 
 	if (client->is_known && !changes_class(frame, client, half_seconds_of(now)))
 		return server;
+#if !SINGLE_BUCKET
+	if (!client->buckets.second)
+		client->buckets.second = second_bucket_of(&client->client);
+	if (!client->buckets.second)
+		return 0;
+#endif
 	if (!server)
-		server = schedule_unsettled(
-			client, is_under_pressure(admissions_of(client->client.family), now));
+		server = schedule_client(
+			client->virtual_server, &client->client, client->bank,
+			is_under_pressure(admissions_of(client->client.family), now),
+			&client->slot);
 	if (!server)
 		return 0;
 	client->server = server;
@@ -77,14 +76,18 @@ static __always_inline struct real_server *settle(const struct frame *frame,
 	OPAQUE(client->is_known);
 	FORGET(client->is_known, unknown);
 	placing = settle_association(client->control, &client->client, &server, &client->slot,
-				     client->is_sender, now);
+				     client->buckets, client->is_sender, now);
 	if (placing == PLACE_LOST)
 		return client->is_known ? client->server : 0;
 	if (placing == CLIENT_IS_PLACED)
 		return server;
 	*is_new = placing == PLACE_TAKEN || !client->is_known;
 	/* Who has no place is to come to the same real server with the next packet. */
-	if (placing == NO_PLACE && client->is_sender && !client->is_known)
-		return schedule_unsettled(client, true);
+	if (placing == NO_PLACE && client->is_sender && !client->is_known) {
+		virtual_server = virtual_server_of(client->bank, client->client.virtual_server);
+		return virtual_server ? schedule_client(virtual_server, &client->client,
+							client->bank, true, &client->slot)
+				      : 0;
+	}
 	return server;
 }

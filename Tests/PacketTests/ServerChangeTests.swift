@@ -101,7 +101,7 @@ struct ServerChangeTests {
   func formerList(family: AddressFamily) throws {
     let director = try Director(family)
     let addresses = director.addresses
-    let direction = "\tif (find_association(control, &client, true, &slot, &standing)) {"
+    let direction = "\tif (find_association(control, &client, true, &buckets, &slot, &standing)) {"
     let late = try director.program(replacing: direction, with: "\tbank = 1 - bank;\n" + direction)
     func run(_ client: Int) throws -> Director.Outcome {
       .init(try late.testRun(frame: addresses.request(client: client).bytes))
