@@ -78,9 +78,9 @@ struct InstructionTests {
   @Test("the same with and without source lines", arguments: AddressFamily.allCases, [0, 1])
   func lines(family: AddressFamily, debug: Int) throws {
     let source = try Renderer.source(for: .sample(family, level: .debug, debug: debug))
-    let headers = try KernelHeaderTree(.own)
     let infos = try [[], DebugFlags.byteCode].map { dumps in
       try compiling {
+        let headers = try KernelHeaderTree(.own)
         let flags = LoadedProgram.Passes.libbcc.compilerFlags(for: dumps) + headers.compilerFlags
         return try Module(source: source, compilerFlags: flags).loadXDPProgram("ulb").info()
       }
