@@ -111,7 +111,7 @@ static __always_inline bool has_others_alone(const struct bucket *bucket,
 	for (int place = 0; place < PLACES; place++) {
 		__u64 word = read_word(&bucket->word[place]);
 
-		if (same_tag(word, 0) || same_tag(word, client->tag))
+		if (!word || same_tag(word, client->tag))
 			return false;
 	}
 	return true;
@@ -123,9 +123,11 @@ static __always_inline __u64 free_places(const struct bucket *bucket)
 	__u64 free = 0;
 
 #pragma unroll
-	for (int place = 0; place < PLACES; place++)
-		free |= is_below_zero((read_word(&bucket->word[place]) >> 16) - 1)
-			<< place * STAMP_BITS;
+	for (int place = 0; place < PLACES; place++) {
+		__u64 word = read_word(&bucket->word[place]);
+
+		free |= is_below_zero(~word & (word - 1)) << place * STAMP_BITS;
+	}
 	return free;
 }
 
@@ -260,7 +262,7 @@ static __always_inline bool is_as_chosen(const struct choice *choice, const stru
 
 	if (same_tag(word, client->tag))
 		return is_own(choice);
-	if (same_tag(word, 0))
+	if (!word)
 		return is_free(choice);
 	return *stamp == choice->stamp && !is_own(choice) && !is_free(choice);
 }

@@ -82,8 +82,11 @@ struct PlaceTests {
         for index in 0..<Buckets.places {
           let place = Buckets.Place(bucket: bucket, index: index)
           let isFree = Int.random(in: 0..<100, using: &numbers) < freeInHundred
-          // Tags that no client has; of slots that are, or are not.
-          buckets[place] = isFree ? 0 : numbers.next() | 0xff00_0000_0000_0000
+          // Tags that no client has, 0 among them: that may be one of another virtual server's; of
+          // slots that are, or are not.
+          let hasNoTag = Int.random(in: 0..<20, using: &numbers) == 0
+          let word = hasNoTag ? 1 : numbers.next() | 0xff00_0000_0000_0000
+          buckets[place] = isFree ? 0 : word
           // A place may be free whose client was forgotten by hand.
           let age = UInt8.random(in: 0...oldest, using: &numbers)
           buckets[stampAt: place] =
