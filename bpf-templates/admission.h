@@ -137,7 +137,7 @@ _Static_assert(PROBATION < CLASS_EPOCHS - 1, "else it never ends");
 static __always_inline __u64 oldest_resident(const struct control *control,
 					     const struct bucket *bucket, __u64 half_seconds)
 {
-	__u64 stamps = *(volatile const __u64 *)&bucket->stamps, best = 0;
+	__u64 stamps = stamps_of(bucket), best = 0;
 	__u64 ages = ages_of(control, stamps, half_seconds) | OCTETS(1 << EPOCH_BITS);
 
 	ages &= of_residents(stamps) | of_residents(stamps) << 1;
@@ -164,7 +164,7 @@ static __always_inline bool demote(const struct control *control, struct bucket 
 		return false;
 	bucket = best >> RESIDENT_IN_SECOND & 1 ? second : first;
 	shift = (best & 7) * STAMP_BITS;
-	stamps = *(volatile __u64 *)&bucket->stamps;
+	stamps = stamps_of(bucket);
 	stamp = stamps >> shift & 0xff;
 	if (CLASS_OF(stamp) != CLASS_RESIDENT)
 		return false;

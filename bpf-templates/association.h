@@ -105,7 +105,7 @@ static __always_inline bool lock(struct bucket *bucket)
 	const __u64 held = 1ULL << BUCKET_PLACES * STAMP_BITS;
 
 	for (int attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
-		__u64 seen = *(volatile __u64 *)&bucket->stamps;
+		__u64 seen = stamps_of(bucket);
 
 		if (seen < held &&
 		    __sync_val_compare_and_swap(&bucket->stamps, seen, seen | held) == seen)

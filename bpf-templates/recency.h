@@ -118,7 +118,7 @@ static __always_inline __u64 touch(const struct control *control, struct bucket 
 	__u32 shift = place * STAMP_BITS;
 
 	for (int attempt = 0; attempt < RANK_ATTEMPTS; attempt++) {
-		__u64 seen = *(volatile __u64 *)&bucket->stamps, next = seen;
+		__u64 seen = stamps_of(bucket), next = seen;
 		__u64 rank = octet_of(seen, place);
 
 		if (!rank)
@@ -262,7 +262,7 @@ static __always_inline void hold_oldest(enum family family, const struct control
 
 	if (!bucket)
 		return;
-	stamps = next = *(volatile __u64 *)&bucket->stamps;
+	stamps = next = stamps_of(bucket);
 #if CLASSES
 	ages = ages_of(control, stamps, half_seconds);
 #else
