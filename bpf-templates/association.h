@@ -72,13 +72,13 @@ found:
 	*standing = touch(control, bucket, place, is_sender);
 	return true;
 }
-#endif
 
 /* The client's other bucket. Null where there is none, as far as the verifier knows. */
 static __always_inline struct bucket *second_bucket_of(const struct client *client)
 {
 	return bucket_at(client->family, second_bucket(client));
 }
+#endif
 
 /* Whether the client has an association, which is used thereby; the slot that it leads to, and what
  * touch() tells. Who asks first whether that is 0 keeps it for the few of whom it is not. The
