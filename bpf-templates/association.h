@@ -51,17 +51,17 @@ static __always_inline bool find_in(const struct control *control, struct bucket
 				    const struct client *client, bool is_sender, __u64 *slot,
 				    __u64 *standing)
 {
-	__u64 tag = client->tag, place = usual_place(client);
+	const struct wanted own = wanted_of(client);
+	__u64 place = usual_place(client);
 	__u64 word = read_word(&bucket->word[place]);
 
-	/* LLVM would read it from the stack anew for each place. */
-	OPAQUE(tag);
-	if (same_tag(word, tag))
+	OPAQUE(bucket);
+	if (is_wanted(&own, word))
 		goto found;
 #pragma unroll
 	for (place = 0; place < PLACES; place++) {
 		word = read_word(&bucket->word[place]);
-		if (same_tag(word, tag))
+		if (is_wanted(&own, word))
 			goto found;
 	}
 	return false;
@@ -177,13 +177,12 @@ struct arrival {
 	const struct client *client;
 	struct buckets buckets;
 	bool is_sender; /* whether it wrote, or a real server to it */
-	__u64 half_seconds;
+	__u64 now;
 };
 
 /* What stood in a place before: its word, and its rank. */
 struct former_place {
-	__u64 word;
-	__u32 rank;
+	__u64 word, rank;
 };
 
 /*
@@ -199,8 +198,7 @@ static __always_inline enum placing place_client(const struct arrival *arrival, 
 	const struct client *client = arrival->client;
 	struct control *control = arrival->control;
 	__u32 bank = read_bank(control);
-	struct choice choice =
-		choose_place(control, &arrival->buckets, client, arrival->half_seconds);
+	struct choice choice = choose_place(control, &arrival->buckets, client, arrival->now);
 	const __u64 unknown = control->secret[0];
 	__u64 place = place_of(&choice, client), seen, stands;
 	struct bucket *bucket =
@@ -274,12 +272,11 @@ static __always_inline enum placing settle_association(struct control *control,
 		.client = client,
 		.buckets = buckets,
 		.is_sender = is_sender,
-		.half_seconds = half_seconds_of(now),
+		.now = now,
 	};
 	const __u64 unknown = control->secret[0];
 	struct former_place former = {};
-	enum placing placing = PLACE_LOST;
-	__u64 outcome, user, rank;
+	__u64 outcome, user, rank, attempts = PLACE_ATTEMPTS;
 
 #if SINGLE_BUCKET
 	/* Anew, for the verifier to notice that it was here before. */
@@ -289,10 +286,10 @@ static __always_inline enum placing settle_association(struct control *control,
 #endif
 	if (!lock(buckets.first))
 		return PLACE_LOST;
-	for (int attempt = 0; attempt < PLACE_ATTEMPTS && placing == PLACE_LOST; attempt++)
-		placing = place_client(&arrival, slot, server, &former);
+	do {
+		outcome = place_client(&arrival, slot, server, &former);
+	} while (outcome == PLACE_LOST && --attempts);
 	unlock(buckets.first);
-	outcome = placing;
 	FORGET(outcome, unknown);
 	if (outcome == PLACE_TAKEN) {
 		user = user_of(&former, client);

@@ -29,6 +29,25 @@ static __always_inline bool same_tag(__u64 a, __u64 b)
 	return !((a ^ b) >> 16);
 }
 
+/* The tag that many words are compared with. LLVM would get both anew for each of them. */
+struct wanted {
+	__u64 tag, slots; /* words of one tag differ by less than there can be slots */
+};
+
+static __always_inline struct wanted wanted_of(const struct client *client)
+{
+	struct wanted wanted = {.tag = client->tag, .slots = 1 << 16};
+
+	OPAQUE(wanted.tag);
+	OPAQUE(wanted.slots);
+	return wanted;
+}
+
+static __always_inline bool is_wanted(const struct wanted *wanted, __u64 word)
+{
+	return (word ^ wanted->tag) < wanted->slots;
+}
+
 /* A client's two buckets; where there is a single one, the first. */
 struct buckets {
 	struct bucket *first, *second;
@@ -107,11 +126,14 @@ static __always_inline __u64 best_score(__u64 first, __u64 second, const struct 
 static __always_inline bool has_others_alone(const struct bucket *bucket,
 					     const struct client *client)
 {
+	const struct wanted own = wanted_of(client);
+
+	OPAQUE(bucket);
 #pragma unroll
 	for (int place = 0; place < PLACES; place++) {
 		__u64 word = read_word(&bucket->word[place]);
 
-		if (!word || same_tag(word, client->tag))
+		if (!word || is_wanted(&own, word))
 			return false;
 	}
 	return true;
@@ -184,7 +206,7 @@ static __always_inline bool is_free(const struct choice *choice)
 }
 
 /* Of a place that is neither. */
-static __always_inline __u32 rank_of(const struct choice *choice)
+static __always_inline __u64 rank_of(const struct choice *choice)
 {
 	return choice->score >> SCORE_RANK & 0xff;
 }
@@ -212,7 +234,7 @@ static __always_inline __u64 own_or_free(const struct buckets *buckets, const st
  * else. */
 static __always_inline struct choice next_forgotten(const struct control *control,
 						    const struct buckets *buckets,
-						    const struct client *client, __u64 half_seconds)
+						    const struct client *client, __u64 now)
 {
 	__u64 first = stamps_of(buckets->first);
 	__u64 second = SINGLE_BUCKET ? first : stamps_of(buckets->second);
@@ -223,9 +245,9 @@ static __always_inline struct choice next_forgotten(const struct control *contro
 #if CLASSES
 	if (!((ranks_in_first | ranks_in_second) & OCTETS(RANK_NEWCOMER) & OF_STAMPS)) {
 		/* LLVM would work out for all clients what is for few. */
-		OPAQUE(half_seconds);
-		ranks_in_first = ranks_of_others(control, first, half_seconds);
-		ranks_in_second = ranks_of_others(control, second, half_seconds);
+		OPAQUE(now);
+		ranks_in_first = ranks_of_others(control, first, half_seconds_of(now));
+		ranks_in_second = ranks_of_others(control, second, half_seconds_of(now));
 	}
 #endif
 	choice.score = best_score(ranks_in_first, ranks_in_second, client);
@@ -236,14 +258,14 @@ static __always_inline struct choice next_forgotten(const struct control *contro
 
 static __always_inline struct choice choose_place(const struct control *control,
 						  const struct buckets *buckets,
-						  const struct client *client, __u64 half_seconds)
+						  const struct client *client, __u64 now)
 {
 	const __u64 unknown = control->secret[0];
 	struct choice choice = {};
 
 	if (has_others_alone(buckets->first, client) &&
 	    (SINGLE_BUCKET || has_others_alone(buckets->second, client)))
-		choice = next_forgotten(control, buckets, client, half_seconds);
+		choice = next_forgotten(control, buckets, client, now);
 	else
 		choice.score = own_or_free(buckets, client);
 	FORGET(choice.score, unknown);
