@@ -180,6 +180,9 @@ static __always_inline __u64 own_place(const struct bucket *bucket, const struct
 	return best;
 }
 
+/* Of a place that is chosen for what it is, and not for its stamp: none is equal. */
+#define NOT_A_STAMP (1 << STAMP_BITS)
+
 /* A place that was chosen: its score, and its stamp. */
 struct choice {
 	__u64 score, stamp;
@@ -261,13 +264,20 @@ static __always_inline struct choice choose_place(const struct control *control,
 						  const struct client *client, __u64 now)
 {
 	const __u64 unknown = control->secret[0];
-	struct choice choice = {};
+	/* What takes longest, first: the CPU goes through the words in the meantime. */
+	struct choice choice = next_forgotten(control, buckets, client, now);
+	__u64 others_alone;
 
-	if (has_others_alone(buckets->first, client) &&
-	    (SINGLE_BUCKET || has_others_alone(buckets->second, client)))
-		choice = next_forgotten(control, buckets, client, now);
-	else
-		choice.score = own_or_free(buckets, client);
+	FORGET(choice.score, unknown);
+	FORGET(choice.stamp, unknown);
+	others_alone = has_others_alone(buckets->first, client) &&
+		       (SINGLE_BUCKET || has_others_alone(buckets->second, client));
+	FORGET(others_alone, unknown);
+	if (!others_alone)
+		choice = (struct choice){
+			.score = own_or_free(buckets, client),
+			.stamp = NOT_A_STAMP,
+		};
 	FORGET(choice.score, unknown);
 	FORGET(choice.stamp, unknown);
 	return choice;
@@ -286,5 +296,5 @@ static __always_inline bool is_as_chosen(const struct choice *choice, const stru
 		return is_own(choice);
 	if (!word)
 		return is_free(choice);
-	return *stamp == choice->stamp && !is_own(choice) && !is_free(choice);
+	return *stamp == choice->stamp;
 }
