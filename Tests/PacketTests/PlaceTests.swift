@@ -146,6 +146,27 @@ struct PlaceTests {
     #expect(ways.count == 4 && ways.values.allSatisfy { $0 > 50 }, "\(ways)")
   }
 
+  /// Another CPU's packet uses each place between its choice and the look before it is taken.
+  @Test(
+    "a place that was used since it was chosen is not taken", arguments: AddressFamily.allCases,
+    [0, 1])
+  func usedSince(family: AddressFamily, probation: Int) throws {
+    let director = try Director(family, maxAssociations: 64, probation: probation)
+    let look = "\tseen = read_word(&bucket->word[place]);\n"
+    let program = try director.program(
+      replacing: look, with: "\ttouch(control, bucket, place, true);\n" + look)
+    try director.admit(0..<500)
+    let words = director.buckets.entries.map(\.word)
+    // As often as a place is chosen anew there is an older one.
+    for client in 500..<503 {
+      let request = director.addresses.request(client: client)
+      #expect(Director.Outcome(try program.testRun(frame: request.bytes)).verdict == .drop)
+    }
+    #expect(director.buckets.entries.map(\.word) == words)
+    // Whoever lost its place lets the lock go.
+    try director.admit(500..<503)
+  }
+
   /// With IPv6 a word does not tell its client: that is noted beside it, in the same place.
   @Test("whose a word is stands beside it, after each insertion", arguments: [5, 64] as [UInt32])
   func noted(capacity: UInt32) throws {
