@@ -167,6 +167,24 @@ struct PlaceTests {
     try director.admit(500..<503)
   }
 
+  /// Another CPU's client gets each free place first, whatever its stamp is.
+  @Test(
+    "a place that was free when it was chosen is not taken from who has it by then",
+    arguments: AddressFamily.allCases, [0, 1])
+  func filledSince(family: AddressFamily, probation: Int) throws {
+    let director = try Director(family, maxAssociations: 64, probation: probation)
+    let look = "\tseen = read_word(&bucket->word[place]);\n"
+    let program = try director.program(
+      replacing: look,
+      with: "\t*(volatile __u64 *)&bucket->word[place] = 0xff00000000010001ULL;\n"
+        + "\t*(volatile __u8 *)&bucket->stamp[place] = 0;\n" + look)
+    let request = director.addresses.request(client: 0)
+    #expect(Director.Outcome(try program.testRun(frame: request.bytes)).verdict == .drop)
+    let words = director.buckets.entries.map(\.word)
+    #expect(words.count > 1 && Set(words) == [0xff00_0000_0001_0001])
+    try director.admit([0])
+  }
+
   /// With IPv6 a word does not tell its client: that is noted beside it, in the same place.
   @Test("whose a word is stands beside it, after each insertion", arguments: [5, 64] as [UInt32])
   func noted(capacity: UInt32) throws {
